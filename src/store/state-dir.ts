@@ -1,8 +1,8 @@
-import { existsSync, utimesSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { chmod, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setXattr } from '../linux/libc.ts';
-import { ArtifactError, errnoOf } from '../util/error.ts';
+import { ArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 import { unlessAbsent } from './files/absent.ts';
 
@@ -42,26 +42,4 @@ export async function claimStateDir(path: string, label: string | undefined, sel
   if (label === undefined || !existsSync(selinux)) return;
   await using directory = await open(path);
   setXattr(directory.fd, 'security.selinux', Buffer.from(`${label}\0`));
-}
-
-/**
- * Returns why an open state directory cannot be written. It tests this by setting the times of the lock, because mount
- * flags do not show a filesystem that has turned read-only.
- */
-export function findWriteProblem(stateDir: string): string | undefined {
-  const now = new Date();
-  try {
-    utimesSync(join(stateDir, 'lock'), now, now);
-    return undefined;
-  } catch (thrown) {
-    const errno = errnoOf(thrown);
-    if (errno === 'ENOENT') return undefined; // a removed directory is reported elsewhere
-    return `the state directory ${stateDir} cannot be written (${errno}): mounted volumes stay, and new ones fail; see the kernel's log, and mount the disk for writing again`;
-  }
-}
-
-/** Returns that an open state directory is no longer at its path. */
-export function findAbsence(stateDir: string): string | undefined {
-  if (existsSync(join(stateDir, 'lock'))) return undefined;
-  return `the state directory ${stateDir} was moved or removed while the daemon runs: mounted volumes stay, and new ones fail; put it back, or restart the daemon`;
 }

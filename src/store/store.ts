@@ -4,8 +4,8 @@ import type { AccessRecord, NameRecord, SignatureRecord, VolumeRecord } from '..
 import type { Disk, Item } from '../ports/store.ts';
 import { type BlobStore, openBlobs } from './blobs/blobs.ts';
 import { openGroupCommit } from './blobs/group-commit.ts';
-import { openDisk } from './disk.ts';
-import { openDigestDirectories } from './files/digest-directories.ts';
+import { findAbsence, findWriteProblem, openDisk } from './disk.ts';
+import { openDigestDirectories } from './files/directory.ts';
 import { attempt } from './files/failure.ts';
 import { type GroundOptions, openGround } from './ground.ts';
 import { type EvidenceStore, type FilesOf, openEvidence } from './integrity/evidence.ts';
@@ -13,14 +13,17 @@ import { openQuarantine } from './integrity/quarantine.ts';
 import { openVerity, type Verity } from './integrity/verity.ts';
 import { type LayerSizeStore, openLayerSizes } from './layers/layer-sizes.ts';
 import { type LayerStore, openLayers } from './layers/layers.ts';
-import { accessRecords } from './records/accesses.ts';
-import { nameRecords } from './records/names.ts';
-import { type PinStore, pinRecords, toPins } from './records/pins.ts';
+import {
+  accessRecords,
+  nameRecords,
+  type PinStore,
+  pinRecords,
+  signatureRecords,
+  toPins,
+  volumeRecords,
+} from './records/record-kinds.ts';
 import { openRecords, type RecordKind, type Records } from './records/records.ts';
-import { signatureRecords } from './records/signatures.ts';
-import { volumeRecords } from './records/volumes.ts';
 import { openSalt } from './salt.ts';
-import { findAbsence, findWriteProblem } from './state-dir.ts';
 import type { ViewContents } from './views/view-tree.ts';
 import { openViews, type ViewStore } from './views/views.ts';
 

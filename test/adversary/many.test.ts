@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { linkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openDigestDirectories } from '../../src/store/files/digest-directories.ts';
-import { openDirectory } from '../../src/store/files/directory.ts';
+import { openDigestDirectories, openDirectory } from '../../src/store/files/directory.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 
 test('more blobs than a function call has room for arguments are all listed', async () => {

@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { Digest } from '../../src/oci/digest.ts';
-import { partialName } from '../../src/store/blobs/blobs.ts';
+import { partialName } from '../../src/store/blobs/ingest.ts';
 import { waitUntil } from '../support/node/child.ts';
 import { publishRequest, startDaemon } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';

@@ -8,7 +8,7 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises';
 import { credentials } from '@grpc/grpc-js';
 import { loadDefinitions } from '../../src/grpc/edge/definitions.ts';
-import { partialName } from '../../src/store/blobs/blobs.ts';
+import { partialName } from '../../src/store/blobs/ingest.ts';
 import { waitUntil } from '../support/node/child.ts';
 import {
   publishRequest,

@@ -13,7 +13,7 @@ import { anonymous, openTestClient } from '../../../test/support/registry/regist
 import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Sink } from '../../ports/registry.ts';
-import { partialName } from '../../store/blobs/blobs.ts';
+import { partialName } from '../../store/blobs/ingest.ts';
 import { openStore } from '../../store/store.ts';
 import { type GrowingFile, setSize } from '../../util/growing-file.ts';
 import { anyRate } from '../http/request.ts';

@@ -2,23 +2,20 @@ import { hash } from 'node:crypto';
 import { constants, fstatSync, lstatSync, statSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Descriptor } from '../../oci/descriptor.ts';
-import { algorithmOf, type Digest, hexOf, isDigest, toDigest } from '../../oci/digest.ts';
+import { algorithmOf, type Digest, hexOf, toDigest } from '../../oci/digest.ts';
 import type { Blobs, Held, Item } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
 import { unlessAbsent } from '../files/absent.ts';
-import type { DigestDirectories } from '../files/digest-directories.ts';
-import type { Directory } from '../files/directory.ts';
+import type { DigestDirectories, Directory } from '../files/directory.ts';
 import { attempt } from '../files/failure.ts';
 import { hashFile } from '../files/file-hash.ts';
-import { removeTree } from '../files/tree-removal.ts';
+import { removeTree } from '../files/scratch.ts';
 import { createWriteback } from '../files/writeback.ts';
 import { findDamage } from '../integrity/damage.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
 import type { GroupCommit } from './group-commit.ts';
-import { openIngest } from './ingest.ts';
-import { openPartials, retirePartials } from './partial-downloads.ts';
+import { digestOf, openIngest, openPartials, partialName, retirePartials } from './ingest.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, mode 0644. Each file is complete or absent, and never changes. */
 export type BlobStore = Blobs & {
@@ -39,7 +36,7 @@ export function openBlobs(
 ): BlobStore {
   const ingestDirectory = ingests.path;
   const openIngests = new Set<string>();
-  const partials = openPartials(ingestDirectory, digestOf);
+  const partials = openPartials(ingestDirectory);
   const writeback = createWriteback();
   const path = (digest: Digest): string => directories.path(digest);
 
@@ -156,19 +153,6 @@ export function openBlobs(
         return held;
       }),
   };
-}
-
-/**
- * Returns the file of a download. The bytes of one source are not reused for another, and a manifest that reports
- * another size has another file.
- */
-export function partialName({ digest, size }: Pick<Descriptor, 'digest' | 'size'>, source: string): string {
-  return `${algorithmOf(digest)}-${hexOf(digest)}-${hash('sha256', `${size} ${source}`).slice(0, 16)}`;
-}
-
-function digestOf(partial: string): Digest | undefined {
-  const digest = partial.slice(0, partial.lastIndexOf('-')).replace('-', ':');
-  return isDigest(digest) ? digest : undefined;
 }
 
 function toItem(digest: Digest): Item {

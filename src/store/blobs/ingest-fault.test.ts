@@ -19,8 +19,7 @@ import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { createWriteback } from '../files/writeback.ts';
 import { openStore } from '../store.ts';
-import { partialName } from './blobs.ts';
-import { openIngest } from './ingest.ts';
+import { openIngest, partialName } from './ingest.ts';
 
 const never = new AbortController().signal;
 

@@ -1,8 +1,9 @@
-import { createHash, type Hash } from 'node:crypto';
-import { constants, fstatSync, ftruncateSync, writeSync } from 'node:fs';
+import { createHash, type Hash, hash } from 'node:crypto';
+import { constants, existsSync, fstatSync, ftruncateSync, lstatSync, readdirSync, writeSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Descriptor } from '../../oci/descriptor.ts';
-import { algorithmOf, toDigest } from '../../oci/digest.ts';
+import { algorithmOf, type Digest, hexOf, isDigest, toDigest } from '../../oci/digest.ts';
 import type { Ingest } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
@@ -164,6 +165,76 @@ export async function openIngest(
       await flushing;
       await file.close().catch(() => {}); // the relevant data was synced
       closed();
+    },
+  };
+}
+
+/**
+ * Returns the file of a download. The bytes of one source are not reused for another, and a manifest that reports
+ * another size has another file.
+ */
+export function partialName({ digest, size }: Pick<Descriptor, 'digest' | 'size'>, source: string): string {
+  return `${algorithmOf(digest)}-${hexOf(digest)}-${hash('sha256', `${size} ${source}`).slice(0, 16)}`;
+}
+
+/** Returns the digest of such a file. */
+export function digestOf(partial: string): Digest | undefined {
+  const digest = partial.slice(0, partial.lastIndexOf('-')).replace('-', ':');
+  return isDigest(digest) ? digest : undefined;
+}
+
+/** Milliseconds after which a partial download is abandoned. */
+const idle = 24 * 60 * 60 * 1000;
+
+/** Removes the partial downloads without writes for a day, except those that are open. */
+export async function retirePartials(
+  directory: string,
+  isOpen: (name: string) => boolean,
+  takeAway: (path: string) => Promise<void>,
+): Promise<void> {
+  const oldest = Date.now() - idle;
+  for (const name of readdirSync(directory)) {
+    if (isOpen(name)) continue;
+    const path = join(directory, name);
+    // The file may have ended in the meantime.
+    const status = lstatSync(path, { throwIfNoEntry: false });
+    if (status !== undefined && status.mtimeMs < oldest) await takeAway(path);
+  }
+}
+
+/**
+ * The possible partial downloads of a digest, in memory: removing many digests does not read the directory each time.
+ */
+export type Partials = {
+  /** Reads the directory. */
+  list(): readonly string[];
+  /** Records a new one. */
+  add(name: string): void;
+  /** Some of them may no longer exist. */
+  namesOf(digest: Digest): readonly string[];
+};
+
+export function openPartials(directory: string): Partials {
+  let names: Map<Digest, Set<string>> | undefined;
+  const note = (known: Map<Digest, Set<string>>, name: string): void => {
+    const digest = digestOf(name);
+    if (digest !== undefined) known.set(digest, (known.get(digest) ?? new Set()).add(name));
+  };
+  const list = (): readonly string[] => {
+    // In a read-only state directory, it may be absent.
+    const found = existsSync(directory) ? readdirSync(directory) : [];
+    names = new Map();
+    for (const name of found) note(names, name);
+    return found;
+  };
+  return {
+    list,
+    add(name) {
+      if (names !== undefined) note(names, name);
+    },
+    namesOf(digest) {
+      if (names === undefined) list();
+      return [...(names?.get(digest) ?? [])];
     },
   };
 }

@@ -17,8 +17,14 @@ export function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+export type Guard<T> = (value: unknown) => value is T;
+
 export function isText(value: unknown): value is string {
   return typeof value === 'string';
+}
+
+export function isFlag(value: unknown): value is boolean {
+  return typeof value === 'boolean';
 }
 
 /** A size, a count, or milliseconds since 1970. */
@@ -38,17 +44,26 @@ export function isTextList(value: unknown): value is string[] {
   return Array.isArray(value) && value.every(isText);
 }
 
-/** The digests that a root keeps. An older version wrote none. */
-export function toHolds(value: unknown): readonly Digest[] | undefined {
-  if (value === undefined) return [];
-  return isDigestList(value) ? value : undefined;
-}
-
 export function isTextMap(value: unknown): value is Record<string, string> {
   return isFields(value) && Object.values(value).every(isText);
 }
 
+export function isOneOf<const T extends string>(...texts: readonly T[]): Guard<T> {
+  return (value): value is T => texts.some(text => text === value);
+}
+
 /** Whether an optional field is absent or valid. */
-export function isAbsentOr<T>(is: (value: unknown) => value is T, value: unknown): value is T | undefined {
-  return value === undefined || is(value);
+export function isAbsentOr<T>(is: Guard<T>): Guard<T | undefined> {
+  return (value): value is T | undefined => value === undefined || is(value);
+}
+
+/** A guard for each field. Only an optional field may be absent. */
+export type Shape<T> = {
+  readonly [Key in keyof T]-?: Guard<object extends Pick<T, Key> ? T[Key] | undefined : T[Key]>;
+};
+
+/** Whether a value is an object with these fields, all valid. Others may be there too. */
+export function isShaped<T>(shape: Shape<T>): Guard<T> {
+  const guards = Object.entries<Guard<unknown>>(shape);
+  return (value): value is T => isFields(value) && guards.every(([key, is]) => is(value[key]));
 }

@@ -1,8 +1,8 @@
 import { lstatSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { unlessAbsent } from '../files/absent.ts';
-import { despiteFlags } from '../files/change-flags.ts';
 import type { Directory } from '../files/directory.ts';
+import { despiteFlags } from '../files/scratch.ts';
 import { measureDirectory } from '../files/tree-size.ts';
 
 /**

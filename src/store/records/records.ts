@@ -10,8 +10,7 @@ import { writeAside } from '../files/atomic-file.ts';
 import type { Directory } from '../files/directory.ts';
 import { attempt } from '../files/failure.ts';
 import { type Fields, parseFields } from '../files/json-record.ts';
-import type { Scratch } from '../files/scratch.ts';
-import { removeTree } from '../files/tree-removal.ts';
+import { removeTree, type Scratch } from '../files/scratch.ts';
 
 /**
  * One JSON file per record, named by the sha256 of its key. A torn, foreign or misplaced record counts as absent, and

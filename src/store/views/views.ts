@@ -3,21 +3,19 @@ import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { View, ViewRecord, Views } from '../../ports/store.ts';
 import type { DirectoryNode } from '../../tree/tree.ts';
-import { errnoOf } from '../../util/error.ts';
+import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
 import { startPace } from '../../util/pace.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
-import { despiteFlags } from '../files/change-flags.ts';
 import { type Directory, openDirectory } from '../files/directory.ts';
 import { attempt, toStoreError } from '../files/failure.ts';
-import type { Scratch } from '../files/scratch.ts';
+import { despiteFlags, type Scratch } from '../files/scratch.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
 import type { RecordWarning } from '../records/records.ts';
 import { containsInode } from './tree-inodes.ts';
 import { compareTree } from './view-compare.ts';
 import { createViewIndex, itemsOf } from './view-index.ts';
-import { isKey, shapeName, sidecarName, strays, verifyKey } from './view-names.ts';
 import { readView } from './view-record.ts';
 import { openShape, readShape } from './view-shape.ts';
 import { raiseTree, type ViewContents } from './view-tree.ts';
@@ -45,9 +43,8 @@ export function openViews(
   const locks = createKeyedMutex();
 
   const treeOf = (key: string): string => join(directory.path, verifyKey(key));
-  const sidecarOf = (key: string): string => join(directory.path, sidecarName(key));
-  const shapeOf = (key: string): string => join(directory.path, shapeName(key));
-  const writable = openShape(treeOf, shapeOf, scratch.fresh);
+  const sidecarOf = (key: string): string => treeOf(key) + sidecar;
+  const writable = openShape(treeOf, key => treeOf(key) + shapeFile, scratch.fresh);
   const shape = scratch.isClosed ? readShape(writable) : writable;
   const touchSidecar = async (key: string, now: Date): Promise<void> => utimesSync(sidecarOf(key), now, now);
 
@@ -226,4 +223,23 @@ export function openViews(
       }
     },
   };
+}
+
+/** The ends of the names of files beside a tree: its record and its shape. */
+const [sidecar, shapeFile] = ['.json', '.shape'];
+
+/** A key is a plain file name, distinct from any sidecar and path. */
+function isKey(text: string): boolean {
+  return /^[0-9A-Za-z][0-9A-Za-z_-]{0,127}$/.test(text);
+}
+
+function verifyKey(key: string): string {
+  if (isKey(key)) return key;
+  throw new ArtifactError('internal', `"${key}" cannot be the key of a view`);
+}
+
+/** Returns the names that are neither trees nor belong to one. */
+function strays(names: readonly string[]): readonly string[] {
+  const beside = new Set(names.filter(isKey).flatMap(key => [key + sidecar, key + shapeFile]));
+  return names.filter(name => !isKey(name) && !beside.has(name));
 }

@@ -6,7 +6,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
-import { removeTree } from './tree-removal.ts';
+import { removeTree } from './scratch.ts';
 
 test('a run of empty directories is removed in slices that leave the event loop free', async () => {
   await using directory = await temporaryDirectory();

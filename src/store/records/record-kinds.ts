@@ -1,0 +1,162 @@
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Platform } from '../../oci/platform.ts';
+import type {
+  AccessRecord,
+  Complete,
+  NameRecord,
+  PinRecord,
+  Pins,
+  Root,
+  SignatureRecord,
+  VolumeRecord,
+} from '../../ports/records.ts';
+import type { Pod } from '../../ports/request.ts';
+import {
+  type Fields,
+  type Guard,
+  isAbsentOr,
+  isCount,
+  isDigestList,
+  isDigestText,
+  isFields,
+  isFlag,
+  isOneOf,
+  isShaped,
+  isText,
+  isTextList,
+  isTextMap,
+} from '../files/json-record.ts';
+import type { RecordKind, Records } from './records.ts';
+
+/** Volume records are not synced: a power cut ends every mount, and kubelet then publishes again. */
+export const volumeRecords: RecordKind<VolumeRecord> = {
+  noun: 'volume record',
+  durable: false,
+  keyOf: record => record.targetPath,
+  parse: fields => parseRoot(fields, isVolume),
+};
+
+const isPod = isShaped<Pod>({
+  namespace: isText,
+  name: isText,
+  uid: isText,
+  serviceAccount: isAbsentOr(isText),
+});
+const isVolume = isShaped<VolumeRecord>({
+  volumeId: isText,
+  targetPath: isText,
+  fingerprint: isText,
+  anywhere: isFlag,
+  keepsFolder: isAbsentOr(isFlag),
+  reference: isText,
+  resolved: isText,
+  digest: isDigestText,
+  manifest: isDigestText,
+  view: isText,
+  bytes: isCount,
+  inodes: isCount,
+  holds: isDigestList,
+  pod: isAbsentOr(isPod),
+  publishedAt: isCount,
+});
+
+/** Names survive a power cut: without the registry, they are how a node finds cached content. */
+export const nameRecords: RecordKind<NameRecord> = {
+  noun: 'name',
+  durable: true,
+  keyOf: record => record.reference,
+  parse(fields, usedAt) {
+    const name = parseRoot(fields, isName);
+    return name && { ...name, usedAt };
+  },
+  timeOf: record => record.usedAt,
+};
+
+const isPlatform = isShaped<Platform>({ os: isText, architecture: isText, variant: isAbsentOr(isText) });
+const isDescriptor = isShaped<Omit<Descriptor, 'data'>>({
+  mediaType: isText,
+  digest: isDigestText,
+  size: isCount,
+  annotations: isTextMap,
+  artifactType: isAbsentOr(isText),
+  platform: isAbsentOr(isPlatform),
+});
+const isName = isShaped<Omit<NameRecord, 'usedAt'>>({
+  reference: isText,
+  descriptor: isDescriptor,
+  resolvedAt: isCount,
+  authorised: isOneOf('anonymous', 'credential', 'local'),
+  holds: isDigestList,
+});
+
+export type PinStore = Pins & Complete<PinRecord>;
+
+/** Pins survive a power cut: a user was told that they are kept. */
+export const pinRecords: RecordKind<PinRecord> = {
+  noun: 'pin',
+  durable: true,
+  keyOf: record => record.reference,
+  parse: ({ by, ...fields }) => parseRoot(by === 'prefetch' ? { ...fields, by } : fields, isPin),
+};
+
+const isPin = isShaped<PinRecord>({
+  reference: isText,
+  digest: isDigestText,
+  pinnedAt: isCount,
+  holds: isDigestList,
+  by: isAbsentOr(isOneOf('prefetch')),
+});
+
+/** Tells of a removal whether there was a pin. */
+export function toPins({ find, put, remove, list, listAll }: Records<PinRecord>): PinStore {
+  return {
+    find,
+    put,
+    list,
+    listAll,
+    async remove(reference) {
+      const pin = await find(reference);
+      await remove(reference);
+      return pin !== undefined;
+    },
+  };
+}
+
+/** Accesses survive a power cut: without the registry, they decide whom the node may serve. */
+export const accessRecords: RecordKind<AccessRecord> = {
+  noun: 'access record',
+  durable: true,
+  keyOf: record => record.repository,
+  parse: fields => (isAccess(fields) ? fields : undefined),
+};
+
+const isAccess = isShaped<AccessRecord>({
+  repository: isText,
+  anonymous: isFlag,
+  node: isFlag,
+  accounts: isTextList,
+  pods: isTextList,
+  secrets: isTextList,
+  digests: isDigestList,
+  mirrored: isDigestList,
+});
+
+export const signatureRecords: RecordKind<SignatureRecord> = {
+  noun: 'record of signatures',
+  durable: true,
+  keyOf: record => record.subject,
+  parse: parseSignatures,
+};
+
+function parseSignatures(fields: Fields): SignatureRecord | undefined {
+  const { subject, answers } = fields;
+  if (!isText(subject) || !isFields(answers)) return undefined;
+  const texts = Object.entries(answers).filter((entry): entry is [string, string] => isText(entry[1]));
+  return { ...fields, subject, answers: Object.fromEntries(texts) };
+}
+
+/** An older version wrote no list of the digests that a root keeps. */
+function parseRoot<T extends Partial<Root>>(fields: Fields, is: Guard<T>): T | undefined {
+  const whole = { holds: [], ...fields };
+  return is(whole) ? whole : undefined;
+}
