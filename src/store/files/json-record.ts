@@ -58,12 +58,12 @@ export function isAbsentOr<T>(is: Guard<T>): Guard<T | undefined> {
 }
 
 /** A guard for each field. Only an optional field may be absent. */
-export type Shape<T> = {
+export type Guards<T> = {
   readonly [Key in keyof T]-?: Guard<object extends Pick<T, Key> ? T[Key] | undefined : T[Key]>;
 };
 
 /** Whether a value is an object with these fields, all valid. Others may be there too. */
-export function isShaped<T>(shape: Shape<T>): Guard<T> {
-  const guards = Object.entries<Guard<unknown>>(shape);
-  return (value): value is T => isFields(value) && guards.every(([key, is]) => is(value[key]));
+export function isShaped<T>(guards: Guards<T>): Guard<T> {
+  const each = Object.entries<Guard<unknown>>(guards);
+  return (value): value is T => isFields(value) && each.every(([key, is]) => is(value[key]));
 }
