@@ -12,7 +12,7 @@ import { standardFiles } from './registry/config/registries.ts';
 import { isNamed, toRoute } from './registry/config/route.ts';
 import { expand } from './registry/config/short-names.ts';
 import { askBy } from './registry/config/transport.ts';
-import { parseProxies } from './registry/http/proxies.ts';
+import { parseProxies } from './registry/http/egress.ts';
 import { formatRetry } from './util/retry.ts';
 
 /** The sources of artifacts: registries, the node's configuration of them, and credentials. */

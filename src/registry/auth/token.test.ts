@@ -13,7 +13,7 @@ import {
 import { openFakeClock, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import { toUpstream } from '../config/upstream.ts';
-import { toTrust } from '../http/tls-trust.ts';
+import { toTrust } from '../http/tls.ts';
 
 test('a token is used for a repository until it expires', async () => {
   await using registry = await openGuardedRegistry({ ...bearer, expiresIn: 100 });

@@ -2,13 +2,12 @@ import type { Credential } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { parseJson } from '../../util/json.ts';
 import type { Upstream } from '../config/upstream.ts';
-import { toFence } from '../http/address-fence.ts';
 import { formatErrorBody, shownBy } from '../http/error-body.ts';
-import { type FinalResponse, follow } from '../http/redirect.ts';
+import { type FinalResponse, follow, toFence } from '../http/redirect.ts';
 import { collect, describeEncoding, type Fence, type Send, usualConnectMs } from '../http/request.ts';
 import { adviceOf, toResponseError } from '../http/response-error.ts';
 import { TransientError } from '../http/retry.ts';
-import { type TlsTrust, withoutPairs } from '../http/tls-trust.ts';
+import { type TlsTrust, withoutPairs } from '../http/tls.ts';
 import type { Challenge } from './challenge.ts';
 
 /** A bearer token and its lifetime in seconds. */

@@ -9,7 +9,7 @@ import {
   toTrust,
   verifyCertificates,
   verifyPair,
-} from '../http/tls-trust.ts';
+} from '../http/tls.ts';
 
 /**
  * Reads the certificates in one directory, as in containers-certs.d(5): each `*.crt` is a CA to trust, and each

@@ -1,7 +1,7 @@
 import { lastGood, obstaclesOf, type Part, problemsOf, readPart } from '../../configfile/part.ts';
 import { type Reading, watchFiles } from '../../configfile/watched-file.ts';
 import { quoteName } from '../../util/name.ts';
-import type { TlsTrust } from '../http/tls-trust.ts';
+import type { TlsTrust } from '../http/tls.ts';
 import { type HostCertificates, readCaFile, readHostCertificates } from './certificates.ts';
 import { type HostsDir, readHostsDir } from './hosts-dir.ts';
 import { type Registries, type RegistriesFiles, readRegistries } from './registries.ts';

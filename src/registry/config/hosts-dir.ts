@@ -4,7 +4,7 @@ import type { Reading } from '../../configfile/watched-file.ts';
 import { withoutHttpsPort } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { usualConnectMs } from '../http/request.ts';
-import { type TlsTrust, toTrust } from '../http/tls-trust.ts';
+import { type TlsTrust, toTrust } from '../http/tls.ts';
 import { readCa, readCertificates, readPair } from './certificates.ts';
 import { type HostOptions, type HostUrl, parseHostsFile } from './hosts-toml.ts';
 

@@ -1,7 +1,7 @@
 import { lastGood, valueOf } from '../../configfile/part.ts';
 import { formatRepository, type Reference, type Repository } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { joinTrust } from '../http/tls-trust.ts';
+import { joinTrust } from '../http/tls.ts';
 import { findCertificates } from './certificates.ts';
 import type { Configuration } from './configuration.ts';
 import { findHosts, type HostsDir, type RegistryHost, type RegistryHosts } from './hosts-dir.ts';

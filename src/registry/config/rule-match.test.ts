@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { Part } from '../../configfile/part.ts';
 import { formatRepository, parseReference, parseRepository } from '../../oci/reference.ts';
-import { plainTrust } from '../http/tls-trust.ts';
+import { plainTrust } from '../http/tls.ts';
 import { mergeRegistries, type Registries } from './registries.ts';
 import { parseRegistriesConf } from './registries-conf.ts';
 import { toRoute } from './route.ts';

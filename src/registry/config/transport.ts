@@ -1,7 +1,7 @@
 import type { Transport } from '../../oci/endpoint.ts';
 import { formatRepository, type Reference } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { plainTrust } from '../http/tls-trust.ts';
+import { plainTrust } from '../http/tls.ts';
 import { apiHost, type Route } from './route.ts';
 import type { Upstream } from './upstream.ts';
 

@@ -1,6 +1,6 @@
 import type { Endpoint } from '../../oci/endpoint.ts';
 import { usualConnectMs } from '../http/request.ts';
-import { blindTrust, plainTrust, type TlsTrust } from '../http/tls-trust.ts';
+import { blindTrust, plainTrust, type TlsTrust } from '../http/tls.ts';
 
 /**
  * One endpoint for a repository. `scheme` is the only scheme to use; without it, https, and also http if the endpoint

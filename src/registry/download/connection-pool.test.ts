@@ -3,8 +3,7 @@ import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { anyRate, type HttpRequest } from '../http/request.ts';
 import { StalledError } from '../http/retry.ts';
-import { openTls } from '../http/tls.ts';
-import { blindTrust, plainTrust } from '../http/tls-trust.ts';
+import { blindTrust, openTls, plainTrust } from '../http/tls.ts';
 import { openConnectionPool } from './connection-pool.ts';
 import { openDownloads } from './downloads.ts';
 

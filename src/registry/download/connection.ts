@@ -1,11 +1,16 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { ArtifactError } from '../../util/error.ts';
-import { lookupWithin } from '../http/address-fence.ts';
 import { cancelled, stall, toConnectionError } from '../http/connection-error.ts';
-import { watchRate } from '../http/least-rate.ts';
-import type { Head, HttpRequest, LeastRate } from '../http/request.ts';
-import { formatGet, parseResponseStart } from '../http/response-head.ts';
+import { lookupWithin } from '../http/redirect.ts';
+import {
+  formatGet,
+  type Head,
+  type HttpRequest,
+  type LeastRate,
+  parseResponseStart,
+  watchRate,
+} from '../http/request.ts';
 import type { Tls } from '../http/tls.ts';
 
 /**

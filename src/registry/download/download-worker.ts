@@ -51,7 +51,7 @@ function answer(question: WorkerQuestion, { signal }: ThreadContext): WorkerAnsw
   }
 }
 
-async function get(id: number, request: RequestShare): Promise<WorkerAnswer> {
+function get(id: number, request: RequestShare): Promise<WorkerAnswer> {
   if (connections === undefined) throw new Error('the worker is not open');
   const controller = new AbortController();
   const arrived = Promise.withResolvers<WorkerAnswer>();
@@ -76,7 +76,7 @@ async function get(id: number, request: RequestShare): Promise<WorkerAnswer> {
   };
   calls.set(id, { open, end, leave: () => controller.abort() });
   end.catch(() => {}); // the next caller gets the error
-  return await Promise.race([arrived.promise, end]);
+  return Promise.race([arrived.promise, end]);
 }
 
 /** @throws errors that are not failures of the connection. */

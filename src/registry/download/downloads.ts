@@ -1,7 +1,6 @@
 import { type GrowingFile, sizeOf } from '../../util/growing-file.ts';
-import { openLru } from '../http/lru.ts';
 import type { LeastRate, Send } from '../http/request.ts';
-import type { Tls } from '../http/tls.ts';
+import { openLru, type Tls } from '../http/tls.ts';
 import { openConnectionPool } from './connection-pool.ts';
 import { openWorkerPool, type WorkerPool } from './worker-pool.ts';
 import { openWorkerTransport, type WorkerTransport } from './worker-transport.ts';

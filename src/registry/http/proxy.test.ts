@@ -9,7 +9,7 @@ import { openTestProxy, type TestProxy } from '../../../test/support/registry/pr
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
-import { parseProxies } from './proxies.ts';
+import { parseProxies } from './egress.ts';
 
 const { signal } = new AbortController();
 const path = 'team/model';

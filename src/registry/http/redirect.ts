@@ -1,7 +1,16 @@
+import { type LookupAddress, lookup as resolve } from 'node:dns';
+import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { ArtifactError } from '../../util/error.ts';
-import { toFence } from './address-fence.ts';
-import { collect, type Head, type HttpRequest, type Receiver, type Send, usualConnectMs } from './request.ts';
-import { withoutPairs } from './tls-trust.ts';
+import {
+  collect,
+  type Fence,
+  type Head,
+  type HttpRequest,
+  type Receiver,
+  type Send,
+  usualConnectMs,
+} from './request.ts';
+import { withoutPairs } from './tls.ts';
 
 /** A response other than a redirect. `home`: the server that was asked first sent it. */
 export type FinalResponse = Head & { readonly url: URL; readonly home: boolean };
@@ -74,4 +83,106 @@ function toTarget(location: string, from: URL, insecure: boolean): URL {
   url.username = '';
   url.password = '';
   return url;
+}
+
+/**
+ * IPv4-compatible, IPv4-translated, and NAT64 with the well-known and the local prefix (RFC 4291, 2765, 6052, 8215).
+ */
+const embedding = ['::', '::ffff:0:', '64:ff9b::', '64:ff9b:1::'];
+
+const loopback = ['127.0.0.0/8', '0.0.0.0/8'];
+const others = ['169.254.0.0/16', '100.100.100.200/32', '168.63.129.16/32', '192.0.0.192/32'];
+/** Metadata services of AWS (for pods and for nodes), Google and Scaleway. */
+const others6 = ['fe80::/10', 'fd00:ec2::/32', 'fd20:ce::254/128', 'fd00:42::42/128'];
+
+const loopbacks = listOf([...loopback, '::1/128', '::/128']);
+const locals = listOf([...loopback, ...others, '::1/128', '::/128', ...others6]);
+
+/**
+ * Returns the fence for URLs that a host names. The host's name does not count, because the host may choose it: only
+ * addresses count, and `localhost`.
+ */
+export function toFence(hostname: string): Fence {
+  const host = unbracketed(hostname);
+  return host === 'localhost' || isLocal(host) ? host : '';
+}
+
+/**
+ * Returns a request that may be sent: without its fence if the node's configuration names its host[:port].
+ *
+ * @throws ArtifactError `denied` if it leads to a local address beyond its fence.
+ */
+export function verifyFence(request: HttpRequest, isNamed: (host: string) => boolean): HttpRequest {
+  const { fence, ...open } = request;
+  if (fence === undefined) return request;
+  if (isNamed(request.url.host)) return open;
+  const host = unbracketed(request.url.hostname);
+  if (isIP(host) !== 0) verify([host], host, fence);
+  return request;
+}
+
+/** Resolves names for fenced connections. */
+export function lookupWithin(fence: Fence): LookupFunction {
+  return (hostname, options, callback) => {
+    resolve(hostname, { ...options, all: true }, (failure, found) => {
+      if (failure !== null) return callback(failure, '');
+      let left: readonly LookupAddress[];
+      try {
+        const allowed = verify(
+          found.map(({ address }) => address),
+          hostname,
+          fence,
+        );
+        left = found.filter(({ address }) => allowed.includes(address));
+      } catch (thrown) {
+        return callback(thrown as Error, '');
+      }
+      const [first] = left;
+      if (options.all === true) callback(null, [...left]);
+      else callback(null, first?.address ?? '', first?.family);
+    });
+  };
+}
+
+/** Returns the allowed addresses. @throws ArtifactError `denied` if none is left. */
+function verify(addresses: readonly string[], hostname: string, fence: Fence): readonly string[] {
+  const left = addresses.filter(address => !isLocal(address) || isWithin(address, fence));
+  if (left.length > 0 || addresses.length === 0) return left;
+  throw new ArtifactError(
+    'denied',
+    `a server sends this node to ${hostname}, which is at ${addresses.join(', ')}: an address of the node itself, its link or a metadata service; that is refused; if it is meant, name that host and its port in registries.conf or hosts.toml`,
+  );
+}
+
+/** All of loopback is one host. */
+function isWithin(address: string, fence: Fence): boolean {
+  return address === fence || (isIn(loopbacks, address) && (fence === 'localhost' || isIn(loopbacks, fence)));
+}
+
+function isLocal(address: string): boolean {
+  return isIn(locals, address);
+}
+
+function isIn(list: BlockList, address: string): boolean {
+  const family = isIP(address);
+  return family !== 0 && list.check(address, family === 4 ? 'ipv4' : 'ipv6');
+}
+
+function unbracketed(hostname: string): string {
+  return hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+}
+
+/** Adds the IPv6 addresses that embed IPv4 addresses, including 6to4. BlockList itself handles mapped ones. */
+function listOf(subnets: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const subnet of subnets) {
+    const [address = '', bits = ''] = subnet.split('/');
+    list.addSubnet(address, Number(bits), isIP(address) === 4 ? 'ipv4' : 'ipv6');
+    if (isIP(address) !== 4) continue;
+    const hex = address.split('.').map(part => Number(part).toString(16).padStart(2, '0'));
+    const [high, low] = [hex.slice(0, 2).join(''), hex.slice(2).join('')];
+    for (const prefix of embedding) list.addSubnet(`${prefix}${high}:${low}`, 96 + Number(bits), 'ipv6');
+    list.addSubnet(`2002:${high}:${low}::`, 16 + Number(bits), 'ipv6');
+  }
+  return list;
 }

@@ -11,7 +11,7 @@ import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { RegistryClient } from '../client.ts';
-import { plainTrust, toTrust } from './tls-trust.ts';
+import { plainTrust, toTrust } from './tls.ts';
 
 const { signal } = new AbortController();
 const path = 'team/model';

@@ -1,6 +1,74 @@
+import { createHash, X509Certificate } from 'node:crypto';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
-import { openLru } from './lru.ts';
-import type { TlsTrust } from './tls-trust.ts';
+import { ArtifactError } from '../../util/error.ts';
+
+/** A client certificate and its key, in PEM. */
+export type Pair = { readonly cert: string; readonly key: string };
+
+/**
+ * How a server is verified, and the client certificates it receives. `insecure`: its certificate is not verified. `ca`:
+ * PEM certificates to trust beside the system's. `id` is equal for equal `ca` and `pairs`, and reveals nothing of a
+ * key.
+ */
+export type TlsTrust = {
+  readonly id: string;
+  readonly insecure: boolean;
+  readonly ca: readonly string[];
+  readonly pairs: readonly Pair[];
+};
+
+export const plainTrust: TlsTrust = { id: '', insecure: false, ca: [], pairs: [] };
+
+/** The trust of an `insecure` endpoint. */
+export const blindTrust: TlsTrust = { ...plainTrust, insecure: true };
+
+export function toTrust(ca: readonly string[], pairs: readonly Pair[]): TlsTrust {
+  if (ca.length === 0 && pairs.length === 0) return plainTrust;
+  const id = createHash('sha256')
+    .update(JSON.stringify([ca, pairs]))
+    .digest('hex');
+  return { id, insecure: false, ca, pairs };
+}
+
+/** Combines both; `insecure` is that of the left one. */
+export function joinTrust(left: TlsTrust, right: TlsTrust): TlsTrust {
+  if (right.id === '' || right.id === left.id) return left;
+  return {
+    id: left.id === '' ? right.id : `${left.id} ${right.id}`,
+    insecure: left.insecure,
+    ca: [...left.ca, ...right.ca],
+    pairs: [...left.pairs, ...right.pairs],
+  };
+}
+
+/** Returns the trust for another server that a trusted one names: it receives no client certificate. */
+export function withoutPairs(trust: TlsTrust): TlsTrust {
+  return trust.pairs.length === 0 ? trust : { ...trust, id: `${trust.id} alone`, pairs: [] };
+}
+
+/** @throws ArtifactError `invalid` naming the file if it is not a PEM certificate. */
+export function verifyCertificates(pem: string, file: string): void {
+  verify(`the CA file ${file} holds no certificates in PEM`, () => {
+    void new X509Certificate(pem);
+    createSecureContext({ ca: pem });
+  });
+}
+
+/** @throws ArtifactError `invalid` naming the files if certificate and key do not match. */
+export function verifyPair(pair: Pair, certFile: string, keyFile: string): void {
+  verify(`${certFile} and ${keyFile} are no certificate with its key in PEM`, () => {
+    createSecureContext(pair);
+  });
+}
+
+function verify(failure: string, run: () => void): void {
+  try {
+    run();
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    throw new ArtifactError('invalid', `${failure}: ${why}`, thrown);
+  }
+}
 
 /** The TLS settings of connections, made once: reading the system's certificates takes tens of milliseconds. */
 export type Tls = {
@@ -30,4 +98,32 @@ export function openTls(): Tls {
 function baseCertificates(): string[] {
   const system = getCACertificates('system');
   return system.length > 0 ? system : getCACertificates('bundled');
+}
+
+/** Values of connections by what they trust: those of the most recently used keys. */
+export type Lru<T> = {
+  take(key: string, make: () => T): T;
+  values(): Iterable<T>;
+};
+
+/** Far above the number of registries of a node. Certificates that are renewed each hour must not accumulate. */
+const kept = 64;
+
+/** @param drop called with the least recently used value when there are more than 64. */
+export function openLru<T>(drop: (value: T) => void = () => {}): Lru<T> {
+  const values = new Map<string, T>();
+  return {
+    take(key, make) {
+      const value = values.get(key) ?? make();
+      values.delete(key);
+      values.set(key, value);
+      const [oldest] = values;
+      if (values.size > kept && oldest !== undefined) {
+        values.delete(oldest[0]);
+        drop(oldest[1]);
+      }
+      return value;
+    },
+    values: () => values.values(),
+  };
 }

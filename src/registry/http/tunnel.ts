@@ -2,8 +2,8 @@ import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { ArtifactError } from '../../util/error.ts';
 import { cancelled } from './connection-error.ts';
-import type { Proxy } from './proxies.ts';
-import { maxHeadBytes } from './response-head.ts';
+import type { Proxy } from './egress.ts';
+import { maxHeadBytes } from './request.ts';
 import { TransientError } from './retry.ts';
 import type { Tls } from './tls.ts';
 

@@ -1,13 +1,18 @@
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { toArtifactError } from '../../util/error.ts';
-import { lookupWithin } from './address-fence.ts';
 import { cancelled, toConnectionError } from './connection-error.ts';
-import { watchRate } from './least-rate.ts';
-import { openLru } from './lru.ts';
-import type { Proxies, Proxy } from './proxies.ts';
-import { anyRate, type Head, type HttpRequest, type LeastRate, type Receiver, type Send } from './request.ts';
-import type { Tls } from './tls.ts';
-import { plainTrust, type TlsTrust } from './tls-trust.ts';
+import type { Proxies, Proxy } from './egress.ts';
+import { lookupWithin } from './redirect.ts';
+import {
+  anyRate,
+  type Head,
+  type HttpRequest,
+  type LeastRate,
+  type Receiver,
+  type Send,
+  watchRate,
+} from './request.ts';
+import { openLru, plainTrust, type Tls, type TlsTrust } from './tls.ts';
 import { openTunnel, proxyRefusal } from './tunnel.ts';
 
 /** Keep-alive connections of undici. HTTP/1.1 only: HTTP/2 measured slower for bodies. */

@@ -4,7 +4,7 @@ import type { Credential, Keyring } from '../../../src/oci/credential.ts';
 import { openRegistry, type RegistryClient, type RegistryOptions } from '../../../src/registry/client.ts';
 import { toUpstream } from '../../../src/registry/config/upstream.ts';
 import type { Clock } from '../../../src/registry/http/retry.ts';
-import { toTrust } from '../../../src/registry/http/tls-trust.ts';
+import { toTrust } from '../../../src/registry/http/tls.ts';
 
 export const nobody: Credential = {
   kind: 'anonymous',
