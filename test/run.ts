@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { globSync, mkdtempSync, rmSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { sweep } from './support/os/leftovers.ts';
 import { listMounts } from './support/os/mounts.ts';
 import { reportFiles } from './support/project/file-reporter.ts';
+import { type FileTime, formatTimes, timesVariable } from './support/project/file-times.ts';
 import { isCi } from './support/project/tools.ts';
 import { installTools } from './tools/install.ts';
 import type { ToolGroup } from './tools/table.ts';
@@ -19,12 +20,14 @@ import type { ToolGroup } from './tools/table.ts';
  * test/cluster and test/arm64; `npm run test:faults`, `test:release` and so on run one of these each. It runs three
  * files at a time, because many of them wait, and two of the other directories, but one of test/cluster, where each has
  * a cluster; afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each file; with
- * --verbose, each test and its figures. The run has a temporary directory of its own. It fails if a mount, a file or a
- * process is left behind; in CI also if a test was skipped.
+ * --verbose, each test and its figures; with --times, at the end the time and CPU time of each file. The run has a
+ * temporary directory of its own. It fails if a mount, a file or a process is left behind; in CI also if a test was
+ * skipped.
  */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const verbose = process.argv.includes('--verbose');
+const timed = process.argv.includes('--times');
 /** The directories that run apart, each with its programs. A cluster and an emulated machine run the built image. */
 const apart: Readonly<Record<string, readonly ToolGroup[]>> = {
   faults: [],
@@ -57,6 +60,12 @@ process.env['NODE_COMPILE_CACHE'] = compiled;
 // A program that ends by itself writes them there; the daemons that tests kill do not.
 spawnSync(process.execPath, ['--input-type=module', '--eval', "await import('./src/daemon.ts')"]);
 const before = listMounts();
+/** What each file of tests costs is measured in its process. */
+const timesPath = join(compiled, 'times');
+const measured = {
+  execArgv: ['--import', import.meta.resolve('./support/project/file-times.ts')],
+  env: { ...process.env, [timesVariable]: timesPath },
+};
 
 const report = verbose ? Readable.from(events()).compose(spec) : reportFiles(root, events());
 for await (const text of report) process.stdout.write(text);
@@ -65,25 +74,31 @@ for await (const text of report) process.stdout.write(text);
 async function* events(): AsyncGenerator<{ type: string; data: object }> {
   const totals = new Map<string, number>();
   const skipped: string[] = [];
+  const times: FileTime[] = [];
   for (const half of [
     { files: others, concurrency: part === undefined ? 3 : part === 'cluster' ? 1 : 2 },
     { files: quiet, concurrency: 1 },
   ]) {
     if (half.files.length === 0) continue;
-    for await (const event of run({ ...half, files: half.files.map(file => join(root, file)) })) {
+    const options = { ...half, ...(timed ? measured : {}), files: half.files.map(file => join(root, file)) };
+    for await (const event of run(options)) {
       const total = event.type === 'test:diagnostic' ? totalOf.exec(event.data.message)?.groups : undefined;
       if (event.type === 'test:fail') process.exitCode = 1;
+      if (event.type === 'test:summary' && event.data.file !== undefined)
+        times.push({ file: event.data.file, wall: event.data.duration_ms / 1000 });
       if (event.type === 'test:pass' && event.data.skip)
         skipped.push(`${event.data.name}: ${event.data.skip}`);
       if (total === undefined) yield event;
       else totals.set(total['what'] ?? '', (totals.get(total['what'] ?? '') ?? 0) + Number(total['count']));
     }
   }
+  const lines = timed ? formatTimes(root, times, readFileSync(timesPath, 'utf8')) : [];
   const leftovers = sweep(directory, shared, before);
   for (const made of [directory, compiled]) rmSync(made, { recursive: true, force: true });
   if (leftovers.length > 0 || (isCi && skipped.length > 0)) process.exitCode = 1;
   for (const line of skipped) yield diagnostic(`not run: ${line}`, 'warn');
   for (const line of leftovers) yield diagnostic(`left behind: ${line}`, 'error');
+  for (const line of lines) yield diagnostic(line, 'info');
   for (const [what, count] of totals) yield diagnostic(`${what} ${count}`, 'info');
 }
 

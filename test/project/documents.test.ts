@@ -45,6 +45,7 @@ const foreign = [
   '--row',
   '--max-semi-space-size',
   '--verbose',
+  '--times',
   '--to-oci-layout',
   '--namespace',
   '--pack',
