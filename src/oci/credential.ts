@@ -11,18 +11,6 @@ export type Credential = { readonly source: string; readonly holder: Holder } & 
   | { readonly kind: 'identity-token'; readonly token: string }
 );
 
-/** Returns the secret values of a credential without its texts: equal for two with the same access. */
-export function secretOf(credential: Credential): object {
-  switch (credential.kind) {
-    case 'anonymous':
-      return { kind: credential.kind };
-    case 'basic':
-      return { kind: credential.kind, username: credential.username, password: credential.password };
-    case 'identity-token':
-      return { kind: credential.kind, token: credential.token };
-  }
-}
-
 /**
  * The identity of a credential. Access that it proved is cached for this identity alone:
  *

@@ -7,18 +7,23 @@ import { ArtifactError } from '../util/error.ts';
 import { openExchange } from './api/exchange.ts';
 import { exists } from './api/exists.ts';
 import { type Asked, fetchManifest, resolve } from './api/manifest.ts';
-import { openPauses } from './api/pauses.ts';
 import { listReferrers } from './api/referrers.ts';
 import type { Route } from './config/route.ts';
 import { openDownloads } from './download/downloads.ts';
 import { cancelled } from './http/connection-error.ts';
 import { noProxies, type OnRequest, openEgress, type Proxies } from './http/egress.ts';
 import { anyRate, type LeastRate } from './http/request.ts';
-import { type Clock, type OnRetry, openRetryPolicy, type RetryPolicy, retry } from './http/retry.ts';
+import {
+  type Clock,
+  type OnRetry,
+  openPauses,
+  openRetryPolicy,
+  type RetryPolicy,
+  retry,
+} from './http/retry.ts';
 import { openTls, plainTrust, type TlsTrust } from './http/tls.ts';
 import type { TransportOptions, UndiciTransport } from './http/undici-transport.ts';
-import { openBlobFailover } from './mirrors/blob-failover.ts';
-import { type FailoverRequest, failover } from './mirrors/failover.ts';
+import { type FailoverRequest, failover, openBlobFailover } from './mirrors/failover.ts';
 import { type OnRest, openMirrorHealth } from './mirrors/mirror-health.ts';
 
 export type RegistryOptions = {

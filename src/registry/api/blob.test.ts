@@ -7,7 +7,7 @@ import { lengths, type Size, shareBlobSource, sizes } from '../../../test/suppor
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openRegistry } from '../client.ts';
-import { toUpstream } from '../config/upstream.ts';
+import { toUpstream } from '../config/route.ts';
 
 const { signal } = new AbortController();
 const source = await shareBlobSource();

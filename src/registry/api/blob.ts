@@ -3,7 +3,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { Paused } from '../../util/pause.ts';
-import type { Upstream } from '../config/upstream.ts';
+import type { Upstream } from '../config/route.ts';
 import { isEndpointError } from '../http/endpoint-error.ts';
 import type { FinalResponse } from '../http/redirect.ts';
 import { describeEncoding, type HttpRequest, type Receiver, skip } from '../http/request.ts';

@@ -1,13 +1,12 @@
 import type { Credential } from '../../oci/credential.ts';
-import { openAuthorizer } from '../auth/authorizer.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { openAuthorizer, secretOf } from '../auth/authorizer.ts';
 import { parseChallenges } from '../auth/challenge.ts';
-import type { Upstream } from '../config/upstream.ts';
+import type { Upstream } from '../config/route.ts';
 import { type FinalResponse, follow } from '../http/redirect.ts';
 import { collect, type Head, type HttpRequest, type Receiver, type Send } from '../http/request.ts';
 import { toResponseError } from '../http/response-error.ts';
-import type { Clock } from '../http/retry.ts';
-import type { Pauses } from './pauses.ts';
-import { openSchemes } from './scheme.ts';
+import { type Clock, type Pauses, TransientError } from '../http/retry.ts';
 
 /**
  * A request to a registry. `path` is relative to the repository and may have a query. `subject` names the requested
@@ -57,7 +56,8 @@ export function openExchange(send: Send, clock: Clock, pauses: Pauses): Exchange
       complaint = collect(maxErrorBytes, () => refuse(here, Buffer.of()));
       return complaint.receive;
     };
-    pauses.verify(question);
+    const pausable = { host: upstream.host, secret: secretOf(credential), subject: question.subject };
+    pauses.verify(pausable);
     let renewed = false;
     let authorization = authorizer.recall(upstream, credential);
     let scheme = schemeOf(upstream);
@@ -90,7 +90,7 @@ export function openExchange(send: Send, clock: Clock, pauses: Pauses): Exchange
         throw refuse(arrival, complaint?.bytes() ?? Buffer.of());
       }
     } catch (thrown) {
-      throw pauses.toError(question, thrown);
+      throw pauses.toError(pausable, thrown);
     }
   };
 }
@@ -116,4 +116,67 @@ function toRequest({ upstream, credential, method, path, headers, transport }: A
     transport,
     purpose: { credential: credential.source, ...(mirrorOf === undefined ? {} : { mirrorOf }) },
   };
+}
+
+/** One attempt by https or http. */
+export type SchemeChoice = {
+  /** `https://host:port` */
+  readonly origin: string;
+  /** Call it once the server has sent anything. */
+  answered(): void;
+  /** Returns the next attempt after a failure. @throws the failure, with the one before, if there is none. */
+  next(failure: unknown, signal: AbortSignal): SchemeChoice;
+};
+
+/** Returns the first attempt. */
+export type Schemes = (upstream: Upstream) => SchemeChoice;
+
+/**
+ * Uses the scheme of the upstream if it has one. A secure upstream is reached by https. An insecure one is tried by
+ * https, then by http. The scheme that answered is remembered for the host until it fails.
+ */
+export function openSchemes(): Schemes {
+  const known = new Map<string, 'https' | 'http'>();
+
+  function choose(host: string, scheme: 'https' | 'http', isRemembered: boolean, first?: unknown) {
+    let answered = false;
+    return {
+      origin: `${scheme}://${host}`,
+      answered() {
+        answered = true;
+        known.set(host, scheme);
+      },
+      next(failure: unknown, signal: AbortSignal): SchemeChoice {
+        if (answered || signal.aborted) throw failure;
+        if (first !== undefined) throw both(first, failure);
+        known.delete(host);
+        if (isRemembered) throw failure;
+        return choose(host, 'http', false, failure);
+      },
+    };
+  }
+
+  return ({ host, insecure, scheme }) => {
+    if (scheme !== undefined || !insecure) return only(`${scheme ?? 'https'}://${host}`);
+    const remembered = known.get(host);
+    return choose(host, remembered ?? 'https', remembered !== undefined);
+  };
+}
+
+function only(origin: string): SchemeChoice {
+  return {
+    origin,
+    answered() {},
+    next(failure) {
+      throw failure;
+    },
+  };
+}
+
+function both(first: unknown, second: unknown): unknown {
+  if (!(first instanceof ArtifactError) || !(second instanceof ArtifactError)) return second;
+  const message = `by https: ${first.message}; by http: ${second.message}`;
+  return [first, second].some(failure => failure instanceof TransientError)
+    ? new TransientError('unavailable', message, second)
+    : new ArtifactError('unavailable', message, second);
 }

@@ -5,7 +5,7 @@ import { algorithmOf, type Digest, isDigest, toDigest } from '../../oci/digest.t
 import { maxManifestBytes } from '../../oci/manifest.ts';
 import { manifestMediaTypes } from '../../oci/media-type.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Upstream } from '../config/upstream.ts';
+import type { Upstream } from '../config/route.ts';
 import type { FinalResponse } from '../http/redirect.ts';
 import { collect, describeEncoding, type Head } from '../http/request.ts';
 import type { ApiRequest, Exchange } from './exchange.ts';

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
-import { type Credential, secretOf } from '../../oci/credential.ts';
+import type { Credential } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Upstream } from '../config/upstream.ts';
+import type { Upstream } from '../config/route.ts';
 import { cancelled } from '../http/connection-error.ts';
 import type { Send } from '../http/request.ts';
 import { adviceOf } from '../http/response-error.ts';
@@ -104,6 +104,18 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
 /** Credentials are equal if their values are equal, whatever their source and user. */
 function toKey({ host, path, insecure }: Upstream, credential: Credential): string {
   return hash('sha256', JSON.stringify([host, path, insecure, secretOf(credential)]));
+}
+
+/** Returns the secret values of a credential without its texts: equal for two with the same access. */
+export function secretOf(credential: Credential): object {
+  switch (credential.kind) {
+    case 'anonymous':
+      return { kind: credential.kind };
+    case 'basic':
+      return { kind: credential.kind, username: credential.username, password: credential.password };
+    case 'identity-token':
+      return { kind: credential.kind, token: credential.token };
+  }
 }
 
 /** Waits for a shared promise. @throws `cancelled` */

@@ -12,7 +12,7 @@ import {
 } from '../../../test/support/registry/guarded-registry.ts';
 import { openFakeClock, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { makeCertificate } from '../../../test/support/signing/certificate.ts';
-import { toUpstream } from '../config/upstream.ts';
+import { toUpstream } from '../config/route.ts';
 import { toTrust } from '../http/tls.ts';
 
 test('a token is used for a repository until it expires', async () => {

@@ -1,7 +1,7 @@
 import type { Credential } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { parseJson } from '../../util/json.ts';
-import type { Upstream } from '../config/upstream.ts';
+import type { Upstream } from '../config/route.ts';
 import { formatErrorBody, shownBy } from '../http/error-body.ts';
 import { type FinalResponse, follow, toFence } from '../http/redirect.ts';
 import { collect, describeEncoding, type Fence, type Send, usualConnectMs } from '../http/request.ts';

@@ -2,10 +2,14 @@ import { lastGood, obstaclesOf, type Part, problemsOf, readPart } from '../../co
 import { type Reading, watchFiles } from '../../configfile/watched-file.ts';
 import { quoteName } from '../../util/name.ts';
 import type { TlsTrust } from '../http/tls.ts';
-import { type HostCertificates, readCaFile, readHostCertificates } from './certificates.ts';
-import { type HostsDir, readHostsDir } from './hosts-dir.ts';
-import { type Registries, type RegistriesFiles, readRegistries } from './registries.ts';
-import { concerns } from './rule-match.ts';
+import {
+  type HostCertificates,
+  type HostsDir,
+  readCaFile,
+  readHostCertificates,
+  readHostsDir,
+} from './hosts-dir.ts';
+import { concerns, type Registries, type RegistriesFiles, readRegistries } from './registries.ts';
 
 /** The administrator's configuration of registries. A broken part leaves the others as they are. */
 export type Configuration = {

@@ -1,6 +1,16 @@
 import { join } from 'node:path';
+import { type Part, valueOf } from '../../configfile/part.ts';
 import type { Reading } from '../../configfile/watched-file.ts';
+import {
+  formatReference,
+  type ParsedReference,
+  parseReference,
+  parseRepository,
+  type Reference,
+  type Repository,
+} from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { quoteName } from '../../util/name.ts';
 import {
   type Alias,
   parseRegistriesConf,
@@ -104,4 +114,108 @@ function absent(path: string): ArtifactError {
     'invalid',
     `the registry configuration ${path} does not exist; name one that does`,
   );
+}
+
+/** Returns why the configuration refuses a reference: `denied`, naming prefix and file; undefined if it does not. */
+export function refusalOf(registries: Registries, reference: Reference): ArtifactError | undefined {
+  const name = formatReference(reference);
+  const rule = findRule(registries, name);
+  return rule?.blocked === true ? blockedError(name, rule) : undefined;
+}
+
+/**
+ * Returns the `[[registry]]` with the longest prefix that matches a repository or reference. A prefix that is a host
+ * matches every port of it.
+ */
+export function findRule(registries: Registries, name: string): RegistryRule | undefined {
+  return registries.rules.find(rule => matched(name, rule.prefix) !== undefined);
+}
+
+/** Whether a rule can match any repository of a registry. */
+export function concerns(rule: RegistryRule, registry: string): boolean {
+  return rule.prefix.startsWith(`${registry}/`) || matched(`${registry}/`, rule.prefix) !== undefined;
+}
+
+/**
+ * Replaces the prefix of a rule, which is a whole host for a wildcard, by a location.
+ *
+ * @throws ArtifactError `denied` if the result is not a repository.
+ */
+export function relocate(name: string, rule: RegistryRule, location: string): Repository {
+  const there = location + name.slice(matched(name, rule.prefix));
+  try {
+    return parseRepository(there);
+  } catch (thrown) {
+    throw new ArtifactError(
+      'denied',
+      `${name} cannot be found: ${rule.file} puts ${quoteName(location)} in the place of ${quoteName(rule.prefix)}, and ${quoteName(there)} is no repository; correct the location`,
+      thrown,
+    );
+  }
+}
+
+/** Returns the number of characters that the prefix matches; undefined if it does not match. */
+function matched(name: string, prefix: string): number | undefined {
+  if (prefix.startsWith('*.')) {
+    const host = name.slice(0, name.search(/[:/]/));
+    return host.endsWith(prefix.slice(1)) ? host.length : undefined;
+  }
+  if (!name.startsWith(prefix)) return undefined;
+  const next = name.charAt(prefix.length);
+  return next === '' || ':/@'.includes(next) ? prefix.length : undefined;
+}
+
+export function blockedError(name: string, rule: RegistryRule): ArtifactError {
+  return new ArtifactError(
+    'denied',
+    `${name} is blocked: ${rule.file} has blocked = true for prefix ${quoteName(rule.prefix)}; mount it from elsewhere, or change that file`,
+  );
+}
+
+/**
+ * Returns the full references to try, in order. A full reference is returned as it is. A short name expands to its
+ * alias, or else to one candidate per search registry; blocked candidates are skipped while others remain. Tag and
+ * digest are kept. While the configuration is broken, a full reference is still returned: cached content stays
+ * available, and the route decides whether it is blocked.
+ *
+ * @throws ArtifactError `invalid` for an invalid reference, for a short name that cannot be completed, and for one with
+ *   several candidates if short-name-mode is enforcing (a daemon cannot prompt); `denied` if all candidates are
+ *   blocked; `unavailable` for a short name while the configuration is broken.
+ */
+export function expand(configured: Part<Registries>, text: string): readonly Reference[] {
+  const parsed = parseReference(text);
+  if (parsed.kind === 'full' && configured.kind === 'broken') return [parsed.reference];
+  const registries = valueOf(configured);
+  const candidates = parsed.kind === 'full' ? [parsed.reference] : complete(registries, parsed);
+  const refusals = candidates.map(candidate => refusalOf(registries, candidate));
+  const open = candidates.filter((_, index) => refusals[index] === undefined);
+  const refusal = refusals.find(refused => refused !== undefined);
+  if (open.length === 0 && refusal !== undefined) throw refusal;
+  return open;
+}
+
+function complete(
+  registries: Registries,
+  { kind: _, name, ...version }: ParsedReference & { readonly kind: 'short' },
+): readonly Reference[] {
+  const alias = registries.aliases.get(name)?.repository;
+  if (alias !== undefined) return [{ ...alias, ...version }];
+  const { search, mode } = registries;
+  const candidates = search.registries.flatMap(registry => {
+    const full = parseReference(formatReference({ registry, path: name, ...version }));
+    return full.kind === 'full' ? [full.reference] : [];
+  });
+  if (candidates.length === 0) {
+    throw new ArtifactError(
+      'invalid',
+      `"${name}" is a short name, and ${search.file} has neither an alias for it nor unqualified-search-registries; write registry/${name}`,
+    );
+  }
+  if (mode.name === 'enforcing' && candidates.length > 1) {
+    throw new ArtifactError(
+      'invalid',
+      `"${name}" is a short name of ${candidates.map(formatReference).join(' or ')}, and ${mode.file} has short-name-mode = "enforcing"; write one of them, or add an alias there`,
+    );
+  }
+  return candidates;
 }

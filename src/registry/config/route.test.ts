@@ -4,9 +4,8 @@ import { openConfigurationDirectory } from '../../../test/support/node/configura
 import { startReading } from '../../configfile/watched-file.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { type Configuration, notesOf, readConfiguration } from './configuration.ts';
-import { toRoute } from './route.ts';
+import { toRoute, type Upstream } from './route.ts';
 import { askBy } from './transport.ts';
-import type { Upstream } from './upstream.ts';
 
 type Files = Readonly<Record<string, string>>;
 

@@ -1,13 +1,19 @@
 import { lastGood, valueOf } from '../../configfile/part.ts';
+import type { Endpoint } from '../../oci/endpoint.ts';
 import { formatRepository, type Reference, type Repository } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { joinTrust } from '../http/tls.ts';
-import { findCertificates } from './certificates.ts';
+import { usualConnectMs } from '../http/request.ts';
+import { blindTrust, joinTrust, plainTrust, type TlsTrust } from '../http/tls.ts';
 import type { Configuration } from './configuration.ts';
-import { findHosts, type HostsDir, type RegistryHost, type RegistryHosts } from './hosts-dir.ts';
+import {
+  findCertificates,
+  findHosts,
+  type HostsDir,
+  type RegistryHost,
+  type RegistryHosts,
+} from './hosts-dir.ts';
+import { blockedError, findRule, relocate } from './registries.ts';
 import type { RegistryRule } from './registry-rule.ts';
-import { blockedError, findRule, relocate } from './rule-match.ts';
-import { toUpstream, type Upstream } from './upstream.ts';
 
 /** The upstreams to ask: mirrors in order, and the registry itself always last. */
 export type Route = { readonly mirrors: readonly Upstream[]; readonly last: Upstream };
@@ -119,4 +125,30 @@ export function isNamed({ registries, hosts }: Configuration, host: string): boo
 /** Returns the API host of a registry. */
 export function apiHost(registry: string): string {
   return registry === 'docker.io' ? 'registry-1.docker.io' : registry;
+}
+
+/**
+ * One endpoint for a repository. `scheme` is the only scheme to use; without it, https, and also http if the endpoint
+ * is insecure. `root` precedes the repository in URL paths. `headers`, with names in lower case, go to this endpoint
+ * alone and may be secret. `connectMs` is the time limit for a connection. `namespace` is the registry that is meant,
+ * if the registry itself is at a host of another name.
+ */
+export type Upstream = Endpoint & {
+  readonly scheme?: 'https' | 'http';
+  readonly root: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly trust: TlsTrust;
+  readonly connectMs: number;
+  readonly namespace?: string;
+};
+
+/** Returns an endpoint as in the OCI distribution spec, without configuration. */
+export function toUpstream(endpoint: Endpoint): Upstream {
+  return {
+    ...endpoint,
+    root: '/v2',
+    headers: {},
+    trust: endpoint.insecure ? blindTrust : plainTrust,
+    connectMs: usualConnectMs,
+  };
 }

@@ -2,8 +2,7 @@ import type { Transport } from '../../oci/endpoint.ts';
 import { formatRepository, type Reference } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { plainTrust } from '../http/tls.ts';
-import { apiHost, type Route } from './route.ts';
-import type { Upstream } from './upstream.ts';
+import { apiHost, type Route, type Upstream } from './route.ts';
 
 /**
  * Changes how the registry of a route is reached, and leaves its mirrors. The change applies to the host that the

@@ -19,8 +19,7 @@ import { type GrowingFile, setSize } from '../../util/growing-file.ts';
 import { anyRate } from '../http/request.ts';
 import { TransientError } from '../http/retry.ts';
 import { openTls, plainTrust } from '../http/tls.ts';
-import { openDownloads } from './downloads.ts';
-import { openWorkerPool } from './worker-pool.ts';
+import { openDownloads, openWorkerPool } from './downloads.ts';
 import { openWorkerTransport } from './worker-transport.ts';
 
 const never = new AbortController().signal;

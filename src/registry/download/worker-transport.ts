@@ -1,9 +1,33 @@
 import { ArtifactError } from '../../util/error.ts';
 import { type FileShare, type GrowingFile, sizeOf } from '../../util/growing-file.ts';
+import type { Thread } from '../../util/thread.ts';
 import { cancelled } from '../http/connection-error.ts';
 import type { Accept, Head, HttpRequest } from '../http/request.ts';
-import type { WorkerLease, WorkerPool } from './worker-pool.ts';
-import { type RequestShare, toError, type WorkerAnswer } from './worker-protocol.ts';
+import { type RequestShare, toError, type WorkerAnswer, type WorkerQuestion } from './worker-protocol.ts';
+
+/** A worker thread. */
+export type WorkerLease = {
+  readonly thread: Thread<WorkerQuestion, WorkerAnswer>;
+  /** For each blob that it receives, the bytes to come. It may hash other blobs. */
+  readonly receives: Set<() => number>;
+  /** How many transports use it. */
+  uses: number;
+  leaving?: NodeJS.Timeout;
+};
+
+/** The worker threads, started on demand. Disposing it ends them, and no other is started. */
+export type WorkerPool = AsyncDisposable & {
+  /**
+   * Returns a worker that receives nothing, else the one with the fewest bytes to come; undefined if none can be
+   * started.
+   */
+  choose(): WorkerLease | undefined;
+  /** Whether it is alive. */
+  has(lease: WorkerLease): boolean;
+  /** Keeps it alive until as many releases. */
+  use(lease: WorkerLease): void;
+  release(lease: WorkerLease): void;
+};
 
 /**
  * The way of one blob into its file, by a worker thread that receives, writes and hashes. Disposing it releases the

@@ -1,4 +1,6 @@
+import { hash } from 'node:crypto';
 import { ArtifactError, type ErrorCode } from '../../util/error.ts';
+import { formatTime, Paused } from '../../util/pause.ts';
 import { formatSeconds, type Retry } from '../../util/retry.ts';
 
 /** A failure that may pass, such as a cut or a 503. `afterMs` is the wait in milliseconds that the server asked for. */
@@ -134,4 +136,83 @@ export function parseRetryAfter(header: string | undefined, now: number): number
   if (header === undefined) return 0;
   const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now;
   return Number.isNaN(ms) ? 0 : Math.min(Math.max(0, ms), longestWaitMs);
+}
+
+/** Waits up to this many milliseconds happen at once: they are hardly longer than an attempt. */
+const shortMs = 5_000;
+/** Far above the registries and credentials of a node that ask to wait at a time. */
+const kept = 1_000;
+
+/** The hosts that ask to wait. */
+export type Pauses = {
+  /** @throws Paused if the caller must wait; ArtifactError `unavailable` if that is too long. */
+  verify(request: PausedRequest): void;
+  /** Returns the error of a request that failed: a pause if the host asks to wait. */
+  toError(request: PausedRequest, thrown: unknown): unknown;
+};
+
+/** `secret`: equal for requests with the same credential. */
+type PausedRequest = { readonly host: string; readonly secret: object; readonly subject: string };
+
+/**
+ * Obeys Retry-After (RFC 9110, 10.2.3): a host is not asked again with the same credential before the time, for any
+ * request. A token server counts for its registry. A wait longer than `longestMs` fails at once, and the host is asked
+ * again after `longestMs`.
+ */
+export function openPauses(clock: Pick<Clock, 'now'>, longestMs: number, onRetry: OnRetry): Pauses {
+  const pauses = new Map<string, { readonly until: number; readonly error: ArtifactError }>();
+
+  return {
+    verify(request) {
+      const key = toKey(request);
+      const pause = pauses.get(key);
+      if (pause !== undefined && pause.until > clock.now()) throw pause.error;
+      pauses.delete(key);
+    },
+    toError(request, thrown) {
+      if (!(thrown instanceof TransientError) || thrown.afterMs <= shortMs) return thrown;
+      const { host, subject } = request;
+      const until = clock.now() + thrown.afterMs;
+      const asks = `${thrown.message}; ${host} asks to wait`;
+      const long =
+        thrown.afterMs === longestWaitMs
+          ? 'for a year or longer, which is'
+          : `until ${formatTime(until)}, which is ${formatWait(thrown.afterMs)} and`;
+      const error =
+        thrown.afterMs <= longestMs
+          ? new Paused({ host, until }, `${asks} until ${formatTime(until)}`, thrown)
+          : new ArtifactError(
+              'unavailable',
+              `${asks} ${long} more than --retry-after-max; have its operators lower that, or raise the flag`,
+              thrown,
+            );
+      if (pauses.size >= kept) pauses.clear();
+      onRetry({ subject, reason: error.message, waitMs: Math.min(thrown.afterMs, longestMs) });
+      pauses.set(toKey(request), {
+        until: Math.min(until, clock.now() + longestMs),
+        error,
+      });
+      return error;
+    },
+  };
+}
+
+function toKey({ host, secret }: PausedRequest): string {
+  return hash('sha256', JSON.stringify([host, secret]));
+}
+
+function formatWait(ms: number): string {
+  const seconds = Math.ceil(ms / 1000);
+  const units = [
+    [3600, 'h'],
+    [60, 'min'],
+    [1, 's'],
+  ] as const;
+  let left = seconds;
+  const parts = units.flatMap(([size, unit]) => {
+    const count = Math.floor(left / size);
+    left -= count * size;
+    return count === 0 ? [] : [`${count} ${unit}`];
+  });
+  return parts.join(' ');
 }

@@ -1,9 +1,18 @@
 import type { Keyring } from '../../oci/credential.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import type { Reference } from '../../oci/reference.ts';
+import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { transfer } from '../api/blob.ts';
+import type { Exchange } from '../api/exchange.ts';
 import type { Asked } from '../api/manifest.ts';
-import type { Route } from '../config/route.ts';
+import type { Route, Upstream } from '../config/route.ts';
+import type { Downloads } from '../download/downloads.ts';
 import { isEndpointError } from '../http/endpoint-error.ts';
+import { type RetryPolicy, startMirrorRetries, TransientError } from '../http/retry.ts';
 import type { MirrorHealth } from './mirror-health.ts';
+import { openProvenanceRecord } from './provenance.ts';
 
 /** The caller and its route. `tried` receives a message for each mirror that failed. */
 export type FailoverRequest = {
@@ -59,4 +68,84 @@ function withTried(thrown: ArtifactError, tried: readonly string[]): ArtifactErr
 function toReason(message: string, subject: string): string {
   const short = message.replaceAll(`${subject}: `, '').replaceAll(subject, 'it');
   return short.length > longestReason ? `${short.slice(0, longestReason)}…` : short;
+}
+
+/**
+ * Downloads a blob into a sink from the upstreams of a route. The next one continues at the byte where the last one
+ * stopped. Bytes of mirrors are verified while there are other upstreams: those that sent part of wrong content are not
+ * asked again for it. The caller verifies what the last upstream sent alone.
+ *
+ * Returns the source: the registry if it sent any of it, since then it has the blob; else a mirror.
+ *
+ * @throws as `failover` and `transfer`.
+ */
+export function openBlobFailover(world: {
+  readonly exchange: Exchange;
+  readonly downloads: Downloads;
+  readonly health: MirrorHealth;
+  /** Returns where content is asked for. Its errors are thrown unchanged. */
+  readonly plan: (reference: Reference, digest: Digest, keyring: Keyring) => FailoverRequest;
+  readonly startRetries: (request: FailoverRequest) => RetryPolicy;
+}): (
+  reference: Reference,
+  descriptor: Descriptor,
+  sink: Sink,
+  keyring: Keyring,
+  signal: AbortSignal,
+) => Promise<Upstream> {
+  const { exchange, downloads, health, plan, startRetries } = world;
+
+  return async (reference, descriptor, sink, keyring, signal) => {
+    const request = plan(reference, descriptor.digest, keyring);
+    let { route } = request;
+    const { last } = route;
+    await using transport = downloads.open(sink.file, descriptor.size);
+    if (route.mirrors.length === 0 || sink.offset === descriptor.size) {
+      const ask = (asked: Asked): Promise<void> =>
+        transfer(exchange, { ...asked, descriptor, sink, transport }, startRetries(request), signal);
+      await failover({ ...request, route: { last, mirrors: [] } }, health, ask, signal);
+      return last;
+    }
+    const provenance = openProvenanceRecord(sink, descriptor);
+    const ask = (asked: Asked, isLast: boolean): Promise<void> => {
+      provenance.source = asked.upstream;
+      const policy = isLast ? startRetries(request) : startMirrorRetries();
+      return transfer(exchange, { ...asked, descriptor, sink: provenance, transport }, policy, signal);
+    };
+    const noting: MirrorHealth = {
+      ...health,
+      bad(mirror, asker, failure) {
+        // An end that looks complete had other content.
+        const ended = isCorrupt(failure) && failure instanceof TransientError;
+        if (ended && provenance.sources.has(mirror)) provenance.restart();
+        health.bad(mirror, asker, failure);
+      },
+    };
+    for (;;) {
+      await failover({ ...request, route }, noting, ask, signal);
+      const mirrors = [...provenance.sources].filter(upstream => upstream !== last);
+      const source =
+        [...provenance.sources].find(({ mirrorOf }) => mirrorOf === undefined) ?? mirrors[0] ?? last;
+      if (mirrors.length === 0) return source;
+      const alone = provenance.sources.size === 1 && !provenance.resumed;
+      try {
+        await provenance.verify();
+        if (provenance.source !== undefined) health.good(provenance.source);
+        return source;
+      } catch (thrown) {
+        if (!isCorrupt(thrown)) throw thrown;
+        for (const mirror of mirrors) {
+          const lie = new ArtifactError('corrupt', `${mirror.host} sent wrong bytes: ${thrown.message}`);
+          if (alone) health.bad(mirror, keyring.id, lie);
+          request.tried.push(lie.message);
+        }
+        provenance.restart();
+        route = { last, mirrors: route.mirrors.filter(mirror => !mirrors.includes(mirror)) };
+      }
+    }
+  };
+}
+
+function isCorrupt(thrown: unknown): thrown is ArtifactError {
+  return thrown instanceof ArtifactError && thrown.code === 'corrupt';
 }

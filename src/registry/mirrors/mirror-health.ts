@@ -1,5 +1,5 @@
 import type { ArtifactError } from '../../util/error.ts';
-import type { Upstream } from '../config/upstream.ts';
+import type { Upstream } from '../config/route.ts';
 import type { Clock } from '../http/retry.ts';
 
 /** Called when a mirror is skipped from now on, with the time and the reason. */

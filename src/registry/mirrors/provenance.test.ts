@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import { createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
-import { toUpstream } from '../config/upstream.ts';
+import { toUpstream } from '../config/route.ts';
 import { openProvenanceRecord } from './provenance.ts';
 
 test('an upstream becomes a source when bytes arrive, by either path', () => {

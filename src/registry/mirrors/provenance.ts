@@ -3,7 +3,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, toDigest } from '../../oci/digest.ts';
 import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Upstream } from '../config/upstream.ts';
+import type { Upstream } from '../config/route.ts';
 
 /**
  * A sink that records which upstreams filled it, to find the one that sent wrong bytes. `source` is the upstream asked

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Credential, Keyring } from '../../../src/oci/credential.ts';
 import { openRegistry, type RegistryClient, type RegistryOptions } from '../../../src/registry/client.ts';
-import { toUpstream } from '../../../src/registry/config/upstream.ts';
+import { toUpstream } from '../../../src/registry/config/route.ts';
 import type { Clock } from '../../../src/registry/http/retry.ts';
 import { toTrust } from '../../../src/registry/http/tls.ts';
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openWorkerPool, type WorkerLease } from './worker-pool.ts';
+import { openWorkerPool } from './downloads.ts';
+import type { WorkerLease } from './worker-transport.ts';
 
 const MiB = 1024 * 1024;
 
