@@ -135,7 +135,7 @@ export type Schemes = (upstream: Upstream) => SchemeChoice;
  * Uses the scheme of the upstream if it has one. A secure upstream is reached by https. An insecure one is tried by
  * https, then by http. The scheme that answered is remembered for the host until it fails.
  */
-export function openSchemes(): Schemes {
+function openSchemes(): Schemes {
   const known = new Map<string, 'https' | 'http'>();
 
   function choose(host: string, scheme: 'https' | 'http', isRemembered: boolean, first?: unknown) {

@@ -115,7 +115,7 @@ function readRegistryHosts(directory: string, reading: Reading): RegistryHosts {
  * @throws ArtifactError `invalid` naming the file: not PEM, a certificate without its key, a key without its
  *   certificate, or two that do not match.
  */
-export function readCertificates(directory: string, reading: Reading): TlsTrust {
+function readCertificates(directory: string, reading: Reading): TlsTrust {
   const names = reading.names(directory) ?? [];
   const withEnd = (end: string) =>
     names.filter(name => name.endsWith(end)).map(name => join(directory, name));
@@ -128,14 +128,14 @@ export function readCertificates(directory: string, reading: Reading): TlsTrust 
 }
 
 /** @throws ArtifactError `invalid` naming the file. */
-export function readCa(file: string, reading: Reading): string {
+function readCa(file: string, reading: Reading): string {
   const pem = readPem(file, file, reading);
   verifyCertificates(pem, file);
   return pem;
 }
 
 /** Certificate and key may be in one file. @throws ArtifactError `invalid` naming the files. */
-export function readPair(certFile: string, keyFile: string, reading: Reading): Pair {
+function readPair(certFile: string, keyFile: string, reading: Reading): Pair {
   const cert = readPem(certFile, keyFile, reading);
   const key = certFile === keyFile ? cert : readPem(keyFile, certFile, reading);
   verifyPair({ cert, key }, certFile, keyFile);

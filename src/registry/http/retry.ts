@@ -126,7 +126,7 @@ export async function retry<T>(
 }
 
 /** More than any wait, and within the range of dates: it stands for all longer times. */
-export const longestWaitMs: number = 365 * 24 * 3_600_000;
+const longestWaitMs = 365 * 24 * 3_600_000;
 
 /**
  * Returns a Retry-After header in milliseconds from `now`: seconds or a date (RFC 9110, 10.2.3); 0 without one, at most
