@@ -15,7 +15,12 @@ export type Held = {
 };
 
 /** A description of the damage, and the inodes with wrong bytes, mode or owner. Views may link these inodes. */
-export type Damage = { readonly problem: string; readonly inodes: readonly bigint[] };
+export type Damage = {
+  readonly problem: string;
+  readonly inodes: readonly bigint[];
+  /** Nothing is wrong with it: another version of this program unpacked it, and this one cannot use it. */
+  readonly outdated?: true;
+};
 
 /** Reads and hashes a file, at a pace of its own. */
 export type HashFile = (

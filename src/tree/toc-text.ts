@@ -110,6 +110,16 @@ export function parseTail(tail: Buffer): TocTotals | undefined {
   }
 }
 
+/** Whether the last bytes of a file are those of a table of another version. No checksum is verified. */
+export function isOfOtherVersion(tail: Buffer): boolean {
+  try {
+    const found = (JSON.parse(tail.toString().split('\n').at(-3) ?? '') as { version?: unknown }).version;
+    return isCount(found) && found !== version;
+  } catch {
+    return false;
+  }
+}
+
 function parseTotals(line: string): TocTotals | undefined {
   const fields = JSON.parse(line) as Readonly<Record<keyof TocTotals | 'version', unknown>>;
   const { digest, diffId, bytes, bodies } = fields;

@@ -176,6 +176,19 @@ test('a layer whose table is torn or of another version is missing, and is repla
   }
 });
 
+test('a complete layer of another version is outdated, not damaged', async () => {
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
+  await storeLayer(store);
+  const path = join(store.layers.path(digest), 'toc');
+  const lines = readFileSync(path, 'utf8').replace('"version":3', '"version":2').split('\n').slice(0, -2);
+  const text = lines.map(line => `${line}\n`).join('');
+  writeFileSync(path, `${text}${createHash('sha256').update(text).digest('hex')}\n`);
+  assert.equal((await store.layers.check(digest, never))?.outdated, true);
+  writeFileSync(path, `${text}${createHash('sha256').update(`${text} `).digest('hex')}\n`);
+  assert.equal((await store.layers.check(digest, never))?.outdated, undefined);
+});
+
 test('a table of contents torn or changed at any byte never counts as complete', async () => {
   await using directory = await temporaryDirectory();
   await using store = await openStore({ stateDir: directory.path });

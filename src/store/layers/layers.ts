@@ -14,7 +14,7 @@ import type { Scratch } from '../files/scratch.ts';
 import { toUnreadable } from '../integrity/damage.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
 import { createBodyCheck } from './layer-check.ts';
-import { countBodies, readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
+import { countBodies, isOutdated, readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
 
 /**
  * Unpacked tar layers under `layers/bodies/<algorithm>/<hex>/`: the file `toc`, and beside it the bodies, each under
@@ -116,6 +116,8 @@ export function openLayers(
     } catch (thrown) {
       signal.throwIfAborted();
       const isCorrupt = thrown instanceof ArtifactError && thrown.code === 'corrupt';
+      if (isCorrupt && (await isOutdated(join(path(digest), tocName), signal)))
+        return { problem: 'was unpacked by another version of this program', inodes: [], outdated: true };
       const problem = isCorrupt ? thrown.message : `its table of contents ${toUnreadable(thrown)}`;
       return { problem, inodes: bodies.sum()?.inodes ?? [] };
     }

@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { TocEntry, TocSummary } from '../../tree/toc.ts';
 import {
   checksumLength,
   createTocDecoder,
+  isOfOtherVersion,
   parseTail,
   type TocTotals,
   tailLength,
@@ -62,6 +64,20 @@ export async function readTocTotals(
   const { size, mtimeMs } = await file.stat();
   const totals = parseTail(await readAt(file, size - tailLength, tailLength));
   return totals && { ...totals, size, since: mtimeMs };
+}
+
+/** Whether a table is complete, and of another version: this program does not read it, and nothing is wrong with it. */
+export async function isOutdated(path: string, signal: AbortSignal): Promise<boolean> {
+  await using file = await open(path, own);
+  const { size } = await file.stat();
+  if (!isOfOtherVersion(await readAt(file, size - tailLength, tailLength))) return false;
+  const end = size - checksumLength;
+  const hash = createHash('sha256');
+  for (let offset = 0; offset < end; offset += step) {
+    signal.throwIfAborted();
+    hash.update(await readAt(file, offset, Math.min(step, end - offset)));
+  }
+  return (await readAt(file, end, checksumLength)).toString() === `${hash.digest('hex')}\n`;
 }
 
 /** Returns the number of bodies in the totals, synchronously; undefined without a complete table. */

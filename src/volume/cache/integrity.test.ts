@@ -13,11 +13,17 @@ const unused = (): never => {
 /** A blob of 100 GiB with a given state, and its verification by `check`. */
 function createWorld(
   check: (look: unknown) => Promise<Damage | undefined>,
-  { size = 100 * 2 ** 30, state = 'stale' }: { size?: number; state?: VerificationState } = {},
+  {
+    size = 100 * 2 ** 30,
+    state = 'stale',
+    isThere = true,
+  }: { size?: number; state?: VerificationState; isThere?: boolean } = {},
 ) {
   const log: string[] = [];
   const blobs = {
     size: async () => size,
+    has: async () => isThere,
+    remove: async () => void log.push('remove'),
     check: (_digest: unknown, _signal: AbortSignal, look: unknown) => check(look),
   };
   const integrity = createIntegrity(
@@ -93,3 +99,20 @@ for (const [state, size, looks, rest] of [
     assert.deepEqual([looked, log], [looks, rest]);
   });
 }
+
+test('a layer of another version is removed without a word of damage, unless it was unpacked anew meanwhile', async () => {
+  for (const isReplaced of [false, true]) {
+    const outdated = async (): Promise<Damage> => ({
+      problem: 'of another version',
+      inodes: [],
+      outdated: true,
+    });
+    const { integrity, log } = createWorld(outdated, { isThere: isReplaced });
+    const look = async () => ({ size: 0, hex: '' });
+    const layer: Item = { ...item, kind: 'layers' };
+    assert.equal(await integrity.inspect(layer, look, false, never), undefined);
+    assert.deepEqual(log, []);
+    assert.equal(await integrity.inspect(layer, look, true, never), undefined);
+    assert.deepEqual(log, isReplaced ? [] : ['remove']);
+  }
+});

@@ -116,6 +116,11 @@ export function createIntegrity(
     if (damage === undefined) return undefined;
     using _turn = await locks.lock(key, signal);
     if (taken.get(key) !== before) return undefined; // the verified files are not there any more
+    if (damage.outdated === true) {
+      const isReplaced = await layers.has(digest); // it was unpacked anew in the meantime
+      if (mend && world.mends && !isReplaced) await layers.remove(digest);
+      return undefined;
+    }
     evidence.forget(item);
     const isPutAway = mend && world.mends;
     const shownBy = await (isPutAway ? putAway : whoShows)(item, damage);
