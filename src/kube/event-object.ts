@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { VolumeEvent } from '../ports/events.ts';
-import { shorten } from '../util/printable.ts';
+import { shorten } from '../util/name.ts';
 
 /** The component that `kubectl describe pod` shows as the source of an event. */
 const component = 'oci-artifact-csi';

@@ -1,7 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { startInterval } from '../util/interval.ts';
 import { libc } from './libc.ts';
 
 /** Milliseconds between two checks of memory. */
@@ -55,7 +54,7 @@ export function returnMemory(onReturned: (returned: Returned) => void): Disposab
     worked = false;
     void giveBack(before);
   };
-  return startInterval(paceMs, look);
+  return setInterval(look, paceMs).unref();
 }
 
 /**

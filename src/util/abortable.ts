@@ -10,3 +10,30 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
 }
+
+/**
+ * Works on all items, `most` at a time.
+ *
+ * @throws the first failure, after the works under way have been aborted and have ended.
+ */
+export async function doAll<T>(
+  items: readonly T[],
+  most: number,
+  work: (item: T, signal: AbortSignal) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const failing = new AbortController();
+  const either = AbortSignal.any([signal, failing.signal]);
+  const waiting = items.values();
+  let first: { readonly thrown: unknown } | undefined;
+  const goOn = async (): Promise<void> => {
+    try {
+      for (const item of waiting) await work(item, either);
+    } catch (thrown) {
+      first ??= { thrown };
+      failing.abort(thrown);
+    }
+  };
+  await Promise.all(Array.from({ length: most }, goOn));
+  if (first !== undefined) throw first.thrown;
+}

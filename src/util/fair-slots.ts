@@ -1,7 +1,33 @@
-import { createFairQueue, type Lane, type Shares } from './fair-queue.ts';
-import type { Tenants } from './tenants.ts';
+/**
+ * The tenants of a piece of work. More may join while it runs, and then it is done for all of them. A tenant that
+ * stopped waiting still counts, because it often comes back.
+ */
+export type Tenants = {
+  join(tenant: string): void;
+  /** Calls back for each of them, present and future, until it is disposed. */
+  each(onTenant: (tenant: string) => void): Disposable;
+};
 
-/** Slots that tenants share fairly (fair-queue.ts). */
+export function openTenants(...first: readonly string[]): Tenants {
+  const members = new Set(first);
+  const listeners = new Set<(tenant: string) => void>();
+  return {
+    join(tenant) {
+      if (members.has(tenant)) return;
+      members.add(tenant);
+      for (const listener of listeners) listener(tenant);
+    },
+    each(onTenant) {
+      // Two listeners may be the same function, so this is not a set of functions.
+      const listener = (tenant: string): void => onTenant(tenant);
+      listeners.add(listener);
+      for (const member of members) onTenant(member);
+      return { [Symbol.dispose]: () => void listeners.delete(listener) };
+    },
+  };
+}
+
+/** Slots that tenants share fairly, as `FairQueue` says. */
 export type FairSlots = {
   /**
    * Waits for a slot at a registry, on behalf of any of the work's tenants. Disposing it returns the
@@ -62,4 +88,132 @@ export function createFairSlots(shares: Shares): FairSlots {
       }
     },
   };
+}
+
+/** The number of slots, and the maximum for one tenant and for one tenant at one registry. */
+export type Shares = {
+  readonly total: number;
+  readonly perTenant?: number;
+  /** All tenants together have at most twice as many at one registry. */
+  readonly perRegistry?: number;
+};
+
+/** Held slots and waiting items of a tenant at a registry. */
+export type Lane = { readonly tenant: string; readonly registry: string };
+
+/**
+ * Decides who is next for slots that cannot be revoked. There are two rules. A tenant that holds as many as are free
+ * gets no more, so however many one tenant wants and however long it keeps them, another finds some (one tenant gets at
+ * most half, and n of them leave some for the next). Of the others, the tenant that holds the fewest is next, then the
+ * one that was served longest ago. The same applies to the registries of one tenant.
+ */
+export type FairQueue<Item> = {
+  /** An item waits in one lane or in several, until it is served or removed. */
+  add(item: Item, lane: Lane): void;
+  remove(item: Item): void;
+  /** Gives a slot to the next item that may have one; undefined if there is none. */
+  next(): { readonly item: Item; readonly lane: Lane } | undefined;
+  /** Returns a slot of a lane. */
+  release(lane: Lane): void;
+};
+
+type Party = { held: number; servedAt: number };
+type Tenant<Item> = Party & { readonly lanes: Map<string, Party & { readonly waiting: Set<Item> }> };
+
+export function createFairQueue<Item>({ total, perTenant, perRegistry }: Shares): FairQueue<Item> {
+  const tenants = new Map<string, Tenant<Item>>();
+  const registries = new Map<string, number>();
+  /** The lanes of each item, so that it leaves all of them at once. */
+  const lanesOf = new Map<Item, Lane[]>();
+  let free = total;
+  let turn = 0;
+
+  const tenantOf = (name: string): Tenant<Item> =>
+    getOrAdd(tenants, name, () => ({ held: 0, servedAt: 0, lanes: new Map() }));
+  const laneOf = (tenant: Tenant<Item>, registry: string) =>
+    getOrAdd(tenant.lanes, registry, () => ({ held: 0, servedAt: 0, waiting: new Set<Item>() }));
+
+  /** Removes lanes without slots and items. */
+  const forget = ({ tenant: name, registry }: Lane): void => {
+    const tenant = tenants.get(name);
+    const lane = tenant?.lanes.get(registry);
+    if (lane?.held === 0 && lane.waiting.size === 0) tenant?.lanes.delete(registry);
+    if (tenant?.lanes.size === 0) tenants.delete(name);
+  };
+
+  const mayServe = ({ held }: Party): boolean => held < Math.min(free, perTenant ?? total);
+
+  const mayUse = (tenant: Party, registry: string, { held }: Party): boolean => {
+    if (perRegistry === undefined) return true;
+    // The share of the free slots that the tenant would get if nobody else took any.
+    const left = Math.ceil((free - tenant.held) / 2);
+    const leftThere = 2 * perRegistry - (registries.get(registry) ?? 0);
+    return held < Math.min(perRegistry, left, leftThere);
+  };
+
+  const remove = (item: Item): void => {
+    for (const lane of lanesOf.get(item) ?? []) {
+      tenants.get(lane.tenant)?.lanes.get(lane.registry)?.waiting.delete(item);
+      forget(lane);
+    }
+    lanesOf.delete(item);
+  };
+
+  /** Returns the next lane of a tenant, by its registry. */
+  const chooseLane = (tenant: Tenant<Item>): string | undefined => {
+    const able = [...tenant.lanes].filter(
+      ([registry, lane]) => lane.waiting.size > 0 && mayUse(tenant, registry, lane),
+    );
+    return able.toSorted(([, a], [, b]) => compare(a, b))[0]?.[0];
+  };
+
+  return {
+    add(item, lane) {
+      laneOf(tenantOf(lane.tenant), lane.registry).waiting.add(item);
+      getOrAdd(lanesOf, item, () => []).push(lane);
+    },
+    remove,
+    next() {
+      const able = [...tenants].filter(([, tenant]) => mayServe(tenant));
+      for (const [name, tenant] of able.toSorted(([, a], [, b]) => compare(a, b))) {
+        const registry = chooseLane(tenant);
+        const lane = registry === undefined ? undefined : tenant.lanes.get(registry);
+        const [item] = lane?.waiting ?? [];
+        if (registry === undefined || lane === undefined || item === undefined) continue;
+        free--;
+        turn++;
+        for (const party of [tenant, lane]) {
+          party.held++;
+          party.servedAt = turn;
+        }
+        registries.set(registry, (registries.get(registry) ?? 0) + 1);
+        remove(item);
+        return { item, lane: { tenant: name, registry } };
+      }
+      return undefined;
+    },
+    release(lane) {
+      const tenant = tenantOf(lane.tenant);
+      free++;
+      tenant.held--;
+      laneOf(tenant, lane.registry).held--;
+      const there = (registries.get(lane.registry) ?? 0) - 1;
+      if (there > 0) registries.set(lane.registry, there);
+      else registries.delete(lane.registry);
+      forget(lane);
+    },
+  };
+}
+
+/** Fewer slots come first, then the longest time since being served. */
+function compare(a: Party, b: Party): number {
+  return a.held - b.held || a.servedAt - b.servedAt;
+}
+
+function getOrAdd<Key, Value>(map: Map<Key, Value>, key: Key, create: () => Value): Value {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const created = create();
+  map.set(key, created);
+  return created;
 }

@@ -68,6 +68,11 @@ function escapeCharacter(character: string): string {
   return code < 0x80 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
 }
 
+/** At most so many characters, with a mark if there were more. */
+export function shorten(text: string, longest: number): string {
+  return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
+}
+
 /** Returns the length of a UTF-8 sequence by its first byte; 1 for a byte that starts none. */
 function sequenceLength(first: number): number {
   if (first >= 0xf0) return 4;

@@ -10,11 +10,6 @@ export function printable(text: string): string {
   return text.replace(steering, escape);
 }
 
-/** At most so many characters, with a mark if there were more. */
-export function shorten(text: string, longest: number): string {
-  return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
-}
-
 /** Whether a text has characters that would control a terminal or reorder its text. */
 export function isSteering(text: string): boolean {
   return text.search(steering) !== -1;

@@ -4,7 +4,6 @@ import type { Pins } from '../ports/records.ts';
 import type { Expander } from '../ports/registry.ts';
 import type { Progress } from '../ports/usecases.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { startInterval } from '../util/interval.ts';
 import { sleep } from '../util/sleep.ts';
 import type { Naming } from './pull/naming.ts';
 import type { Pull } from './pull/pull.ts';
@@ -110,10 +109,10 @@ export function createPrefetch(
     const turn = new AbortController();
     const end = (why: string): void => turn.abort(new ArtifactError('unavailable', why));
     let wait: { readonly since: number; readonly why: string } | undefined;
-    using _look = startInterval(lookMs, () => {
+    using _look = setInterval(() => {
       if (!isListed(item)) end('it has left the list');
       else if (wait !== undefined && Date.now() - wait.since >= patienceMs) end(wait.why);
-    });
+    }, lookMs).unref();
     const onProgress = ({ waits }: Progress): void => {
       wait = waits === undefined ? undefined : { since: wait?.since ?? Date.now(), why: waits };
     };

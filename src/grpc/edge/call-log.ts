@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { printable, shorten } from '../../util/printable.ts';
+import { shorten } from '../../util/name.ts';
+import { printable } from '../../util/printable.ts';
 import { redact } from '../../volume/redaction.ts';
 
 /** The fields of a call that are logged. Nothing else of a request is logged. */

@@ -1,6 +1,6 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import type { ArtifactError, ErrorCode } from '../../util/error.ts';
-import { shorten } from '../../util/printable.ts';
+import { shorten } from '../../util/name.ts';
 
 /** The gRPC status of each error code (CSI 1.12, "Error Scheme"). The only place where a code becomes a status. */
 const statuses: Readonly<Record<ErrorCode, status>> = {

@@ -1,6 +1,5 @@
 import { ArtifactError } from '../../util/error.ts';
 import type { GrowingFile } from '../../util/growing-file.ts';
-import { startInterval } from '../../util/interval.ts';
 import { formatSize } from '../../util/size.ts';
 import type { TlsTrust } from './tls.ts';
 
@@ -118,7 +117,7 @@ export function watchRate(
     before = now ?? before;
     if (now !== undefined && came < (rate.bytesPerSecond * rate.overMs) / 1000) end(tooSlow(rate, url, came));
   };
-  return startInterval(rate.overMs, look);
+  return setInterval(look, rate.overMs).unref();
 }
 
 function tooSlow({ bytesPerSecond, overMs }: LeastRate, url: URL, came: number): ArtifactError {

@@ -3,8 +3,7 @@ import { closeSync, constants, openSync, readlinkSync, readSync } from 'node:fs'
 import { basename } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Algorithm } from '../../oci/digest.ts';
-import { answerQuestions } from '../../util/thread.ts';
-import type { AskThread } from '../../util/thread-call.ts';
+import { type AskThread, answerQuestions } from '../../util/thread.ts';
 
 export type HashQuestion = {
   readonly path: string;

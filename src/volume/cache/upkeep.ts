@@ -1,5 +1,4 @@
 import { toArtifactError } from '../../util/error.ts';
-import { startInterval } from '../../util/interval.ts';
 
 /** What a node does between its calls, until the signal aborts. */
 export type Upkeep = {
@@ -22,10 +21,10 @@ export function createUpkeep(
   const tidy = async (): Promise<void> => {
     for (const step of tidying) await step(signal);
   };
-  const interval = startInterval(tidyEveryMs, () => {
+  const interval = setInterval(() => {
     tidy().catch((thrown: unknown) => warn(`collection failed: ${toArtifactError(thrown).message}`));
-  });
-  signal.addEventListener('abort', () => interval[Symbol.dispose]());
+  }, tidyEveryMs).unref();
+  signal.addEventListener('abort', () => clearInterval(interval));
   let working: Promise<unknown> | undefined;
   return {
     start() {

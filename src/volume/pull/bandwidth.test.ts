@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Sink } from '../../ports/registry.ts';
+import { openTenants } from '../../util/fair-slots.ts';
 import { createFileState, setSize, sizeOf, waitForRoom } from '../../util/growing-file.ts';
-import { openTenants } from '../../util/tenants.ts';
 import { createBandwidth } from './bandwidth.ts';
 
 const never = new AbortController().signal;

@@ -1,8 +1,7 @@
 import type { Sink } from '../../ports/registry.ts';
+import type { Tenants } from '../../util/fair-slots.ts';
 import { setLimit, sizeOf } from '../../util/growing-file.ts';
-import { startInterval } from '../../util/interval.ts';
 import { sleep } from '../../util/sleep.ts';
-import type { Tenants } from '../../util/tenants.ts';
 
 /** Bounds the rate of downloads that only one tenant wants. */
 export type Bandwidth = {
@@ -65,7 +64,7 @@ export function createBandwidth(bytesPerSecond: number, tenant: string): Bandwid
       };
       grow();
       lifted.signal.addEventListener('abort', grow);
-      stack.use(startInterval(stepMs, grow));
+      stack.use(setInterval(grow, stepMs).unref());
       return stack.move();
     },
   };

@@ -1,5 +1,5 @@
 import { ArtifactError } from '../../util/error.ts';
-import { openTenants } from '../../util/tenants.ts';
+import { openTenants } from '../../util/fair-slots.ts';
 import { admitted } from '../access/admitted-content.ts';
 import type { Documents } from './manifest-loader.ts';
 import { tenantOf } from './wanter.ts';

@@ -10,7 +10,7 @@ import type { LayerPlan } from '../../oci/plan.ts';
 import type { Sink } from '../../ports/registry.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import { openStore } from '../../store/store.ts';
-import { openTenants } from '../../util/tenants.ts';
+import { openTenants } from '../../util/fair-slots.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import { createBandwidth } from './bandwidth.ts';
 import { createLayerFetcher } from './layer-fetcher.ts';

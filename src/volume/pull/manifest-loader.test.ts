@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { toDigest } from '../../oci/digest.ts';
 import { ociManifest } from '../../oci/media-type.ts';
-import { openTenants } from '../../util/tenants.ts';
+import { openTenants } from '../../util/fair-slots.ts';
 import { createManifestLoader, type Documents } from './manifest-loader.ts';
 
 const { signal } = new AbortController();

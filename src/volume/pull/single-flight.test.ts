@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ArtifactError } from '../../util/error.ts';
-import type { Tenants } from '../../util/tenants.ts';
+import type { Tenants } from '../../util/fair-slots.ts';
 import { createFlights, type FlightCaller, type Flights } from './single-flight.ts';
 
 const never = new AbortController().signal;

@@ -1,6 +1,6 @@
 import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { openTenants, type Tenants } from '../../util/tenants.ts';
+import { openTenants, type Tenants } from '../../util/fair-slots.ts';
 
 /**
  * Work that callers share: a caller for a key in progress joins it. The work has its own AbortController, so it

@@ -2,10 +2,10 @@ import type { LayerPlan } from '../../oci/plan.ts';
 import type { Layers } from '../../ports/store.ts';
 import type { Unpacker } from '../../ports/unpacker.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import type { Tenants } from '../../util/fair-slots.ts';
 import { createFairSlots } from '../../util/fair-slots.ts';
+import { createSharedTurns } from '../../util/mutex.ts';
 import { quoteName } from '../../util/name.ts';
-import { createSharedTurns } from '../../util/shared-turns.ts';
-import type { Tenants } from '../../util/tenants.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
 
 /**

@@ -4,13 +4,12 @@ import type { Meter } from '../../ports/meter.ts';
 import type { View, ViewRecord, Views } from '../../ports/store.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import { measureTree } from '../../tree/tree.ts';
-import { doAll } from '../../util/do-all.ts';
+import { doAll } from '../../util/abortable.ts';
 import { toArtifactError } from '../../util/error.ts';
+import type { Tenants } from '../../util/fair-slots.ts';
 import { createFairSlots } from '../../util/fair-slots.ts';
-import { startInterval } from '../../util/interval.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import { throughPauses } from '../../util/pause.ts';
-import type { Tenants } from '../../util/tenants.ts';
 import type { Admitted, AdmittedContent } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
 import type { Integrity } from '../cache/integrity.ts';
@@ -94,7 +93,7 @@ export function createViewBuilder(world: {
       tracker.remaining,
       signal,
     );
-    using _ticking = startInterval(200, tracker.tick);
+    using _ticking = setInterval(tracker.tick, 200).unref();
     let unwritten = 0;
     const save = async (): Promise<void> => {
       unwritten = 0;
