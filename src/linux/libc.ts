@@ -46,8 +46,6 @@ const F_WRLCK = 1;
 const F_UNLCK = 2;
 const SYNC_FILE_RANGE_WRITE = 2;
 const XATTR_SIZE_MAX = 65_536;
-const AT_FDCWD = -100;
-const AT_SYMLINK_NOFOLLOW = 0x100;
 const { EACCES, EAGAIN, ENODATA } = koffi.os.errno;
 
 const fcntl: KoffiFunc<(fd: number, command: number, lock: Uint8Array) => number> = libc.func(
@@ -64,10 +62,6 @@ const fgetxattr: KoffiFunc<(fd: number, name: string, value: Uint8Array, size: n
 );
 const syncFileRange: KoffiFunc<(fd: number, offset: number, length: number, flags: number) => number> =
   libc.func('int sync_file_range(int, int64, int64, uint)');
-
-const utimensat: KoffiFunc<
-  (directory: number, path: Uint8Array, times: BigInt64Array, flags: number) => number
-> = libc.func('int utimensat(int, const void *, const void *, int)');
 
 /** A struct flock on one byte of a file. */
 function flock(type: number, byte: number): Uint8Array {
@@ -145,24 +139,6 @@ export function offerXattr(fd: number, name: string, value: Uint8Array): boolean
     if (untaken.has(errnoOf(thrown) ?? '')) return false;
     throw thrown;
   }
-}
-
-const second = 1_000_000_000n;
-
-/**
- * Sets both times of a file, directory or symlink, in nanoseconds since 1970 (utimensat(2)). Node's calls use doubles,
- * which are not precise enough.
- */
-export function setTime(path: Uint8Array, time: bigint): void {
-  const nanoseconds = BigInt.asUintN(64, ((time % second) + second) % second);
-  const seconds = (time - nanoseconds) / second;
-  const times = BigInt64Array.of(seconds, nanoseconds, seconds, nanoseconds);
-  const terminated = Buffer.concat([path, Buffer.alloc(1)]);
-  check(
-    utimensat(AT_FDCWD, terminated, times, AT_SYMLINK_NOFOLLOW),
-    'utimensat',
-    Buffer.from(path).toString(),
-  );
 }
 
 const scratch = new Uint8Array(XATTR_SIZE_MAX);

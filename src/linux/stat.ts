@@ -1,6 +1,7 @@
 import koffi, { type KoffiFunc } from 'koffi';
-import { libc, pathOf, systemError } from './libc.ts';
+import { check, libc, pathOf, systemError } from './libc.ts';
 
+const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
@@ -10,6 +11,9 @@ const { ENOENT, ENOTDIR } = koffi.os.errno;
 const statx: KoffiFunc<
   (number: number, fd: number, path: Uint8Array, flags: number, mask: number, status: Uint32Array) => number
 > = libc.func('int64 syscall(int64, int, const void *, uint, uint, void *)');
+const utimensat: KoffiFunc<
+  (directory: number, path: Uint8Array, times: BigInt64Array, flags: number) => number
+> = libc.func('int utimensat(int, const void *, const void *, int)');
 
 /** A struct statx in words of 32 bits; a number of 64 bits takes two words. */
 export const statusWords = 64;
@@ -28,4 +32,22 @@ export function readStatus(directory: number, name: Uint8Array, status: Uint32Ar
   if (errno === ENOENT || errno === ENOTDIR) return false;
   const text = Buffer.from(name.subarray(0, name.indexOf(0))).toString();
   throw systemError('statx', `${pathOf(directory)}/${text}`, errno);
+}
+
+const second = 1_000_000_000n;
+
+/**
+ * Sets both times of a file, directory or symlink, in nanoseconds since 1970 (utimensat(2)). Node's calls use doubles,
+ * which are not precise enough.
+ */
+export function setTime(path: Uint8Array, time: bigint): void {
+  const nanoseconds = BigInt.asUintN(64, ((time % second) + second) % second);
+  const seconds = (time - nanoseconds) / second;
+  const times = BigInt64Array.of(seconds, nanoseconds, seconds, nanoseconds);
+  const terminated = Buffer.concat([path, Buffer.alloc(1)]);
+  check(
+    utimensat(AT_FDCWD, terminated, times, AT_SYMLINK_NOFOLLOW),
+    'utimensat',
+    Buffer.from(path).toString(),
+  );
 }

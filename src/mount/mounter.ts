@@ -1,14 +1,21 @@
 import { posix } from 'node:path';
-import { type OpenDirectory, openDirectory, openIfThere } from '../linux/directory.ts';
+import {
+  makeDirectory,
+  type OpenDirectory,
+  openDirectory,
+  openIfThere,
+  removeDirectory,
+} from '../linux/directory.ts';
 import { pathOf } from '../linux/libc.ts';
+import { attachMount, cloneMount, detachMount, restriction, restrictMount } from '../linux/mount.ts';
 import type { Mounter, Target } from '../ports/mounter.ts';
-import { ArtifactError } from '../util/error.ts';
-import { bind, unbind } from './bind.ts';
+import type { MountFlag } from '../ports/request.ts';
+import { ArtifactError, errnoOf } from '../util/error.ts';
+import { quoteName } from '../util/name.ts';
 import { toMountError } from './error.ts';
-import { inspect } from './inspection.ts';
 import { hasOwnNamespace, openPropagation } from './propagation.ts';
 import { scan } from './scan.ts';
-import { openHandle, type TargetHandle } from './target.ts';
+import { firstEntry, inspect, openHandle, openTarget, type TargetHandle } from './target.ts';
 
 /** Mounts in the mount namespace of this process. Disposing it closes its descriptors and leaves the mounts. */
 export type KernelMounter = Disposable &
@@ -109,6 +116,68 @@ export function openMounter(options: {
     },
     [Symbol.dispose]: () => top[Symbol.dispose](),
   };
+}
+
+/**
+ * Mounts a view at a target. The mount is restricted before it is attached, so it is never writable, neither here nor
+ * in a mount namespace that shares the target. A mount that is remounted read-only afterwards stays writable there,
+ * because a remount does not propagate.
+ */
+async function bind(view: string, handle: TargetHandle, flags: readonly MountFlag[]): Promise<void> {
+  using clone = cloneMount(view);
+  restrictMount(clone, toRestrictions(flags));
+  const made = makeDirectory(handle.parent, handle.name, 0o750);
+  if (!made) await verifyEmpty(handle);
+  try {
+    attachMount(clone, handle.parent, handle.name);
+  } catch (error) {
+    if (made) removeDirectory(handle.parent, handle.name);
+    throw error;
+  }
+}
+
+/**
+ * Unmounts every mount at a target, the topmost first, then removes the directory, unless that is to stay. It never
+ * removes anything that is not empty. On a read-only disk the directory stays, and that is success: the pod has no
+ * mount any more, and kubelet, which cannot remove the parent directories either, retries.
+ */
+function unbind(handle: TargetHandle, keepsDirectory: boolean): void {
+  while (detachMount(handle.parent, handle.name));
+  if (keepsDirectory) return;
+  try {
+    removeDirectory(handle.parent, handle.name);
+  } catch (error) {
+    if (errnoOf(error) === 'EROFS') return;
+    using target = openTarget(handle);
+    if (target === undefined) return;
+    const entry = errnoOf(error) === 'ENOTEMPTY' ? firstEntry(target) : undefined;
+    if (entry === undefined) throw error;
+    throw new ArtifactError(
+      'unmountable',
+      `${handle.path} is not empty after the unmount (it holds ${quoteName(entry)}): nothing there is deleted, move it away`,
+      error,
+    );
+  }
+}
+
+function toRestrictions(flags: readonly MountFlag[]): bigint {
+  let bits = restriction.readOnly | restriction.noSuid | restriction.noDev;
+  if (flags.includes('noexec')) bits |= restriction.noExec;
+  if (flags.includes('noatime')) bits |= restriction.noAtime;
+  return bits;
+}
+
+async function verifyEmpty(handle: TargetHandle): Promise<void> {
+  const state = await inspect(handle, undefined);
+  switch (state.kind) {
+    case 'absent':
+    case 'empty':
+      return;
+    case 'occupied':
+      throw new ArtifactError('exists', `${handle.path} is not empty (it holds ${quoteName(state.entry)})`);
+    case 'mounted':
+      throw new ArtifactError('exists', `${handle.path} is a mount point already`);
+  }
 }
 
 /** The directories in which a command may not mount a volume, each with its description. */

@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { offerXattr, setTime } from '../linux/libc.ts';
+import { offerXattr } from '../linux/libc.ts';
+import { setTime } from '../linux/stat.ts';
 import { bodyName } from '../tree/toc.ts';
 import { startPace } from '../util/pace.ts';
 import type { SetXattrs } from './xattr-batch.ts';

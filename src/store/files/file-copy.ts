@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
 import { copyFile as copyBytes, open } from 'node:fs/promises';
 import type { KoffiFunc } from 'koffi';
-import { check, getXattr, libc, setTime, setXattr } from '../../linux/libc.ts';
+import { check, getXattr, libc, setXattr } from '../../linux/libc.ts';
+import { setTime } from '../../linux/stat.ts';
 
 const flistxattr: KoffiFunc<(fd: number, names: Uint8Array, size: number) => number> = libc.func(
   'int64 flistxattr(int, void *, size_t)',
