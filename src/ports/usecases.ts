@@ -39,8 +39,8 @@ export type Publishing = {
   publish(request: PublishRequest, signal: AbortSignal): Promise<Volume>;
   /** Idempotent; succeeds if there is no such volume. Answers the volume that was there, if it is known. */
   unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<Volume | undefined>;
-  /** The recorded size of the volume, and what is wrong with it. @throws `not-found`. */
-  stats(volumeId: string, path: string, signal: AbortSignal): Promise<VolumeStatus>;
+  /** The recorded size of a volume at a path, or at any, and what is wrong with it. @throws `not-found`. */
+  stats(volumeId: string, path: string | undefined, signal: AbortSignal): Promise<VolumeStatus>;
 };
 
 export type Resolved = {

@@ -73,6 +73,15 @@ export function shorten(text: string, longest: number): string {
   return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
 }
 
+/** At most so many bytes of UTF-8, with a mark if there were more. */
+export function shortenBytes(text: string, longest: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= longest) return text;
+  const mark = '…';
+  const kept = bytes.subarray(0, longest - Buffer.byteLength(mark));
+  return `${new TextDecoder().decode(kept, { stream: true })}${mark}`; // without the part of a last character
+}
+
 /** Returns the length of a UTF-8 sequence by its first byte; 1 for a byte that starts none. */
 function sequenceLength(first: number): number {
   if (first >= 0xf0) return 4;

@@ -295,13 +295,15 @@ test('unpublish takes the mount, then the record, and can be repeated', async ()
   assert.equal(world.records.size, 0);
 });
 
-test('stats know the volume by id and path, and no other', async () => {
+test('stats know the volume by id and path or by id alone, and no other', async () => {
   const { publish, stats } = createWorld();
   await publish(request, never);
   const { bytes, inodes, mounted } = await stats('csi-1', path, never);
   assert.deepEqual([bytes, inodes, mounted], [7, 3, true]);
   await assert.rejects(stats('csi-2', path, never), code('not-found', /csi-2/));
   await assert.rejects(stats('csi-1', '/elsewhere', never), code('not-found', /elsewhere/));
+  assert.equal((await stats('csi-1', undefined, never)).targetPath, path);
+  await assert.rejects(stats('csi-2', undefined, never), code('not-found', /csi-2 is not published on/));
 });
 
 test('a directory that a person mounts on outlives the volume if it was there before, also after a reboot', async () => {

@@ -151,9 +151,11 @@ export function createPublishing(world: {
       return record;
     },
     async stats(volumeId, path, signal) {
-      const record = await volumes.find(path);
-      if (record === undefined || record.volumeId !== volumeId) {
-        throw new ArtifactError('not-found', `volume ${volumeId} is not published at ${path}`);
+      const records = path === undefined ? await volumes.list() : [await volumes.find(path)];
+      const record = records.find(found => found?.volumeId === volumeId);
+      if (record === undefined) {
+        const where = path === undefined ? 'on this node' : `at ${path}`;
+        throw new ArtifactError('not-found', `volume ${volumeId} is not published ${where}`);
       }
       return world.statusOf(record, AbortSignal.any([signal, AbortSignal.timeout(labelsMs)]));
     },

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import type { GetPluginCapabilitiesResponse__Output } from '../../src/grpc/wire/csi/v1/GetPluginCapabilitiesResponse.ts';
 import type { NodeGetCapabilitiesResponse__Output } from '../../src/grpc/wire/csi/v1/NodeGetCapabilitiesResponse.ts';
+import type { NodeGetVolumeHealthResponse__Output } from '../../src/grpc/wire/csi/v1/NodeGetVolumeHealthResponse.ts';
 import type { NodeGetVolumeStatsResponse__Output } from '../../src/grpc/wire/csi/v1/NodeGetVolumeStatsResponse.ts';
 import type { ProbeResponse__Output } from '../../src/grpc/wire/csi/v1/ProbeResponse.ts';
 import { tokensKey } from '../../src/oci/credential.ts';
@@ -49,7 +50,7 @@ test('Node reports its name, volume stats, no limit and no topology', async () =
   );
   assert.deepEqual(
     capabilities.map(({ rpc }) => rpc?.type),
-    ['GET_VOLUME_STATS', 'VOLUME_CONDITION'],
+    ['GET_VOLUME_STATS', 'VOLUME_CONDITION', 'GET_VOLUME_HEALTH'],
   );
 });
 
@@ -227,7 +228,7 @@ test('secrets of a pull and of a manual mount are redacted, too', async () => {
 });
 
 test('stats report the bytes and inodes of the view as used, and none as free', async () => {
-  const asked: string[][] = [];
+  const asked: (readonly (string | undefined)[])[] = [];
   await using edge = await startEdge({
     publishing: {
       stats: async (...[id, path]) => {
@@ -245,6 +246,32 @@ test('stats report the bytes and inodes of the view as used, and none as free', 
     { unit: 'INODES', total: 7, used: 7, available: 0 },
   ]);
   assert.deepEqual(asked, [['csi-1', targetPath]]);
+});
+
+test('health is what is wrong with a volume, also if the caller knows no path of it', async () => {
+  const asked: (readonly (string | undefined)[])[] = [];
+  await using edge = await startEdge({
+    publishing: {
+      stats: async (...[id, path]) => {
+        asked.push([id, path]);
+        return { ...volume, mounted: false };
+      },
+    },
+  });
+  for (const volume_publish_path of [targetPath, '']) {
+    const { volume_health } = await answerOf<NodeGetVolumeHealthResponse__Output>(done =>
+      edge.node.NodeGetVolumeHealth({ volume_id: 'csi-1', volume_publish_path }, done),
+    );
+    assert.equal(volume_health?.volume_id, volume.volumeId);
+    assert.deepEqual(
+      volume_health?.health_statuses.map(({ status, reason }) => [status, reason]),
+      [['INACCESSIBLE', 'NotMounted']],
+    );
+  }
+  assert.deepEqual(asked, [
+    ['csi-1', targetPath],
+    ['csi-1', undefined],
+  ]);
 });
 
 test('calls without required fields are invalid and reach no use case', async () => {

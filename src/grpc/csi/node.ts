@@ -2,6 +2,8 @@ import type { Publishing } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { type CallContext, type Edge, unary } from '../edge/unary.ts';
 import type { NodeHandlers } from '../wire/csi/v1/Node.ts';
+import type { NodeGetVolumeHealthRequest__Output } from '../wire/csi/v1/NodeGetVolumeHealthRequest.ts';
+import type { NodeGetVolumeHealthResponse } from '../wire/csi/v1/NodeGetVolumeHealthResponse.ts';
 import type { NodeGetVolumeStatsRequest__Output } from '../wire/csi/v1/NodeGetVolumeStatsRequest.ts';
 import type { NodeGetVolumeStatsResponse } from '../wire/csi/v1/NodeGetVolumeStatsResponse.ts';
 import type { NodePublishVolumeRequest__Output } from '../wire/csi/v1/NodePublishVolumeRequest.ts';
@@ -9,7 +11,7 @@ import type { NodePublishVolumeResponse } from '../wire/csi/v1/NodePublishVolume
 import type { NodeUnpublishVolumeRequest__Output } from '../wire/csi/v1/NodeUnpublishVolumeRequest.ts';
 import type { NodeUnpublishVolumeResponse } from '../wire/csi/v1/NodeUnpublishVolumeResponse.ts';
 import { parsePublishRequest, parseTargetPath, parseVolumeId } from './publish-request.ts';
-import { toVolumeCondition } from './volume-condition.ts';
+import { toVolumeCondition, toVolumeHealth } from './volume-health.ts';
 
 /** csi.v1.Node. `nodeId` is the node's name in Kubernetes. */
 export function nodeHandlers(edge: Edge, nodeId: string, publishing: Publishing): NodeHandlers {
@@ -17,9 +19,12 @@ export function nodeHandlers(edge: Edge, nodeId: string, publishing: Publishing)
     NodePublishVolume: unary(edge, (request, call) => publish(publishing, request, call)),
     NodeUnpublishVolume: unary(edge, (request, call) => unpublish(publishing, request, call)),
     NodeGetVolumeStats: unary(edge, (request, call) => getStats(publishing, request, call)),
+    NodeGetVolumeHealth: unary(edge, (request, call) => getHealth(publishing, request, call)),
     NodeGetInfo: unary(edge, async () => ({ node_id: nodeId })),
     NodeGetCapabilities: unary(edge, async () => ({
-      capabilities: [{ rpc: { type: 'GET_VOLUME_STATS' } }, { rpc: { type: 'VOLUME_CONDITION' } }],
+      capabilities: (['GET_VOLUME_STATS', 'VOLUME_CONDITION', 'GET_VOLUME_HEALTH'] as const).map(type => ({
+        rpc: { type },
+      })),
     })),
     NodeStageVolume: unary(edge, refuse('a volume is published in one step, without staging')),
     NodeUnstageVolume: unary(edge, refuse('a volume is published in one step, without staging')),
@@ -83,6 +88,17 @@ async function getStats(
     ],
     volume_condition: toVolumeCondition(status),
   };
+}
+
+async function getHealth(
+  publishing: Publishing,
+  wire: NodeGetVolumeHealthRequest__Output,
+  call: CallContext,
+): Promise<NodeGetVolumeHealthResponse> {
+  call.note({ volumeId: wire.volume_id, target: wire.volume_publish_path });
+  const path = wire.volume_publish_path === '' ? undefined : wire.volume_publish_path;
+  const status = await publishing.stats(parseVolumeId(wire.volume_id), path, call.signal);
+  return { volume_health: toVolumeHealth(status) };
 }
 
 function refuse(why: string): () => Promise<never> {
