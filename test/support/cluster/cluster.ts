@@ -13,7 +13,7 @@ import { makeImages } from './image.ts';
 import { type Kubectl, openKubectl } from './kubectl.ts';
 import { type Machine, openMachine, type Service } from './machine.ts';
 import { makePki } from './pki.ts';
-import { push, sentSlowly, setRate, startRegistries } from './registries.ts';
+import { push, pushImage, sentSlowly, setRate, startRegistries } from './registries.ts';
 import { bootScript, makeRoot, nodeAddress } from './root.ts';
 import { pauseImage, startKubelet, startServices, writeConfiguration } from './services.ts';
 
@@ -22,6 +22,8 @@ export type Cluster = AsyncDisposable &
   Kubectl & {
     /** Runs a program on the node. @throws with its standard error. */
     readonly run: Machine['run'];
+    /** Starts a program on the node, in the background. */
+    readonly start: Machine['start'];
     /** The root directory of the node, as this process sees it. */
     readonly root: string;
     /** Pushes files to one of the registries; returns the reference. */
@@ -29,6 +31,8 @@ export type Cluster = AsyncDisposable &
       reference: string,
       files: Readonly<Record<string, string | Uint8Array>>,
     ) => Promise<string>;
+    /** Pushes an image of tars; returns the reference. */
+    readonly pushImage: (reference: string, tars: readonly Buffer[]) => Promise<string>;
     /** The rate of the slow registry, in bytes per second. */
     readonly setRate: (bytesPerSecond: number) => Promise<void>;
     /** The bytes of large blobs that it has sent. */
@@ -49,8 +53,8 @@ export type Cluster = AsyncDisposable &
     readonly driverLog: () => Promise<string>;
     /** Runs a command of the driver in its pod, as `kubectl exec` does; returns its output. */
     readonly command: (...args: readonly string[]) => Promise<string>;
-    /** The metrics of kubelet. */
-    readonly kubeletMetrics: () => Promise<string>;
+    /** What kubelet answers to a GET of a path, such as `metrics`. */
+    readonly askKubelet: (path: string) => Promise<string>;
   };
 
 type Node = { readonly machine: Machine; readonly kubelet: Service };
@@ -81,7 +85,9 @@ export async function openCluster(): Promise<Cluster> {
     ...client,
     root,
     run: (program, args, input) => node.machine.run(program, args, input),
+    start: (name, program, args) => node.machine.start(name, program, args),
     push: (reference, files) => push(node.machine, root, reference, files),
+    pushImage: (reference, tars) => pushImage(node.machine, root, reference, tars),
     setRate: rate => setRate(node.machine, rate),
     sentSlowly: () => sentSlowly(node.machine),
     installDriver: values => installDriver(node.machine, values),
@@ -98,7 +104,7 @@ export async function openCluster(): Promise<Cluster> {
     driverLog: () => client.kubectl('-n', driverNamespace, 'logs', driverSet),
     command: (...args) =>
       client.kubectl('-n', driverNamespace, 'exec', driverSet, '--', 'oci-artifact-csi', ...args),
-    kubeletMetrics: () => node.machine.run('curl', [...asAdmin, `https://${nodeAddress}:10250/metrics`]),
+    askKubelet: path => node.machine.run('curl', [...asAdmin, `https://${nodeAddress}:10250/${path}`]),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }

@@ -10,7 +10,7 @@ import { readLayoutDigest } from '../../tools/image/layout.ts';
 import { buildStandInImage } from '../image/stand-in-image.ts';
 import { runProgram } from '../os/program.ts';
 import type { Machine } from './machine.ts';
-import { hosts } from './registries.ts';
+import { hosts, pushLayout } from './registries.ts';
 import { nodeAddress } from './root.ts';
 
 export const driverName = 'oci-artifact.csi.internal';
@@ -71,15 +71,7 @@ async function keptImage(): Promise<string> {
 
 /** Pushes the image to the registry of the machine. */
 export async function pushDriver(machine: Machine, root: string): Promise<void> {
-  const from = `${image}@${readLayoutDigest(join(root, image))}`;
-  await machine.run('oras', [
-    'cp',
-    '--from-oci-layout',
-    '--to-plain-http',
-    '--no-tty',
-    from,
-    `${repository}:1`,
-  ]);
+  await pushLayout(machine, image, readLayoutDigest(join(root, image)), `${repository}:1`);
 }
 
 /** Installs the driver by its chart, or changes these values of its installation. */

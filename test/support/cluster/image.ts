@@ -40,19 +40,30 @@ function writeArchive(root: string, path: string, name: string, config: object):
   const layout = `${root}.layout`;
   const tar = `${root}.layer`;
   execFileSync('tar', ['--owner=0', '--group=0', '--numeric-owner', '-C', root, '-cf', tar, '.']);
-  const layer = writeBlob(layout, 'application/vnd.oci.image.layer.v1.tar', readFileSync(tar));
+  writeImage(layout, [readFileSync(tar)], config, { 'io.containerd.image.name': name });
   rmSync(tar);
+  const names = `s,^${basename(layout)}/,,`;
+  execFileSync('tar', ['-C', dirname(layout), '--transform', names, '-cf', path, basename(layout)]);
+  rmSync(layout, { recursive: true });
+}
+
+/** Writes an image of tars as an OCI layout to a directory; returns its digest. */
+export function writeImage(
+  layout: string,
+  tars: readonly Buffer[],
+  config: object = {},
+  annotations: Readonly<Record<string, string>> = {},
+): string {
+  const layers = tars.map(tar => writeBlob(layout, 'application/vnd.oci.image.layer.v1.tar', tar));
   const platform = { architecture: process.arch === 'x64' ? 'amd64' : 'arm64', os: 'linux' } as const;
-  const rootfs = { type: 'layers', diff_ids: [layer.digest] };
+  const rootfs = { type: 'layers', diff_ids: layers.map(({ digest }) => digest) };
   const manifest = {
     schemaVersion: 2,
     mediaType: mediaTypes.manifest,
     config: writeJson(layout, mediaTypes.config, { ...platform, config, rootfs }),
-    layers: [layer],
+    layers,
   };
-  const annotations = { 'io.containerd.image.name': name };
-  writeLayoutIndex(layout, { ...writeJson(layout, mediaTypes.manifest, manifest), platform, annotations });
-  const names = `s,^${basename(layout)}/,,`;
-  execFileSync('tar', ['-C', dirname(layout), '--transform', names, '-cf', path, basename(layout)]);
-  rmSync(layout, { recursive: true });
+  const descriptor = writeJson(layout, mediaTypes.manifest, manifest);
+  writeLayoutIndex(layout, { ...descriptor, platform, annotations });
+  return descriptor.digest;
 }

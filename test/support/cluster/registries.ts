@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { toolPath } from '../project/tools.ts';
+import { writeImage } from './image.ts';
 import { waitFor } from './kubectl.ts';
 import type { Machine } from './machine.ts';
 import { nodeAddress } from './root.ts';
@@ -87,4 +88,28 @@ export async function push(
   await machine.run('env', ['--chdir', join(work), ...command]);
   await machine.run('rm', ['-r', work]);
   return reference;
+}
+
+/** Pushes an image of tars; returns its reference. */
+export async function pushImage(
+  machine: Machine,
+  root: string,
+  reference: string,
+  tars: readonly Buffer[],
+): Promise<string> {
+  const layout = `/tmp/${reference.replaceAll(/\W/g, '-')}`;
+  await pushLayout(machine, layout, writeImage(join(root, layout), tars), reference);
+  await machine.run('rm', ['-r', layout]);
+  return reference;
+}
+
+/** Pushes what is in an OCI layout of the machine. */
+export async function pushLayout(
+  machine: Machine,
+  layout: string,
+  digest: string,
+  reference: string,
+): Promise<void> {
+  const options = ['--from-oci-layout', '--to-plain-http', '--no-tty'];
+  await machine.run('oras', ['cp', ...options, `${layout}@${digest}`, reference]);
 }
