@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { driverNamespace } from '../support/cluster/driver.ts';
-import { busyboxImage } from '../support/cluster/image.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
 import { artifact, claim, claimed, namespace, pod } from '../support/cluster/objects.ts';
 import { hosts } from '../support/cluster/registries.ts';
@@ -42,19 +41,6 @@ describe('volumes of pods', options, () => {
     await cluster.remove('deleted');
     // The call of kubelet waits almost two minutes, and the directory of the pod stays until it ends.
     await waitFor('the pull has ended', async () => !(await pulls()).includes('models/unwanted'), 150_000);
-  });
-
-  test('an image volume of Kubernetes and a volume of the driver are in one pod', async () => {
-    const image = { image: { reference: busyboxImage, pullPolicy: 'IfNotPresent' } };
-    await cluster.apply(pod('both', { volumes: { models: artifact(tiny), image } }));
-    await cluster.ready('both');
-    assert.equal(await cluster.exec('both', 'cat', '/models/hello.txt'), 'hello');
-    assert.match(await cluster.exec('both', 'ls', '/image/bin'), /busybox/);
-  });
-
-  test('containerd cannot mount an artifact as an image volume of Kubernetes', async () => {
-    await cluster.apply(pod('native', { volumes: { models: { image: { reference: tiny } } } }));
-    await cluster.event('native', /ImageVolumeMountFailed/);
   });
 
   test('an inline volume shows the files of the artifact', async () => {
@@ -155,6 +141,78 @@ describe('volumes of pods', options, () => {
       await assert.rejects(cluster.exec('root', ...command), /permission denied|Operation not permitted/i);
   });
 
+  test('what a pod with CAP_SYS_ADMIN changes, running pods see and no new pod gets', async () => {
+    const contents = {
+      written: { 'hello.txt': 'hello', 'other.txt': 'other' },
+      renamed: { 'hello.txt': 'hello of another', 'other.txt': 'other of another' },
+      sharing: { 'hello.txt': 'hello', 'other.txt': 'other of a third' },
+    };
+    const changes = {
+      written: 'echo changed > /models/hello.txt',
+      renamed: 'rm /models/hello.txt; echo changed > /models/hello.txt; mv /models/other.txt /models/new.txt',
+    };
+    const contexts = {
+      written: { capabilities: { add: ['SYS_ADMIN'] } },
+      renamed: { privileged: true },
+      sharing: {},
+    };
+    const changed = {
+      written: 'changed\nhello.txt\nother.txt',
+      renamed: 'changed\nhello.txt\nnew.txt',
+      sharing: 'changed\nhello.txt\nother.txt',
+    };
+    type Kind = keyof typeof contents;
+    const kinds = Object.keys(contents) as Kind[];
+    const start = async (role: string, container: (kind: Kind) => object): Promise<void> => {
+      const volumes = (kind: Kind) => ({ models: artifact(`${hosts.open}/models/${kind}:1`) });
+      const pods = kinds.map(kind =>
+        pod(`${kind}-${role}`, { volumes: volumes(kind), container: container(kind) }),
+      );
+      await cluster.apply(...pods);
+      await cluster.ready(...kinds.map(kind => `${kind}-${role}`));
+    };
+    const shown = (name: string): Promise<string> =>
+      cluster.exec(name, 'sh', '-c', 'cd /models && cat hello.txt && ls');
+
+    await Promise.all(kinds.map(kind => cluster.push(`${hosts.open}/models/${kind}:1`, contents[kind])));
+    await cluster.apply(...claim('told', `${hosts.open}/models/written:1`));
+    await cluster.apply(pod('told', { volumes: { models: claimed('told') } }));
+    await start('changer', kind => ({ securityContext: contexts[kind] }));
+    await start('witness', () => ({}));
+    await cluster.ready('told');
+    for (const [kind, command] of Object.entries(changes))
+      await cluster.exec(`${kind}-changer`, 'sh', '-euc', `mount -o remount,bind,rw /models; ${command}`);
+    for (const kind of kinds) assert.equal(await shown(`${kind}-witness`), changed[kind]);
+    await assert.rejects(cluster.command('fsck'), /exit code 7/);
+
+    await start('later', () => ({}));
+    for (const kind of kinds) {
+      assert.equal(await shown(`${kind}-later`), `${contents[kind]['hello.txt']}hello.txt\nother.txt`);
+      assert.equal(await shown(`${kind}-witness`), changed[kind]);
+    }
+    const listed = await cluster.command('volumes');
+    assert.equal(listed.match(/ shows damaged content: /g)?.length, 2 * kinds.length + 1, listed);
+    const health = 'jsonpath={.status.volumeHealth[*].healthConditions[*].message}';
+    await waitFor('the status of a pod says that its volume shows damaged content', async () =>
+      (await cluster.kubectl('get', 'pod', 'told', `--output=${health}`)).includes('shows damaged content'),
+    );
+    await cluster.remove('told', ...kinds.flatMap(kind => [`${kind}-changer`, `${kind}-witness`]));
+    assert.match(await cluster.command('fsck'), / 0 damaged/);
+  });
+
+  test('Pod Security keeps CAP_SYS_ADMIN from the pods of a namespace', async () => {
+    await cluster.apply(namespace('baseline', { 'pod-security.kubernetes.io/enforce': 'baseline' }));
+    for (const securityContext of [{ capabilities: { add: ['SYS_ADMIN'] } }, { privileged: true }]) {
+      const container = { securityContext };
+      const changer = pod('changer', {
+        namespace: 'baseline',
+        volumes: { models: artifact(tiny) },
+        container,
+      });
+      await assert.rejects(cluster.apply(changer), /violates PodSecurity "baseline/);
+    }
+  });
+
   test('noexec of a claim reaches a container that mounts it read-only recursively, and no other', async () => {
     await cluster.push(`${hosts.open}/tools:1`, { 'run.sh': '#!/bin/sh\necho ran\n' });
     await cluster.apply(...claim('noexec', `${hosts.open}/tools:1`, { mountOptions: ['noexec'] }));
@@ -176,7 +234,7 @@ describe('volumes of pods', options, () => {
     const used = /^kubelet_volume_stats_used_bytes\{.*"measured".*\} (?<bytes>\S+)$/m;
     let bytes = 0;
     await waitFor('kubelet has measured the claim', async () => {
-      bytes = Number(used.exec(await cluster.kubeletMetrics())?.groups?.['bytes']);
+      bytes = Number(used.exec(await cluster.askKubelet('metrics'))?.groups?.['bytes']);
       return bytes > 0;
     });
     assert.ok(bytes >= weights.length, String(bytes));

@@ -8,6 +8,8 @@ import { nodeAddress, nodeName } from './root.ts';
 
 const directory = '/etc/kubernetes';
 const etcd = 'http://127.0.0.1:2379';
+/** kubelet asks drivers for the health of volumes, and the API server takes the answer. */
+const featureGates = { CSIVolumeHealth: true } as const;
 
 /** The programs of a control plane. */
 const apiServer = {
@@ -19,6 +21,9 @@ const apiServer = {
   'authorization-mode': 'Node,RBAC',
   'enable-admission-plugins': 'NodeRestriction',
   'allow-privileged': 'true',
+  'feature-gates': Object.keys(featureGates)
+    .map(name => `${name}=true`)
+    .join(','),
   'client-ca-file': `${directory}/ca.crt`,
   'tls-cert-file': `${directory}/apiserver.crt`,
   'tls-private-key-file': `${directory}/apiserver.key`,
@@ -85,6 +90,7 @@ const kubeletConfiguration = {
   // Else an image that was imported is pulled again, once another image of its ID was pulled.
   imagePullCredentialsVerificationPolicy: 'NeverVerify',
   volumeStatsAggPeriod: '2s',
+  featureGates,
   // ConfigMaps reach their pods in seconds.
   syncFrequency: '5s',
   configMapAndSecretChangeDetectionStrategy: 'Watch',
