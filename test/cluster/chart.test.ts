@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { driverName, driverNamespace } from '../support/cluster/driver.ts';
+import { driverName, driverNamespace, driverSet } from '../support/cluster/driver.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
-import { artifact, pod } from '../support/cluster/objects.ts';
+import { artifact, claim, pod, podSpec, type Volume } from '../support/cluster/objects.ts';
 import { hosts } from '../support/cluster/registries.ts';
 import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
 
@@ -38,12 +38,25 @@ describe('options of the chart', clusterNeeds, () => {
   });
 
   test('admission refuses at once what the driver would refuse later', async () => {
-    const apply = (volume: object): Promise<void> =>
-      cluster.apply(pod('refused', { volumes: { models: { ...volume } } }));
+    const refused = (volume: Volume): object => pod('refused', { volumes: { models: volume } });
     const csi = { driver: driverName, readOnly: true, volumeAttributes: { refernce: tiny } };
-    await assert.rejects(apply({ csi }), /no volume attribute refernce|has no reference/);
-    await assert.rejects(apply(artifact(tiny, { pullPolicy: 'Sometimes' })), /pullPolicy .* must be Always/);
-    await assert.rejects(apply(artifact(`${hosts.open}/denied/model:1`)), /denied in this cluster/);
+    const moody = artifact(tiny, { pullPolicy: 'Sometimes' });
+    const labels = { app: 'refused' };
+    const template = { metadata: { labels }, spec: podSpec({ volumes: { models: moody } }) };
+    const deployment = {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'refused', namespace: 'default' },
+      spec: { selector: { matchLabels: labels }, template },
+    };
+    const rows: readonly (readonly [object, RegExp])[] = [
+      [refused({ csi }), /no volume attribute refernce|has no reference/],
+      [refused(moody), /pullPolicy .* must be Always/],
+      [refused(artifact(`${hosts.open}/denied/model:1`)), /denied in this cluster/],
+      [deployment, /pullPolicy .* must be Always/],
+      [{ ...claim('refused', `${hosts.open}/denied/model:1`)[0] }, /denied in this cluster/],
+    ];
+    for (const [object, message] of rows) await assert.rejects(cluster.apply(object), message);
   });
 
   test('the owner of a pod sees events of the driver', async () => {
@@ -64,6 +77,24 @@ describe('options of the chart', clusterNeeds, () => {
     await cluster.ready('offline');
     assert.equal(await cluster.exec('offline', 'cat', '/models/hello.txt'), 'listed');
   });
+
+  for (const websockets of ['true', 'false'])
+    test(`kubectl port-forward reaches the page for people, with websockets: ${websockets}`, async () => {
+      await cluster.apply(pod('shown', { volumes: { models: artifact(tiny) } }));
+      await cluster.ready('shown');
+      const forward = ['port-forward', '-n', driverNamespace, driverSet, '9810'];
+      const variable = `KUBECTL_PORT_FORWARD_WEBSOCKETS=${websockets}`;
+      const forwarder = await cluster.start('port-forward', 'env', [variable, 'kubectl', ...forward]);
+      const get = (path: string): Promise<string> =>
+        cluster.run('curl', ['--silent', '--show-error', '--fail', `http://localhost:9810${path}`]);
+      await waitFor('the port is forwarded', async () => (await get('/').catch(() => '')) !== '');
+      const page = await get('/?search=shown');
+      assert.match(page, /default\/<\/span><wbr>shown/);
+      assert.match(page, /mounted/);
+      assert.match(await get('/page.js'), /fetch/);
+      await forwarder.stop();
+      await assert.rejects(get('/'), /connect/);
+    });
 
   test('the guard refuses to uninstall the driver while pods use it', async () => {
     await cluster.apply(pod('user', { volumes: { models: artifact(tiny) } }));
