@@ -1,18 +1,29 @@
 import assert from 'node:assert/strict';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
 import { describe, test } from 'node:test';
 import { driverName } from '../support/cluster/driver.ts';
 import { artifact, claim, claimed, pod, secret, type Volume } from '../support/cluster/objects.ts';
 import { alice, hosts } from '../support/cluster/registries.ts';
 import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
+import { tokenService, tokenServiceProgram } from '../support/cluster/token-service.ts';
+import { toolPath } from '../support/project/tools.ts';
 
 const tiny = `${hosts.open}/models/tiny:1`;
 const closed = `${hosts.private}/private/model:1`;
+const exchanged = `${hosts.private}/tokens/model:1`;
 const options = { ...clusterNeeds, concurrency: 8 };
 
-const dockerConfig = (password: string): string =>
-  JSON.stringify({ auths: { [hosts.private]: { username: alice.username, password } } });
+const auths = (password: string): object => ({ [hosts.private]: { username: alice.username, password } });
 const pullSecret = (name: string, password: string): object =>
-  secret(name, { '.dockerconfigjson': dockerConfig(password) }, 'kubernetes.io/dockerconfigjson');
+  secret(
+    name,
+    { '.dockerconfigjson': JSON.stringify({ auths: auths(password) }) },
+    'kubernetes.io/dockerconfigjson',
+  );
+const olderPullSecret = (name: string, password: string): object =>
+  secret(name, { '.dockercfg': JSON.stringify(auths(password)) }, 'kubernetes.io/dockercfg');
 
 /** A volume with the credential of a secret. */
 function withSecret(reference: string, name: string): Volume {
@@ -83,6 +94,7 @@ const refusals: Readonly<Record<string, { readonly volume: Volume; readonly mess
 /** The ways in which a pod's owner gives a credential. */
 const credentials: Readonly<Record<string, { readonly volume: Volume; readonly spec?: object }>> = {
   'a pull secret in nodePublishSecretRef': { volume: withSecret(closed, 'right') },
+  'a pull secret of the older type in nodePublishSecretRef': { volume: withSecret(closed, 'older') },
   'username and password in nodePublishSecretRef': { volume: withSecret(closed, 'plain') },
   'imagePullSecrets of the pod': {
     volume: artifact(closed),
@@ -94,16 +106,50 @@ const credentials: Readonly<Record<string, { readonly volume: Volume; readonly s
   },
 };
 
+/** A credential provider, which asks a token service. Its program runs in the container of the driver. */
+const providers = '/opt/providers';
+const provider = `#!${providers}/busybox sh
+exec ${providers}/busybox wget -q -O - --post-data="$(${providers}/busybox cat)" http://${tokenService.host}/
+`;
+const providerConfig = {
+  apiVersion: 'kubelet.config.k8s.io/v1',
+  kind: 'CredentialProviderConfig',
+  providers: [
+    {
+      name: 'exchange',
+      apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
+      matchImages: [`${hosts.private}/tokens`],
+      defaultCacheDuration: '0s',
+      tokenAttributes: {
+        serviceAccountTokenAudience: tokenService.audience,
+        cacheType: 'Token',
+        requireServiceAccount: true,
+        requiredServiceAccountAnnotationKeys: [tokenService.annotation],
+      },
+    },
+  ],
+};
+
 describe("what a pod's owner is told", options, () => {
-  const cluster = shareCluster(async ({ installDriver, push, apply }) => {
+  const cluster = shareCluster(async ({ root, start, installDriver, push, apply }) => {
+    await mkdir(join(root, providers), { recursive: true });
+    await cp(toolPath('busybox'), join(root, providers, 'busybox'));
+    await writeFile(join(root, providers, 'exchange'), provider, { mode: 0o755 });
+    await start('token-service', process.execPath, [tokenServiceProgram]);
     await Promise.all([
-      installDriver(),
+      installDriver({
+        tokenRequests: [{ audience: tokenService.audience }],
+        credentialProviderConfig: { inline: JSON.stringify(providerConfig) },
+        credentialProviderBinDir: { hostPath: providers },
+      }),
       push(tiny, { 'hello.txt': 'hello' }),
       push(closed, { 'secret.txt': 'secret' }),
+      push(exchanged, { 'secret.txt': 'secret' }),
     ]);
     await apply(
       pullSecret('right', alice.password),
       pullSecret('wrong', 'guess'),
+      olderPullSecret('older', alice.password),
       secret('plain', alice),
       ...claim('writable', tiny),
       {
@@ -133,4 +179,25 @@ describe("what a pod's owner is told", options, () => {
       assert.equal(await cluster.exec(name, 'cat', '/models/secret.txt'), 'secret');
     });
   }
+
+  test('a credential provider opens a private registry for the token of one service account', async () => {
+    const of = (role: string, name: string): object => ({
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { name, namespace: 'default', annotations: { [tokenService.annotation]: role } },
+    });
+    await cluster.apply(of('reader', 'reader'), of('reader', 'impostor'), of('guest', 'guest'));
+    const start = (serviceAccountName: string): Promise<void> =>
+      cluster.apply(
+        pod(serviceAccountName, { volumes: { models: artifact(exchanged) }, spec: { serviceAccountName } }),
+      );
+    await start('reader');
+    await cluster.ready('reader');
+    assert.equal(await cluster.exec('reader', 'cat', '/models/secret.txt'), 'secret');
+    for (const name of ['impostor', 'guest', 'default']) await start(name);
+    await cluster.event('impostor', /Unauthenticated desc = .*tokens\/model.*needs a credential/);
+    await cluster.event('guest', /Unauthenticated desc = .*tokens\/model.*needs a credential/);
+    await cluster.event('default', /service account default\/default has no annotation/);
+    assert.doesNotMatch(await cluster.driverLog(), /eyJ|S3CRET/); // how a token starts
+  });
 });
