@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { openTrust } from '../../src/policy/signature/open.ts';
+import { openSignaturePolicy } from '../../src/policy/signature/policy.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
 import { startReferrersRegistry } from '../support/registry/referrers-registry.ts';
@@ -50,7 +50,7 @@ describe('a bundle in the format of stock cosign', needs('cosign'), () => {
     await writeFile(policyFile, JSON.stringify({ default: [requirement] }));
     const keyData = (requirement as { keyData?: string }).keyData;
     if (keyData !== undefined) await writeFile(join(work, 'key.pub'), Buffer.from(keyData, 'base64'));
-    const trust = await openTrust({ policyFile });
+    const trust = openSignaturePolicy(policyFile);
     assert.deepEqual(trust.problems(), []);
     const reference = { registry: host, path: repository, tag: '1' };
     const source = openFetchedSource(host, repository);

@@ -4,7 +4,7 @@ import type { Namespaces } from '../../ports/kube.ts';
 import type { AccessPolicy } from '../../ports/trust.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
-import type { AccessRules } from './access-policy.ts';
+import { type AccessRules, evaluateAccess, findLabelRule, parseAccessPolicy } from './access-policy.ts';
 
 /** The dependencies of an access policy. */
 type Means = {
@@ -27,17 +27,10 @@ type State =
   | { readonly kind: 'broken'; readonly why: string };
 
 /**
- * Opens an access policy; without one, every pod may mount everything. Each use takes the present file. A file that
- * cannot be read or parsed refuses all pods, so that a broken edit never re-opens access.
+ * Opens an access policy. Each use takes the present file. A file that cannot be read or parsed refuses all pods, so
+ * that a broken edit never re-opens access.
  */
-export async function openAccessFile(
-  file: string | undefined,
-  { namespaces, note }: Means,
-): Promise<AccessFile> {
-  if (file === undefined) return { verify: async () => undefined, problems: () => [], obstacles: () => [] };
-  // The YAML parser takes 40 ms to load.
-  const { findLabelRule, evaluateAccess, parseAccessPolicy } = await import('./access-policy.ts');
-
+export function openAccessFile(file: string, { namespaces, note }: Means): AccessFile {
   const read = (reading: Reading): State => {
     try {
       const text = reading.text(file);

@@ -17,7 +17,7 @@ import {
   type TestSource,
 } from '../../../test/support/signing/signing.ts';
 import { parseDigest } from '../../oci/digest.ts';
-import { openTrust } from './open.ts';
+import { openSignaturePolicy } from './policy.ts';
 
 const signal = new AbortController().signal;
 const digest = parseDigest(`sha256:${'1'.repeat(64)}`);
@@ -52,7 +52,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
       signedIdentity: { type: 'matchRepository' },
     };
     await writeFile(policyFile, JSON.stringify({ default: [requirement] }));
-    const trust = await openTrust({ policyFile, bundleIdentity: 'digest' });
+    const trust = openSignaturePolicy(policyFile, { digestIsEnough: true });
     const reference = { registry: 'quay.io', path: 'acme/model', tag: '1' };
     const answer = await trust.verify(reference, digest, source, signal);
     return answer.kind === 'accepted' ? `accepted: ${answer.by}` : `refused: ${answer.why}`;

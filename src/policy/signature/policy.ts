@@ -6,11 +6,13 @@ import { openPolicyFile, type PolicyState } from './policy-file.ts';
 /** The number of accepted verdicts that are cached in memory; the oldest is dropped first. */
 const maxVerdicts = 4096;
 
-/** See TrustOptions. */
 export type SignaturePolicyOptions = {
-  readonly digestIsEnough: boolean;
-  readonly strict: boolean;
-  readonly note: (text: string) => void;
+  /** A sigstore bundle is enough, although it names no repository and so meets no signedIdentity. */
+  readonly digestIsEnough?: boolean;
+  /** Fields of the policy that containers does not know refuse everything in their scope. */
+  readonly strict?: boolean;
+  /** Called with each problem of the policy, once, and when a changed policy has none. */
+  readonly note?: (text: string) => void;
 };
 
 /** Evaluates whether artifacts are signed as the node's administrator requires. */
@@ -21,10 +23,13 @@ export type PolicyTrust = Trust & {
   obstacles(): readonly string[];
 };
 
-/** Evaluates by a policy file. See openSignaturePolicy. */
+/**
+ * Opens containers' policy.json. It is read again when the file, or another file that it names, changes. A policy that
+ * cannot be read or parsed refuses everything, so that a broken edit never re-opens access.
+ */
 export function openSignaturePolicy(
   file: string,
-  { digestIsEnough, strict, note }: SignaturePolicyOptions,
+  { digestIsEnough = false, strict = false, note = () => {} }: SignaturePolicyOptions = {},
 ): PolicyTrust {
   const current = openPolicyFile(file, strict, note);
   const verdicts = new WeakMap<PolicyState, Map<string, Verdict>>();

@@ -17,7 +17,7 @@ const floors: Floors = [
   ['daemon.ts'],
   ['takeover.ts'],
   ['wiring.ts'],
-  ['policies.ts', 'sources.ts'],
+  ['configuration.ts'],
   ['grpc', 'cli', 'http'],
   ['volume'],
   ['registry', 'credentials', 'policy', 'prefetch', 'store', 'unpack', 'mount', 'kube'],

@@ -5,8 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Digest, parseDigest } from '../../../src/oci/digest.ts';
 import type { Reference } from '../../../src/oci/reference.ts';
-import { openTrust, type TrustOptions } from '../../../src/policy/signature/open.ts';
-import type { PolicyTrust } from '../../../src/policy/signature/policy.ts';
+import {
+  openSignaturePolicy,
+  type PolicyTrust,
+  type SignaturePolicyOptions,
+} from '../../../src/policy/signature/policy.ts';
 import type { SignatureSource, Verdict } from '../../../src/ports/trust.ts';
 import { makeSigner, type TestSigner } from './signer.ts';
 
@@ -29,17 +32,17 @@ export const byKey: object = signedBy({
   keyData: toBase64(signer.pem),
   signedIdentity: { type: 'matchRepository' },
 });
-export const enough: TrustOptions = { bundleIdentity: 'digest' };
+export const enough: SignaturePolicyOptions = { digestIsEnough: true };
 
 export type Policies = AsyncDisposable & {
   readonly path: string;
   /** By a new file with these requirements as its default. */
   trustBy(
     requirements: readonly object[],
-    options?: TrustOptions,
+    options?: SignaturePolicyOptions,
   ): Promise<{ readonly policyFile: string; readonly trust: PolicyTrust }>;
   /** The verdict under one requirement. */
-  verdict(requirement: object, source: SignatureSource, options?: TrustOptions): Promise<Verdict>;
+  verdict(requirement: object, source: SignatureSource, options?: SignaturePolicyOptions): Promise<Verdict>;
 };
 
 /** Policy files in a temporary directory. */
@@ -52,7 +55,7 @@ export function openPolicies(): Policies {
       files += 1;
       const policyFile = join(path, `policy-${files}.json`);
       await writeFile(policyFile, JSON.stringify({ default: requirements }));
-      return { policyFile, trust: await openTrust({ policyFile, ...options }) };
+      return { policyFile, trust: openSignaturePolicy(policyFile, options) };
     },
     async verdict(requirement, source, options) {
       const { trust } = await policies.trustBy([requirement], options);

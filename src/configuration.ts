@@ -3,9 +3,14 @@ import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
 import { valueOf } from './configfile/part.ts';
 import { type KeychainOptions, type NodeKeychain, openKeychain } from './credentials/keychain.ts';
+import type { KubeApi } from './kube/api.ts';
+import { openNamespaces } from './kube/namespaces.ts';
 import type { PodObjects } from './kube/pod-objects.ts';
 import type { Endpoint } from './oci/endpoint.ts';
 import type { Reference } from './oci/reference.ts';
+import type { AccessFile } from './policy/access/access-file.ts';
+import type { PolicyTrust } from './policy/signature/policy.ts';
+import { openPrefetchFile, type PrefetchFile } from './prefetch/prefetch-file.ts';
 import { openRegistry, type RegistryClient } from './registry/client.ts';
 import { openConfiguration } from './registry/config/configuration.ts';
 import { expand, standardFiles } from './registry/config/registries.ts';
@@ -13,6 +18,7 @@ import { isNamed, toRoute } from './registry/config/route.ts';
 import { askBy } from './registry/config/transport.ts';
 import { parseProxies } from './registry/http/egress.ts';
 import { formatRetry } from './util/retry.ts';
+import { parseAttributes } from './volume/attributes.ts';
 
 /** The sources of artifacts: registries, the node's configuration of them, and credentials. */
 export type ArtifactSources = AsyncDisposable & {
@@ -90,4 +96,69 @@ async function toProviders({
   if (config === undefined || directory === undefined) return undefined;
   const { openProviders } = await import('./credentials/providers.ts');
   return means => openProviders({ config, directory }, means);
+}
+
+/** What the administrator decides in files: who may mount what, what must be signed, and what is there beforehand. */
+export type Policies = {
+  readonly accessPolicy: AccessFile;
+  readonly trust: PolicyTrust;
+  readonly prefetch: PrefetchFile;
+  /** Files that are broken, one line each. */
+  problems(): readonly string[];
+  /** Those that cause refusals. */
+  obstacles(): readonly string[];
+};
+
+type PolicySettings = Pick<
+  Settings,
+  'accessPolicy' | 'policy' | 'strictPolicy' | 'bundleIdentity' | 'prefetch'
+>;
+
+/**
+ * Opens the files. Each is read again when it changes.
+ *
+ * @param kube undefined while the Kubernetes API is off.
+ */
+export async function openPolicies(
+  settings: PolicySettings,
+  kube: KubeApi | undefined,
+  note: (text: string) => void,
+): Promise<Policies> {
+  const trust = await openTrust(settings, note);
+  const accessPolicy = await openAccess(settings, kube, note);
+  const prefetch = await openPrefetchFile(settings.prefetch, {
+    parseAttributes,
+    hasLabels: kube !== undefined,
+    note,
+  });
+  return {
+    accessPolicy,
+    trust,
+    prefetch,
+    problems: () => [trust, accessPolicy, prefetch].flatMap(part => part.problems()),
+    obstacles: () => [trust, accessPolicy].flatMap(part => part.obstacles()),
+  };
+}
+
+/** sigstore's libraries are slow to load. */
+async function openTrust(settings: PolicySettings, note: (text: string) => void): Promise<PolicyTrust> {
+  const { policy, strictPolicy: strict } = settings;
+  if (policy === undefined) {
+    const accepted = { kind: 'accepted', by: 'no policy file is configured' } as const;
+    return { verify: async () => accepted, problems: () => [], obstacles: () => [] };
+  }
+  const { openSignaturePolicy } = await import('./policy/signature/policy.ts');
+  return openSignaturePolicy(policy, { digestIsEnough: settings.bundleIdentity === 'digest', strict, note });
+}
+
+/** Without a policy, every pod may mount everything. The YAML parser takes 40 ms to load. */
+async function openAccess(
+  { accessPolicy }: PolicySettings,
+  kube: KubeApi | undefined,
+  note: (text: string) => void,
+): Promise<AccessFile> {
+  if (accessPolicy === undefined)
+    return { verify: async () => undefined, problems: () => [], obstacles: () => [] };
+  const { openAccessFile } = await import('./policy/access/access-file.ts');
+  return openAccessFile(accessPolicy, { namespaces: kube && openNamespaces(kube), note });
 }

@@ -19,19 +19,11 @@ import {
 } from '../../../test/support/signing/policies.ts';
 import { makeSigner } from '../../../test/support/signing/signer.ts';
 import { claimOf, openTestSource, signSimple } from '../../../test/support/signing/signing.ts';
-import { openTrust } from './open.ts';
+import { openSignaturePolicy } from './policy.ts';
 
 const signal = new AbortController().signal;
 const policies = openPolicies();
 after(() => policies[Symbol.asyncDispose]());
-
-test('without a policy file everything is accepted and nothing is read', async () => {
-  const source = openTestSource();
-  const trust = await openTrust({});
-  assertAccepted(await trust.verify(reference, digest, source, signal), /no policy file/);
-  assert.deepEqual(source.asked, []);
-  assert.deepEqual(trust.problems(), []);
-});
 
 describe('verdicts', () => {
   test('are cached for their reference and digest if accepted, and not if refused', async () => {
@@ -117,7 +109,7 @@ describe('an unusable policy', () => {
   test('is reported once', async () => {
     const { policyFile } = await policies.trustBy([byKey]);
     const told: string[] = [];
-    const trust = await openTrust({ policyFile, note: text => told.push(text) });
+    const trust = openSignaturePolicy(policyFile, { note: text => told.push(text) });
     assert.deepEqual(told, []);
     await writeFile(policyFile, '[]');
     assert.equal(trust.problems().length, 1);
@@ -144,7 +136,7 @@ describe('an unusable policy', () => {
         },
       }),
     );
-    const trust = await openTrust({ policyFile });
+    const trust = openSignaturePolicy(policyFile);
     assert.deepEqual(trust.problems(), [
       `${policyFile}: transports.docker["quay.io/acme"][0].type: this driver does not verify "signedBy"; sign with cosign and write "sigstoreSigned"; what is in its scope is refused`,
       `${policyFile}: transports.docker.busybox: no reference is in this scope; write docker.io/library/busybox in full, or *.example.com`,
