@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
-import { valueOf } from './configfile/part.ts';
+import { valueOf } from './configfile/watched-file.ts';
 import { type KeychainOptions, type NodeKeychain, openKeychain } from './credentials/keychain.ts';
 import type { KubeApi } from './kube/api.ts';
 import { openNamespaces } from './kube/namespaces.ts';

@@ -1,5 +1,4 @@
-import { type Part, problemsOf, readPart, valueOf } from '../configfile/part.ts';
-import { watchFiles } from '../configfile/watched-file.ts';
+import { type Part, problemsOf, readPart, valueOf, watchFiles } from '../configfile/watched-file.ts';
 import type { Credential } from '../oci/credential.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { canonicalHost } from './auth-key.ts';

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { obstaclesOf, type Part, problemsOf, valueOf } from '../configfile/part.ts';
+import { obstaclesOf, type Part, problemsOf, valueOf } from '../configfile/watched-file.ts';
 import { type Credential, tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { PodSecrets } from '../ports/kube.ts';

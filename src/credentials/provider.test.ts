@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { pluginSource, writeScript } from '../../test/support/os/script.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../../test/support/os/temporary.ts';
-import { problemsOf, valueOf } from '../configfile/part.ts';
+import { problemsOf, valueOf } from '../configfile/watched-file.ts';
 import { type Credential, tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { PodSecrets } from '../ports/kube.ts';

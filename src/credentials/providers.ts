@@ -1,6 +1,5 @@
 import { join } from 'node:path';
-import { type Part, problemsOf, readPart } from '../configfile/part.ts';
-import { type Reading, watchFiles } from '../configfile/watched-file.ts';
+import { type Part, problemsOf, type Reading, readPart, watchFiles } from '../configfile/watched-file.ts';
 import type { PodSecrets } from '../ports/kube.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { CredentialSource } from './credential-source.ts';

@@ -1,5 +1,11 @@
-import { lastGood, type Part, problemsOf, readPart } from '../configfile/part.ts';
-import { type Reading, watchFiles } from '../configfile/watched-file.ts';
+import {
+  lastGood,
+  type Part,
+  problemsOf,
+  type Reading,
+  readPart,
+  watchFiles,
+} from '../configfile/watched-file.ts';
 import type { PrefetchEntry, PrefetchList } from '../ports/prefetch.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { ParseAttributes } from './prefetch-list.ts';

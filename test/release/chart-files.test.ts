@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { formatVariable } from '../../src/cli/command-line.ts';
 import type { Settings } from '../../src/cli/settings.ts';
-import { valueOf } from '../../src/configfile/part.ts';
+import { valueOf } from '../../src/configfile/watched-file.ts';
 import { parseAccessPolicy } from '../../src/policy/access/access-policy.ts';
 import { parsePolicy } from '../../src/policy/signature/policy-json.ts';
 import { openConfiguration } from '../../src/registry/config/configuration.ts';

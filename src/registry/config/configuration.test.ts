@@ -8,7 +8,7 @@ import {
 } from '../../../test/support/node/configuration-directory.ts';
 import { rewrite } from '../../../test/support/os/rewrite.ts';
 import { makeCertificate } from '../../../test/support/signing/certificate.ts';
-import { valueOf } from '../../configfile/part.ts';
+import { valueOf } from '../../configfile/watched-file.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openConfiguration } from './configuration.ts';
 import { toRoute } from './route.ts';

@@ -1,5 +1,12 @@
-import { lastGood, obstaclesOf, type Part, problemsOf, readPart } from '../../configfile/part.ts';
-import { type Reading, watchFiles } from '../../configfile/watched-file.ts';
+import {
+  lastGood,
+  obstaclesOf,
+  type Part,
+  problemsOf,
+  type Reading,
+  readPart,
+  watchFiles,
+} from '../../configfile/watched-file.ts';
 import { quoteName } from '../../util/name.ts';
 import type { TlsTrust } from '../http/tls.ts';
 import {

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
-import { lastGood, type Part, readPart, valueOf } from '../../configfile/part.ts';
-import type { Reading } from '../../configfile/watched-file.ts';
+import { lastGood, type Part, type Reading, readPart, valueOf } from '../../configfile/watched-file.ts';
 import { withoutHttpsPort } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { usualConnectMs } from '../http/request.ts';

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
-import { type Part, valueOf } from '../../configfile/part.ts';
-import type { Reading } from '../../configfile/watched-file.ts';
+import { type Part, type Reading, valueOf } from '../../configfile/watched-file.ts';
 import {
   formatReference,
   type ParsedReference,

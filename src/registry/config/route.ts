@@ -1,4 +1,4 @@
-import { lastGood, valueOf } from '../../configfile/part.ts';
+import { lastGood, valueOf } from '../../configfile/watched-file.ts';
 import type { Endpoint } from '../../oci/endpoint.ts';
 import { formatRepository, type Reference, type Repository } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';

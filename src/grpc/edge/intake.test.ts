@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createRequestTurns, type Incoming, type RequestTurns } from './request-turns.ts';
+import { createRequestTurns, type Incoming, type RequestTurns } from './intake.ts';
 
 type Fake = Incoming & { state: 'read' | 'paused' | 'ended' };
 
