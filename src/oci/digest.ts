@@ -48,3 +48,8 @@ export function algorithmOf(digest: Digest): Algorithm {
 export function hexOf(digest: Digest): string {
   return digest.slice(7);
 }
+
+/** Shortens a digest for a label. */
+export function shortDigest(digest: Digest): string {
+  return `${digest.slice(0, 7)}${hexOf(digest).slice(0, 12)}`;
+}

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { doAtOnce } from '../util/pace.ts';
 import type { Descriptor } from './descriptor.ts';
 import { parseDigest } from './digest.ts';
-import { ociManifest } from './media-type.ts';
+import { ociManifest } from './manifest.ts';
 import { planLayers } from './plan.ts';
 
 const title = (name: string) => ({ 'org.opencontainers.image.title': name });

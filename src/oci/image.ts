@@ -1,9 +1,7 @@
 import { ArtifactError } from '../util/error.ts';
 import type { Descriptor } from './descriptor.ts';
-import type { Digest } from './digest.ts';
-import { shortDigest, verifyDiffId } from './layer-label.ts';
-import { type Manifest, titleOf } from './manifest.ts';
-import { claimsImageLayer, isImageConfig, isImageLayer } from './media-type.ts';
+import { algorithmOf, type Digest, isDigest, shortDigest } from './digest.ts';
+import { isImageConfig, type Manifest, titleOf } from './manifest.ts';
 
 /**
  * Whether a manifest is a container image. The type of the config is not enough: many tools use an image's for any
@@ -67,10 +65,40 @@ export function* planImage(
   return planned;
 }
 
+/**
+ * Parses a diff_id. Only sha256 is computed while a layer is unpacked.
+ *
+ * @throws ArtifactError `unmountable` for an invalid digest, and for another algorithm.
+ */
+export function verifyDiffId(text: string, label: string): Digest {
+  if (!isDigest(text)) {
+    const shown = JSON.stringify(text).slice(0, 120);
+    throw new ArtifactError('unmountable', `${label} has the diff_id ${shown}, which is no digest`);
+  }
+  if (algorithmOf(text) === 'sha256') return text;
+  throw new ArtifactError(
+    'unmountable',
+    `${label} has the ${algorithmOf(text)} of its uncompressed bytes, and only their sha256 is checked; push it again with that`,
+  );
+}
+
 /** Known layer types of images that are not tars. */
 function whyNot(mediaType: string): string {
   if (mediaType.endsWith('+encrypted')) return 'is encrypted, and this driver has no keys';
   if (mediaType.includes('.nydus.')) return 'is in the format of nydus, which only its snapshotter reads';
   if (mediaType.includes('erofs')) return 'is an EROFS filesystem, not a tar';
   return 'is of a media type that this driver does not unpack';
+}
+
+const imageLayer =
+  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip|\.zstd)?)$/;
+
+/** A layer of a container image: a changeset, to be applied to the layers below (OCI image spec, layer.md). */
+function isImageLayer(mediaType: string): boolean {
+  return imageLayer.test(mediaType);
+}
+
+/** The layer types of an image, and those by which encryption, nydus and EROFS replace them. */
+function claimsImageLayer(mediaType: string): boolean {
+  return /^application\/vnd\.(?:oci\.image\.layer\.|docker\.image\.rootfs\.|erofs\.layer\.)/.test(mediaType);
 }

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ArtifactError } from '../util/error.ts';
 import { doAtOnce } from '../util/pace.ts';
+import { parseDigest } from './digest.ts';
 import * as oci from './manifest.ts';
-import { dockerList, dockerManifest, ociIndex, ociManifest } from './media-type.ts';
+import { dockerList, dockerManifest, ociIndex, ociManifest, parseData } from './manifest.ts';
 
 const parseManifest = (...args: Parameters<typeof oci.parseManifest>) => doAtOnce(oci.parseManifest(...args));
 const parseDiffIds = (...args: Parameters<typeof oci.parseDiffIds>) => doAtOnce(oci.parseDiffIds(...args));
@@ -151,3 +153,33 @@ test('diff_ids are read from an image config, and from nothing else', () => {
   assert.equal(parseDiffIds(bytes('no JSON')), undefined);
   assert.equal(parseDiffIds(bytes('[]')), undefined);
 });
+
+const digestOf = (bytes: Uint8Array, algorithm = 'sha256') =>
+  parseDigest(`${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`);
+
+test('embedded content that matches digest and size is used', () => {
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 100 }),
+      fc.constantFrom('sha256', 'sha512'),
+      (bytes, algorithm) => {
+        const text = Buffer.from(bytes).toString('base64');
+        const found = parseData(text, { digest: digestOf(bytes, algorithm), size: bytes.length });
+        assert.deepEqual(found && [...found], [...bytes]);
+      },
+    ),
+  );
+});
+
+const empty = Buffer.from('{}');
+const described = { digest: digestOf(empty), size: 2 };
+for (const [name, text, of] of [
+  ['no content', undefined, described],
+  ['other content', Buffer.from('[]').toString('base64'), described],
+  ['content of another size', empty.toString('base64'), { ...described, size: 3 }],
+  ['content cut off', 'e3', described],
+  ['more than the content', 'e30=e30=', described],
+  ['what is not Base64', '{}{}', described],
+] as const) {
+  test(`${name} in the field data is ignored`, () => assert.equal(parseData(text, of), undefined));
+}

@@ -1,9 +1,8 @@
+import { hash } from 'node:crypto';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { isObject, parseJsonInSteps } from '../util/json.ts';
 import type { Descriptor } from './descriptor.ts';
-import { isDigest } from './digest.ts';
-import { parseData } from './embedded-data.ts';
-import { isImageConfig, isIndex, isManifest, isSchema1, ociIndex, ociManifest } from './media-type.ts';
+import { algorithmOf, type Digest, hexOf, isDigest } from './digest.ts';
 import type { Platform } from './platform.ts';
 
 /** A manifest: one artifact for one platform (OCI image spec, manifest.md). */
@@ -24,6 +23,37 @@ export type Index = {
   readonly manifests: readonly Descriptor[];
   readonly annotations: Readonly<Record<string, string>>;
 };
+
+export const ociIndex = 'application/vnd.oci.image.index.v1+json';
+export const ociManifest = 'application/vnd.oci.image.manifest.v1+json';
+export const dockerList = 'application/vnd.docker.distribution.manifest.list.v2+json';
+export const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json';
+const dockerSchema1 = /^application\/vnd\.docker\.distribution\.manifest\.v1\b/;
+
+/** Every supported manifest type, in the order of preference. */
+export const manifestMediaTypes: readonly string[] = [ociIndex, ociManifest, dockerList, dockerManifest];
+
+function isIndex(mediaType: string): boolean {
+  return mediaType === ociIndex || mediaType === dockerList;
+}
+
+function isManifest(mediaType: string): boolean {
+  return mediaType === ociManifest || mediaType === dockerManifest;
+}
+
+/** Docker's first schema, which signs itself and has no content-addressed config. */
+function isSchema1(mediaType: string): boolean {
+  return dockerSchema1.test(mediaType);
+}
+
+/** A config without a type counts as an image's, as in other runtimes. */
+export function isImageConfig(mediaType: string): boolean {
+  return (
+    mediaType === '' ||
+    mediaType === 'application/vnd.oci.image.config.v1+json' ||
+    mediaType === 'application/vnd.docker.container.image.v1+json'
+  );
+}
 
 /** The maximum bytes of a manifest. Registries should accept as much (OCI distribution spec, "Pushing Manifests"). */
 export const maxManifestBytes: number = 4 * 1024 * 1024;
@@ -187,4 +217,24 @@ function isThere(value: unknown): boolean {
 function quote(value: unknown): string {
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'a list' : 'an object';
   return (JSON.stringify(value) ?? 'absent').slice(0, 120);
+}
+
+/**
+ * Decodes the content in a descriptor's field `data` (OCI image spec, descriptor.md, "Embedded Content"). It is a copy
+ * of the registry's content, so one that does not match digest and size is ignored, and the registry is asked. The 4
+ * MiB of a manifest limit its size.
+ */
+export function parseData(
+  text: string | undefined,
+  { digest, size }: { readonly digest: Digest; readonly size: number },
+): Uint8Array | undefined {
+  if (text === undefined || text.length !== 4 * Math.ceil(size / 3)) return undefined;
+  const bytes = Buffer.from(text, 'base64');
+  const isWhole = bytes.length === size && hash(algorithmOf(digest), bytes) === hexOf(digest);
+  return isWhole ? bytes : undefined;
+}
+
+/** Converts a descriptor to its stored form. */
+export function withoutData({ data: _, ...descriptor }: Descriptor): Descriptor {
+  return descriptor;
 }

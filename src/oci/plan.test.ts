@@ -5,8 +5,7 @@ import { ArtifactError } from '../util/error.ts';
 import { doAtOnce, doInSlices } from '../util/pace.ts';
 import type { Descriptor } from './descriptor.ts';
 import { parseDigest, toDigest } from './digest.ts';
-import type { Manifest } from './manifest.ts';
-import { ociManifest } from './media-type.ts';
+import { type Manifest, ociManifest } from './manifest.ts';
 import { type LayerSelection, type Plan, planLayers } from './plan.ts';
 
 const hex = 'c'.repeat(64);

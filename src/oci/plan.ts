@@ -1,13 +1,11 @@
 import { hash } from 'node:crypto';
 import { ArtifactError } from '../util/error.ts';
+import { compileGlob } from '../util/glob.ts';
 import { quoteName } from '../util/name.ts';
 import type { Descriptor } from './descriptor.ts';
-import { type Digest, toDigest } from './digest.ts';
-import { isImage, planImage } from './image.ts';
-import { shortDigest, verifyDiffId } from './layer-label.ts';
+import { type Digest, shortDigest, toDigest } from './digest.ts';
+import { isImage, planImage, verifyDiffId } from './image.ts';
 import { type Manifest, titleOf } from './manifest.ts';
-import { emptyType, isModelLayer, isTar } from './media-type.ts';
-import { toSelector } from './selector.ts';
 import { parseFilePath, parseTreePath, verifyPathLength } from './tree-path.ts';
 
 /** The treatment of one layer. `label` names it in errors; `name` is the one in the manifest, '' in an image. */
@@ -80,6 +78,24 @@ export function* planLayers(
   }
   yield* verifySizes(layers);
   return { kind: 'artifact', layers };
+}
+
+/** The type of the empty descriptor (OCI image spec, manifest.md). */
+const emptyType = 'application/vnd.oci.empty.v1+json';
+
+/** Tools end the type of a tar in `.tar`, `.tar+gzip`, `.tar.gzip`, `+tar.gz` and more. */
+const tar = /[/.+-](?:tar(?:[.+](?:gzip|gz|zstd|zst))?|tgz)$/;
+
+/** Whether the suffix of a media type means tar, compressed or not. */
+function isTar(mediaType: string): boolean {
+  return tar.test(mediaType);
+}
+
+const modelFormats = ['cncf.model', 'cnai.model', 'kitops.modelkit', 'docker.ai'];
+
+/** A layer of the model specification (CNCF ModelPack, and its earlier name), of KitOps or of Docker Model Runner. */
+function isModelLayer(mediaType: string): boolean {
+  return modelFormats.some(format => mediaType.startsWith(`application/vnd.${format}.`));
 }
 
 const digestsOf = (content: string): readonly Digest[] =>
@@ -179,4 +195,38 @@ function givenName(layer: Descriptor): string | undefined {
     titleOf(layer) ??
     pathKeys.map(key => layer.annotations[key]).find(name => name !== undefined && name !== '')
   );
+}
+
+/** About a second of work: a user who writes both globs and names could otherwise cause days of it. */
+const maxGlobSteps = 5_000_000;
+
+/**
+ * Selects layers by their names. It yields after each small step.
+ * @throws ArtifactError `unmountable`, from the matcher, if names and globs exceed the budget.
+ */
+function toSelector(
+  globs: { readonly include: readonly string[]; readonly exclude: readonly string[] },
+  label: string,
+): (name: string) => Generator<void, boolean> {
+  const [include = [], exclude = []] = [globs.include, globs.exclude].map(each => each.map(compileGlob));
+  const budget = { steps: maxGlobSteps };
+  function* matches(compiled: typeof include, subject: string): Generator<void, boolean> {
+    budget.steps -= compiled.length;
+    for (const matchesName of compiled) if (yield* matchesName(subject, budget)) return true;
+    return false;
+  }
+  return function* isSelected(name) {
+    if (include.length === 0 && exclude.length === 0) return true;
+    const subject = name
+      .split('/')
+      .filter(part => part !== '' && part !== '.')
+      .join('/');
+    const isExcluded = yield* matches(exclude, subject);
+    const selected = !isExcluded && (include.length === 0 || (yield* matches(include, subject)));
+    if (budget.steps >= 0) return selected;
+    throw new ArtifactError(
+      'unmountable',
+      `include and exclude take too long to match against the names of the layers of ${label}; write fewer globs, with fewer stars`,
+    );
+  };
 }

@@ -1,8 +1,7 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
 import { type LayoutEntry, layoutFile, nameEntries, verifyLayoutFile } from '../oci/layout.ts';
-import { maxManifestBytes, parseManifest } from '../oci/manifest.ts';
-import { ociIndex } from '../oci/media-type.ts';
+import { maxManifestBytes, ociIndex, parseManifest } from '../oci/manifest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import type { Blobs } from '../ports/store.ts';

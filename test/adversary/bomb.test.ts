@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import { ociManifest } from '../../src/oci/media-type.ts';
+import { ociManifest } from '../../src/oci/manifest.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { type Outcome, outcomeOf } from '../support/node/outcome.ts';
 import { openSetting } from '../support/node/setting.ts';

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
-import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
+import { ociIndex, ociManifest } from '../../src/oci/manifest.ts';
 import {
   publishRequest,
   startDaemon,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ociManifest } from '../../src/oci/media-type.ts';
+import { ociManifest } from '../../src/oci/manifest.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { type Outcome, outcomeOf } from '../support/node/outcome.ts';
 import { openSetting } from '../support/node/setting.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../../src/oci/digest.ts';
-import { ociManifest } from '../../src/oci/media-type.ts';
+import { ociManifest } from '../../src/oci/manifest.ts';
 import { partialName } from '../../src/store/blobs/ingest.ts';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';

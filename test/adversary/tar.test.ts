@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { describe, test } from 'node:test';
-import { ociManifest } from '../../src/oci/media-type.ts';
+import { ociManifest } from '../../src/oci/manifest.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { openSetting } from '../support/node/setting.ts';

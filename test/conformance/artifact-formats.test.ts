@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
-import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
+import { ociIndex, ociManifest } from '../../src/oci/manifest.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { type RawEntry, rawTar } from '../support/oci/raw-tar.ts';

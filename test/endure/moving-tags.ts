@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import process from 'node:process';
-import { ociIndex } from '../../src/oci/media-type.ts';
+import { ociIndex } from '../../src/oci/manifest.ts';
 import { type Shown, shownOf } from '../support/node/volume.ts';
 import { gzip, tarOf } from '../support/oci/tar.ts';
 import type { Random } from '../support/os/random.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { ociIndex } from '../../src/oci/media-type.ts';
+import { ociIndex } from '../../src/oci/manifest.ts';
 import {
   answer,
   headers,

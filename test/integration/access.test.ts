@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ociManifest } from '../../src/oci/media-type.ts';
+import { ociManifest } from '../../src/oci/manifest.ts';
 import {
   publishRequest,
   startDaemon,

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { toSettings } from '../../src/cli/command-line.ts';
-import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
+import { ociIndex, ociManifest } from '../../src/oci/manifest.ts';
 import { toPlatform } from '../../src/oci/platform.ts';
 import type { PublishRequest, PullRequest } from '../../src/ports/request.ts';
 import { ArtifactError } from '../../src/util/error.ts';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ociIndex } from '../../src/oci/media-type.ts';
+import { ociIndex } from '../../src/oci/manifest.ts';
 import { toPlatform } from '../../src/oci/platform.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';

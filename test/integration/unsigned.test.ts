@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Digest } from '../../src/oci/digest.ts';
-import { ociIndex } from '../../src/oci/media-type.ts';
+import { ociIndex } from '../../src/oci/manifest.ts';
 import {
   publishRequest,
   startDaemon,

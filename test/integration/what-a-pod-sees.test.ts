@@ -16,7 +16,7 @@ import { describe, test } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { getXattr } from '../../src/linux/libc.ts';
-import { dockerList, dockerManifest, ociIndex, ociManifest } from '../../src/oci/media-type.ts';
+import { dockerList, dockerManifest, ociIndex, ociManifest } from '../../src/oci/manifest.ts';
 import { waitUntil } from '../support/node/child.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { openSetting } from '../support/node/setting.ts';

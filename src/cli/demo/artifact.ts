@@ -1,6 +1,6 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { ociManifest } from '../../oci/media-type.ts';
+import { ociManifest } from '../../oci/manifest.ts';
 import type { DemoRegistry } from './registry.ts';
 
 /** A layer to push. `name` becomes the title annotation, as `oras push` writes it. */

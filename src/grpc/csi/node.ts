@@ -159,7 +159,7 @@ export function parsePublishRequest(wire: NodePublishVolumeRequest__Output): Pub
 }
 
 /** @throws ArtifactError `invalid` if it is empty or longer than 1,024 bytes. */
-export function parseVolumeId(text: string): string {
+function parseVolumeId(text: string): string {
   if (text === '')
     throw new ArtifactError('invalid', 'volume_id is missing; the caller must name the volume');
   if (Buffer.byteLength(text) <= longestId && !/\p{Cc}/u.test(text)) return text;

@@ -1,4 +1,4 @@
-import { manifestMediaTypes } from '../../oci/media-type.ts';
+import { manifestMediaTypes } from '../../oci/manifest.ts';
 import type { Content } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { Head } from '../http/request.ts';

@@ -5,7 +5,7 @@ import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/r
 import { anonymous, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { toDigest } from '../../oci/digest.ts';
-import { ociManifest } from '../../oci/media-type.ts';
+import { ociManifest } from '../../oci/manifest.ts';
 import type { RegistryClient } from '../client.ts';
 
 const { signal } = new AbortController();

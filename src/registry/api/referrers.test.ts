@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { createServer } from '../../../test/support/os/http.ts';
 import { anonymous, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { toDigest } from '../../oci/digest.ts';
-import { ociIndex } from '../../oci/media-type.ts';
+import { ociIndex } from '../../oci/manifest.ts';
 
 const { signal } = new AbortController();
 const subject = toDigest('sha256', '0'.repeat(64));

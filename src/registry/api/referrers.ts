@@ -1,7 +1,6 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { maxManifestBytes, parseManifest } from '../../oci/manifest.ts';
-import { ociIndex } from '../../oci/media-type.ts';
+import { maxManifestBytes, ociIndex, parseManifest } from '../../oci/manifest.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { doInSlices } from '../../util/pace.ts';
 import type { FinalResponse } from '../http/redirect.ts';

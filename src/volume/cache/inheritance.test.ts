@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sha256 } from '../../../test/support/oci/tar.ts';
 import { type Digest, parseDigest } from '../../oci/digest.ts';
-import { ociIndex, ociManifest } from '../../oci/media-type.ts';
+import { ociIndex, ociManifest } from '../../oci/manifest.ts';
 import type { Root } from '../../ports/records.ts';
 import { inheritHolds } from './inheritance.ts';
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { toDigest } from '../../oci/digest.ts';
-import { ociManifest } from '../../oci/media-type.ts';
+import { ociManifest } from '../../oci/manifest.ts';
 import { openTenants } from '../../util/fair-slots.ts';
 import { createManifestLoader, type Documents } from './manifest-loader.ts';
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { linkSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { ociManifest } from '../../../src/oci/media-type.ts';
+import { ociManifest } from '../../../src/oci/manifest.ts';
 import { sha256 } from '../oci/tar.ts';
 
 /** The content of a full state directory. Each artifact has a name in a repository of its own, and a view. */

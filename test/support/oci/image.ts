@@ -1,4 +1,4 @@
-import { ociManifest } from '../../../src/oci/media-type.ts';
+import { ociManifest } from '../../../src/oci/manifest.ts';
 import type { FaultyRegistry } from '../registry/faulty-registry.ts';
 import { gzip, sha256 } from './tar.ts';
 

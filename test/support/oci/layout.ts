@@ -1,4 +1,4 @@
-import { ociIndex, ociManifest } from '../../../src/oci/media-type.ts';
+import { ociIndex, ociManifest } from '../../../src/oci/manifest.ts';
 import type { TestDaemon } from '../node/daemon.ts';
 import { sha256, tarOf } from './tar.ts';
 

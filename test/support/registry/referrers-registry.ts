@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { deliver, openDemoRegistry, type Reply } from '../../../src/cli/demo/registry.ts';
-import { ociIndex } from '../../../src/oci/media-type.ts';
+import { ociIndex } from '../../../src/oci/manifest.ts';
 import { createServer } from '../os/http.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
 

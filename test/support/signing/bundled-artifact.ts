@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { type Digest, parseDigest } from '../../../src/oci/digest.ts';
-import { ociManifest } from '../../../src/oci/media-type.ts';
+import { ociManifest } from '../../../src/oci/manifest.ts';
 
 const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
 const emptyType = 'application/vnd.oci.empty.v1+json';

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Descriptor } from '../../../src/oci/descriptor.ts';
 import { type Digest, parseDigest } from '../../../src/oci/digest.ts';
-import { parseManifest } from '../../../src/oci/manifest.ts';
-import { ociIndex, ociManifest } from '../../../src/oci/media-type.ts';
+import { ociIndex, ociManifest, parseManifest } from '../../../src/oci/manifest.ts';
 import type { SignatureSource } from '../../../src/ports/trust.ts';
 import { doAtOnce } from '../../../src/util/pace.ts';
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Descriptor } from '../../../src/oci/descriptor.ts';
 import { type Digest, parseDigest } from '../../../src/oci/digest.ts';
-import { ociIndex, ociManifest } from '../../../src/oci/media-type.ts';
+import { ociIndex, ociManifest } from '../../../src/oci/manifest.ts';
 import type { SignatureSource } from '../../../src/ports/trust.ts';
 import type { TestLog } from './log.ts';
 import type { TestSigner } from './signer.ts';
