@@ -10,12 +10,12 @@ import type { Resolved } from '../ports/usecases.ts';
 import { ArtifactError } from '../util/error.ts';
 import { doInSlices } from '../util/pace.ts';
 import type { AccessCheck } from './access/access-check.ts';
+import { nameDocument, openPossession } from './access/admitted-content.ts';
 import type { Collector } from './cache/collector.ts';
 import type { DiskSpace } from './cache/disk-space.ts';
 import type { Leases } from './cache/leases.ts';
 import { findParts } from './pull/artifact-parts.ts';
 import type { Naming } from './pull/naming.ts';
-import { nameDocument, openPossession } from './pull/not-cached.ts';
 import type { Pull } from './pull/pull.ts';
 import { createHashingSink } from './sinks/hashing-sink.ts';
 

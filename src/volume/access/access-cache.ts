@@ -2,13 +2,12 @@ import { createHmac } from 'node:crypto';
 import type { Holder } from '../../oci/credential.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatRepository, type Repository } from '../../oci/reference.ts';
-import type { Accesses } from '../../ports/records.ts';
+import type { Accesses, AccessRecord } from '../../ports/records.ts';
 import type { ServedBy } from '../../ports/registry.ts';
 import type { Pod } from '../../ports/request.ts';
 import { startPace } from '../../util/pace.ts';
 import { shareRuns } from '../../util/shared-run.ts';
-import { type AccessFacts, accountOf, addHolder, nothingKnown, toFacts, toRecord } from './access-facts.ts';
-import { createRecency } from './recency.ts';
+import { createRecency } from '../cache/leases.ts';
 
 /**
  * The identity of a caller in the access cache. `brought` are the secrets of the call in one text; undefined for none.
@@ -59,14 +58,14 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
     asker.brought === undefined ? undefined : createHmac('sha256', salt).update(asker.brought).digest('hex');
 
   const factsOf = (name: string): AccessFacts => {
-    const facts = records.get(name) ?? nothingKnown();
+    const facts = records.get(name) ?? toFacts(nothingKnown(name));
     records.set(name, facts);
     return facts;
   };
 
   /** Concurrent calls share a write. */
   const write = (name: string): Promise<void> => {
-    const writer = writers.get(name) ?? shareRuns(() => accesses.put(toRecord(name, factsOf(name))));
+    const writer = writers.get(name) ?? shareRuns(() => accesses.put(toRecord(factsOf(name))));
     writers.set(name, writer);
     return writer();
   };
@@ -168,4 +167,82 @@ function forget(holders: Map<Digest, Set<string>>, digest: Digest, repository: s
   const names = holders.get(digest);
   names?.delete(repository);
   if (names?.size === 0) holders.delete(digest);
+}
+
+/** Pods, accounts and secrets that are remembered, latest first. The registry is asked again for others. */
+const mostAskers = 1000;
+
+/** The record of a repository, in sets. */
+type AccessFacts = Pick<AccessRecord, 'repository'> & {
+  anonymous: boolean;
+  node: boolean;
+  readonly accounts: Set<string>;
+  readonly pods: Set<string>;
+  readonly secrets: Set<string>;
+  readonly digests: Set<Digest>;
+  readonly mirrored: Set<Digest>;
+};
+
+/** Adds a granted access. Returns whether it is new. */
+function addHolder(
+  facts: AccessFacts,
+  holder: Holder,
+  pod: Pod | undefined,
+  secret: string | undefined,
+): boolean {
+  switch (holder.kind) {
+    case 'anyone':
+      return !facts.anonymous && (facts.anonymous = true);
+    case 'node':
+      return !facts.node && (facts.node = true);
+    case 'service-account':
+      return addAsker(facts.accounts, `${holder.namespace}/${holder.name}`);
+    case 'pod':
+      return pod !== undefined && addAsker(facts.pods, pod.uid);
+    case 'secret': {
+      const newPod = pod !== undefined && addAsker(facts.pods, pod.uid);
+      const newSecret = secret !== undefined && addAsker(facts.secrets, secret);
+      return newPod || newSecret;
+    }
+  }
+}
+
+function addAsker(askers: Set<string>, asker: string): boolean {
+  if (askers.has(asker)) return false;
+  askers.add(asker);
+  const [oldest] = askers;
+  if (askers.size > mostAskers && oldest !== undefined) askers.delete(oldest);
+  return true;
+}
+
+function accountOf({ namespace, serviceAccount }: Pod): string | undefined {
+  return serviceAccount === undefined ? undefined : `${namespace}/${serviceAccount}`;
+}
+
+/** The record before any registry was asked. */
+function nothingKnown(repository: string): AccessRecord {
+  const callers = { anonymous: false, node: false, accounts: [], pods: [], secrets: [] };
+  return { repository, ...callers, digests: [], mirrored: [] };
+}
+
+function toFacts(record: AccessRecord): AccessFacts {
+  return {
+    ...record,
+    accounts: new Set(record.accounts),
+    pods: new Set(record.pods),
+    secrets: new Set(record.secrets),
+    digests: new Set(record.digests),
+    mirrored: new Set(record.mirrored),
+  };
+}
+
+function toRecord(facts: AccessFacts): AccessRecord {
+  return {
+    ...facts,
+    accounts: [...facts.accounts],
+    pods: [...facts.pods],
+    secrets: [...facts.secrets],
+    digests: [...facts.digests],
+    mirrored: [...facts.mirrored],
+  };
 }

@@ -31,8 +31,6 @@ export type AccessCheck = {
   note(repository: Repository, served: readonly Provenance[]): void;
   /** Writes what was recorded for a repository. */
   save(repository: Repository): Promise<void>;
-  /** Records and writes. */
-  learn(repository: Repository, served: readonly Provenance[]): Promise<void>;
   /**
    * Verifies that all of it is in the repository: remembered, or confirmed by its registry. If the bytes came from
    * another registry, they are downloaded from this one, hashed and dropped. This is needed because a manifest can list
@@ -55,7 +53,6 @@ export const unrestrictedAccess: AccessCheck = {
   knows: () => true,
   note: () => {},
   save: async () => undefined,
-  learn: async () => undefined,
   sweep: async () => undefined,
   confirm: async () => undefined,
 };
@@ -121,7 +118,6 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
     knows: memory.knows,
     note: memory.note,
     save: memory.save,
-    learn: memory.learn,
     sweep: memory.sweep,
     async confirm(repository, contents, keyring, signal) {
       const strange = contents.filter(

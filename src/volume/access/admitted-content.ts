@@ -8,13 +8,6 @@ import type { PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
 import type { Blobs, View, Views } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
-import {
-  nameDocument,
-  openPossession,
-  type Possession,
-  toNotCached,
-  verifyGiven,
-} from '../pull/not-cached.ts';
 import { contentsOf, type ViewPlan } from '../pull/view-plan.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
 import type { AccessCheck } from './access-check.ts';
@@ -161,10 +154,10 @@ export function openAdmittedContent(
       const servedBy = await registry.blob(repository, descriptor, sink, keyring, signal);
       return { bytes: sink.bytes, servedBy };
     },
-    async fetchBlob(descriptor, label, sink, signal) {
-      if (offline) throw possession.missing(label, descriptor.digest);
-      return await registry.blob(repository, descriptor, sink, keyring, signal);
-    },
+    fetchBlob: (descriptor, label, sink, signal) =>
+      offline
+        ? Promise.reject(possession.missing(label, descriptor.digest))
+        : registry.blob(repository, descriptor, sink, keyring, signal),
     note: (digest, servedBy) => (offline ? undefined : access.note(repository, [{ digest, servedBy }])),
     save: async () => (offline ? undefined : await access.save(repository)),
   };
@@ -173,4 +166,62 @@ export function openAdmittedContent(
 /** For administrators, who may have everything in the cache. */
 export function admitted<T>(value: T): Admitted<T> {
   return value as Admitted<T>;
+}
+
+/** Makes the error for missing content that no registry may be asked for. `what` describes it, with the reference. */
+export type Missing = (what: string, digest: Digest) => ArtifactError;
+
+/** A pod gets the same error for content that is cached for others only. */
+function openMissing({ reference, caller, brought }: Asked): Missing {
+  if (caller === 'pod') return () => toNotCached(reference);
+  const [source, advice] =
+    brought === undefined
+      ? ['cache', 'pull it with another pull policy, or load it from a layout']
+      : ['layout', 'write the layout again, with all of its blobs'];
+  const why =
+    brought === undefined ? '' : ', and nothing that was pulled or loaded for that repository has it';
+  return (what, digest) =>
+    new ArtifactError('not-found', `the ${source} lacks ${digest}, ${what}${why}; ${advice}`);
+}
+
+type Asked = Pick<PullRequest, 'reference' | 'caller' | 'brought'>;
+
+/** How an offline request of an administrator uses the cache. `isGiven`: whether cached content may be used. */
+export type Possession = { readonly missing: Missing; readonly isGiven: (digest: Digest) => boolean };
+
+/** Content of a layout must come with it, or be known to be in its repository; no registry is asked. */
+export function openPossession(request: Asked, isKnown: (digest: Digest) => boolean): Possession {
+  const { brought } = request;
+  return {
+    missing: openMissing(request),
+    isGiven: digest => brought === undefined || brought.has(digest) || isKnown(digest),
+  };
+}
+
+/** @throws ArtifactError `not-found` naming content that is cached for others only. */
+function verifyGiven(
+  contents: readonly Content[],
+  reference: string,
+  { missing, isGiven }: Possession,
+): void {
+  for (const { kind, descriptor } of contents) {
+    if (descriptor.data === undefined && !isGiven(descriptor.digest))
+      throw missing(nameDocument(kind, reference), descriptor.digest);
+  }
+}
+
+/**
+ * The error for content that is not cached, or cached for others only, while `pullPolicy: Never` forbids to ask the
+ * registry.
+ */
+export function toNotCached(what: string): ArtifactError {
+  return new ArtifactError(
+    'not-found',
+    `${what} is not in this node's cache for this pod, and pullPolicy Never forbids to pull it; load it there first, or set IfNotPresent, with a credential that may read it`,
+  );
+}
+
+/** How messages name a manifest, an index or a config. */
+export function nameDocument(kind: Content['kind'], reference: string): string {
+  return `the ${kind === 'manifest' ? 'manifest' : 'config'} of ${reference}`;
 }

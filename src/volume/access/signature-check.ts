@@ -7,8 +7,8 @@ import type { Registry } from '../../ports/registry.ts';
 import type { SignatureSource, Trust, Verdict } from '../../ports/trust.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
+import { createRecency } from '../cache/leases.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
-import { createRecency } from './recency.ts';
 
 /** Verifies that artifacts are signed as the node's policy requires. */
 export type SignatureCheck = {
