@@ -21,17 +21,15 @@ export function answerEarly(publishing: Publishing, afterMs: number): Publishing
 
   return {
     ...publishing,
-    async publish(request, signal) {
+    publish(request, signal) {
       const { anywhere, targetPath } = request;
       if (anywhere || answered.has(targetPath)) return publishing.publish(request, signal);
       const early = new AbortController();
       const timer = setTimeout(() => early.abort(new DeadlineNear('the first answer is due')), afterMs);
-      try {
-        return await publishing.publish(request, AbortSignal.any([signal, early.signal]));
-      } finally {
+      return publishing.publish(request, AbortSignal.any([signal, early.signal])).finally(() => {
         clearTimeout(timer);
         if (early.signal.aborted) remember(targetPath);
-      }
+      });
     },
     unpublish(volumeId, target, signal) {
       answered.delete(target.path);

@@ -10,10 +10,9 @@ import type { Resolution } from '../../ports/resolution.ts';
 import type { Blobs, Layers, View, Views } from '../../ports/store.ts';
 import type { Progress, Wanter } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { openTenants } from '../../util/fair-slots.ts';
+import { openTenants, type Tenants } from '../../util/fair-slots.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import { throughPauses } from '../../util/pause.ts';
-import type { Admission } from '../access/admission.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { SignatureCheck } from '../access/signature-check.ts';
 import { type Leases, nameId } from '../cache/leases.ts';
@@ -21,10 +20,10 @@ import type { ManifestLoader } from './manifest-loader.ts';
 import type { Naming, ResolvedName } from './naming.ts';
 import { verifyLayers } from './not-cached.ts';
 import { whilePaused, withRetries } from './progress.ts';
-import { defaultPullPolicy } from './resolver.ts';
+import { type Admission, defaultPullPolicy } from './resolver.ts';
 import { createFlights, type Flight, type FlightCaller } from './single-flight.ts';
 import { about } from './subject.ts';
-import type { BuildContext, ViewBuilder } from './view-builder.ts';
+import type { ViewBuilder } from './view-builder.ts';
 import { contentsOf, digestsOf, heldBy, type ViewPlan, viewKey } from './view-plan.ts';
 import { isGone, tenantOf, wanterOf } from './wanter.ts';
 
@@ -41,16 +40,14 @@ export type PulledView = Disposable & {
   readonly holds: readonly Digest[];
 };
 
+type OnProgress = (progress: Progress) => void;
+
 export type Pull = {
   /**
    * Pulls an artifact and builds its view. Callers of the same view share a flight, which continues without them for a
    * while if the pod of one still exists.
    */
-  pull(
-    request: PullRequest,
-    onProgress: (progress: Progress) => void,
-    signal: AbortSignal,
-  ): Promise<PulledView>;
+  pull(request: PullRequest, onProgress: OnProgress, signal: AbortSignal): Promise<PulledView>;
   /** The pulls in progress. */
   list(): readonly Flight<Progress, Wanter>[];
   /** Ends all flights; partial downloads stay. */
@@ -128,17 +125,11 @@ export function createPull(world: {
     caller: FlightCaller<Progress, Wanter>,
     signal: AbortSignal,
   ): Promise<View> => {
-    const fly = async (flight: AbortSignal, { report: onProgress, tenants }: BuildContext): Promise<View> => {
-      const pace = startPace(flight);
-      using _held = await leases.hold(heldBy(viewPlan));
+    const fly = (flight: AbortSignal, onProgress: OnProgress, tenants: Tenants): Promise<View> => {
       const { report, tell } = withRetries(onProgress);
       // The flight works for all of its callers, and its registry has just answered.
       const shared = content.waitingBy({ hasty: false, tell });
-      await pace();
-      const view = await viewBuilder.prepare(viewPlan, shared, { report, tenants }, flight);
-      await pace();
-      await record(); // its callers may have left
-      return view;
+      return viewBuilder.prepare(viewPlan, shared, { report, tenants, record }, flight);
     };
     const pace = startPace(signal);
     for (let attempt = 0; attempt < attempts; attempt++) {
@@ -146,7 +137,7 @@ export function createPull(world: {
         `${viewPlan.key} ${content.id}`,
         (flight, report, tenants) =>
           throughPauses(
-            () => fly(flight, { report, tenants }),
+            () => fly(flight, report, tenants),
             pause => report(whilePaused(pause)),
             flight,
           ),
@@ -205,17 +196,14 @@ export function createPull(world: {
   };
 
   return {
-    async pull(request, onProgress, signal) {
-      try {
-        return await throughPauses(
-          () => bring(request, onProgress, signal),
-          pause => onProgress(whilePaused(pause)),
-          signal,
-        );
-      } catch (thrown) {
+    pull: (request, onProgress, signal) =>
+      throughPauses(
+        () => bring(request, onProgress, signal),
+        pause => onProgress(whilePaused(pause)),
+        signal,
+      ).catch((thrown: unknown) => {
         throw signal.aborted ? thrown : about(request.reference, thrown);
-      }
-    },
+      }),
     list: flights.list,
     stop: flights.stop,
   };
@@ -225,7 +213,7 @@ export function createPull(world: {
 function toCaller(
   request: PullRequest,
   resolution: Resolution,
-  onProgress: (progress: Progress) => void,
+  onProgress: OnProgress,
 ): FlightCaller<Progress, Wanter> {
   const who = wanterOf(request, resolution);
   const id = who.kind === 'pod' && who.targetPath !== undefined ? who.targetPath : randomUUID();

@@ -6,29 +6,30 @@ import type { Progress } from '../../ports/usecases.ts';
 import { measureTree } from '../../tree/tree.ts';
 import { doAll } from '../../util/abortable.ts';
 import { toArtifactError } from '../../util/error.ts';
-import type { Tenants } from '../../util/fair-slots.ts';
-import { createFairSlots } from '../../util/fair-slots.ts';
+import { createFairSlots, type Tenants } from '../../util/fair-slots.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import { throughPauses } from '../../util/pause.ts';
 import type { Admitted, AdmittedContent } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
 import type { Integrity } from '../cache/integrity.ts';
+import type { Leases } from '../cache/leases.ts';
 import type { LayerFetcher } from './layer-fetcher.ts';
 import { createProgressTracker, totals } from './progress-tracker.ts';
 import type { SettledLayer, Trees } from './trees.ts';
-import { contentsOf, itemsOf, type ViewPlan } from './view-plan.ts';
+import { contentsOf, heldBy, itemsOf, type ViewPlan } from './view-plan.ts';
 
-/** Where progress is reported, and for which tenants the view is built. */
+/** Where progress is reported, for which tenants the view is built, and what records it while it is leased. */
 export type BuildContext = {
   readonly report: (progress: Progress) => void;
   readonly tenants: Tenants;
+  readonly record: () => Promise<void>;
 };
 
 export type ViewBuilder = {
   /** Finds an existing undamaged view. @throws as `AdmittedContent.admit`. */
   find(viewPlan: ViewPlan, content: AdmittedContent, signal: AbortSignal): Promise<View | undefined>;
   /**
-   * Fetches what a plan lacks and builds its view. The caller leases all of it (`heldBy`).
+   * Fetches what a plan lacks, builds its view and records it. All of it is leased until then.
    *
    * @throws ArtifactError `exhausted` before the first byte if the disk has no space for it.
    */
@@ -47,6 +48,7 @@ export function createViewBuilder(world: {
   readonly views: Pick<Views, 'build' | 'compare'>;
   readonly room: DiskSpace;
   readonly meter: Meter;
+  readonly leases: Pick<Leases, 'hold'>;
   /** Logs what was left out of an artifact. */
   readonly note: (reference: string, text: string) => void;
 }): ViewBuilder {
@@ -78,21 +80,16 @@ export function createViewBuilder(world: {
     { report, tenants }: BuildContext,
     signal: AbortSignal,
   ): Promise<void> => {
+    const { reference, plan } = viewPlan;
     const given = new Set<LayerPlan>();
     const tracker = createProgressTracker({
-      plans: viewPlan.plan.layers,
+      plans: plan.layers,
       missing,
       here: layer => source.progress(layer, content.registry),
       isShown: layer => given.has(layer) || content.knows(layer.descriptor),
       report,
     });
-    using _reservation = await room.reserve(
-      viewPlan.reference,
-      viewPlan.plan.layers,
-      missing,
-      tracker.remaining,
-      signal,
-    );
+    using _reservation = await room.reserve(reference, plan.layers, missing, tracker.remaining, signal);
     using _ticking = setInterval(tracker.tick, 200).unref();
     let unwritten = 0;
     const save = async (): Promise<void> => {
@@ -178,22 +175,27 @@ export function createViewBuilder(world: {
   return {
     find,
     async prepare(viewPlan, content, context, signal) {
-      const existing = await find(viewPlan, content, signal);
-      if (existing !== undefined) return existing;
+      const pace = startPace(signal);
+      using _held = await world.leases.hold(heldBy(viewPlan));
+      await pace();
+      let view = await find(viewPlan, content, signal);
       // Conflicts of names are refused before any download.
-      await trees.verifyNames(viewPlan.plan, signal);
-      for (let isFirst = true; ; isFirst = false) {
+      if (view === undefined) await trees.verifyNames(viewPlan.plan, signal);
+      for (let isFirst = true; view === undefined; isFirst = false) {
         const missing = await admitHeld(viewPlan, content, signal);
         if (missing.length > 0) await fetchAll(viewPlan, missing, content, context, signal);
         const admitted = await content.admitView(viewPlan, signal);
         try {
-          return await build(admitted, context, signal);
+          view = await build(admitted, context, signal);
         } catch (thrown) {
           if (!isFirst || toArtifactError(thrown).code !== 'corrupt') throw thrown;
           // The bytes were damaged without a change of the files. They count as unverified now, and are pulled again.
           integrity.distrust(itemsOf(viewPlan));
         }
       }
+      await pace();
+      await context.record(); // its callers may have left
+      return view;
     },
   };
 }
