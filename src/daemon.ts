@@ -12,6 +12,7 @@ import { createMetrics } from './http/metrics.ts';
 import { servePage } from './http/page/page-server.ts';
 import type { PageUseCases } from './http/page/page-state.ts';
 import { type Pages, serveProbes } from './http/probes.ts';
+import { openKubeApi } from './kube/api.ts';
 import { openEvents } from './kube/events.ts';
 import { returnMemory } from './linux/memory.ts';
 import type { DiskUsage } from './ports/store.ts';
@@ -135,7 +136,8 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
   const events = settings.events
     ? stack.use(await openEvents(settings.nodeId, metrics.podEvent, text => log.warn(text)))
     : undefined;
-  const open = (): Promise<Node> => openNode(settings, log, metrics, { events });
+  const kube = settings.podPullSecrets ? await openKubeApi() : undefined; // takes a third of a second
+  const open = (): Promise<Node> => openNode(settings, log, metrics, { events, kube });
   const station = stack.use(await takeOver(settings, open, standby, end.signal).catch(refuse));
   openedAt = performance.now();
   node = station.node;

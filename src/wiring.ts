@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
 import { openPolicies, openSources } from './configuration.ts';
-import { openKubeApi } from './kube/api.ts';
+import { type KubeApi, openKubeApi } from './kube/api.ts';
 import { openNodeLabels } from './kube/node-labels.ts';
 import { openPodObjects } from './kube/pod-objects.ts';
 import { verifyKernel } from './mount/kernel.ts';
@@ -75,11 +75,18 @@ export type Node = {
   close(): Promise<void>;
 };
 
+/** What a daemon opens before the state directory, so that a standby has it when it takes over. */
+type Ahead = {
+  /** For a daemon that sends events. */
+  readonly events?: VolumeEvents | undefined;
+  readonly kube?: KubeApi | undefined;
+};
+
 /**
  * Opens every adapter over the state directory, reconciles volumes, and creates the use cases. Closing ends the pulls,
  * which can be resumed; mounts stay. On a read-only disk it opens too, so that volumes can end and report.
  *
- * @param direct for a command; one that only reads reconciles nothing. `events`: for a daemon that sends them.
+ * @param direct for a command; one that only reads reconciles nothing. For a daemon, what it has opened before.
  *
  * @throws ArtifactError `busy` while another process has the lock of the state directory.
  */
@@ -87,7 +94,7 @@ export async function openNode(
   settings: Settings,
   log: Logger,
   meter: Meter,
-  { reads, transport, events }: Direct & { readonly events?: VolumeEvents | undefined } = {},
+  { reads, transport, events, ...direct }: Direct & Ahead = {},
 ): Promise<Node> {
   verifyKernel();
   await using stack = new AsyncDisposableStack();
@@ -96,7 +103,7 @@ export async function openNode(
   const mends = store.reads === undefined;
   const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir, stateDir }));
   const warn = (text: string): void => log.warn(text);
-  const kube = settings.podPullSecrets ? await openKubeApi() : undefined;
+  const kube = direct.kube ?? (settings.podPullSecrets ? await openKubeApi() : undefined);
   const pods = kube === undefined ? undefined : openPodObjects(kube);
   const sources = stack.use(await openSources({ ...settings, transport }, log, pods, store.salt));
   const { registry, keychain } = sources;

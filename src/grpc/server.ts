@@ -32,7 +32,7 @@ export type Serving = AsyncDisposable & { stop(): Promise<void> } & Pick<BoundSo
 
 /** The driver's own server. */
 export type CsiServing = Serving & {
-  /** Stops for a successor that has the socket: calls in progress get half a second, and then ABORTED. */
+  /** Stops for a successor that has the socket: calls in progress get a fifth of a second, and then ABORTED. */
   handOver(): Promise<void>;
 };
 
@@ -96,7 +96,7 @@ export function serveCsi(options: CsiOptions): CsiServing {
       await shutDown(server, socket);
     })());
   const stop = (): Promise<void> => end(() => drain.stop(refusal, 2000, 6000));
-  const handOver = (): Promise<void> => end(() => drain.stop(succession, 500, 6000));
+  const handOver = (): Promise<void> => end(() => drain.stop(succession, 200, 6000));
   return { stop, handOver, problem: socket.problem, [Symbol.asyncDispose]: stop };
 }
 
