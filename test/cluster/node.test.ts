@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
-import { beforeEach, describe, test } from 'node:test';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { driverNamespace, driverSet, registriesConf } from '../support/cluster/driver.ts';
+import { probeDriver } from '../support/cluster/driver-probe.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
 import { artifact, pod } from '../support/cluster/objects.ts';
 import { hosts } from '../support/cluster/registries.ts';
@@ -39,6 +43,33 @@ describe('the life of a node', clusterNeeds, () => {
     await cluster.kubectl('-n', driverNamespace, 'rollout', 'status', driverSet, '--timeout=90s');
   }
 
+  /** Creates a pod each second; returns their names. */
+  async function startPods(signal: AbortSignal): Promise<readonly string[]> {
+    const names: string[] = [];
+    while (!signal.aborted) {
+      const name = `second-${names.length}`;
+      names.push(name);
+      await Promise.all([applyPods([name]), sleep(1000)]);
+    }
+    return names;
+  }
+
+  /** What kubelet logged about registering the driver, and about forgetting it. */
+  function readRegistrations(): readonly string[] {
+    const log = readFileSync(join(cluster.root, 'var/log/kubelet.log'), 'utf8');
+    return log.split('\n').filter(line => /Register new plugin|DeRegisterPlugin request/.test(line));
+  }
+
+  /** The logs of all pods of the driver, also of those that wait to be started again. */
+  async function driverLogs(): Promise<string> {
+    const pods = await cluster.kubectl('get', 'pod', '-n', driverNamespace, '--output=name');
+    const logs = pods
+      .trim()
+      .split('\n')
+      .map(name => cluster.kubectl('-n', driverNamespace, 'logs', name).catch(() => ''));
+    return (await Promise.all(logs)).join('');
+  }
+
   async function applyPods(names: readonly string[], reference = tiny): Promise<void> {
     await cluster.apply(...names.map(name => pod(name, { volumes: { models: artifact(reference) } })));
   }
@@ -72,31 +103,76 @@ describe('the life of a node', clusterNeeds, () => {
     await untilNoneIsMounted();
   });
 
-  test('a rolling update of the driver fails no read, and pods that come meanwhile start', async () => {
+  test('through a rolling update no second is without a driver: reads, new pods and a pull go on', async (context: TestContext) => {
     const script = 'while :; do cat /models/hello.txt > /dev/null || echo failed; echo read; sleep 0.1; done';
     const container = { command: ['sh', '-c', script] };
     await cluster.apply(pod('reader', { volumes: { models: artifact(tiny) }, container }));
+    const [large, size] = [`${hosts.slow}/models/large:1`, 8_000_000];
+    await cluster.push(`${hosts.open}/models/large:1`, { 'large.bin': Buffer.alloc(size, 'large ') });
+    await cluster.setRate(size / 20);
     await cluster.ready('reader');
-    const meanwhile = numbered('meanwhile', 5);
-    const uid = ['get', 'pod', '-n', driverNamespace, '-o=jsonpath={.items[*].metadata.uid}'];
-    const before = await cluster.kubectl(...uid);
-    await Promise.all([replaceDriver(), applyPods(meanwhile)]);
-    assert.notEqual(await cluster.kubectl(...uid), before);
-    await cluster.ready(...meanwhile);
+    await applyPods(['pulling'], large);
+    const sent = await cluster.sentSlowly();
+    await waitFor('a part of the pull is there', async () => (await cluster.sentSlowly()) > sent + size / 4);
+
+    const names = ['get', 'pod', '-n', driverNamespace, '--output=name'];
+    const before = await cluster.kubectl(...names);
+    const registrations = readRegistrations().length;
+    const probes = await probeDriver(cluster.root);
+    const began = performance.now();
+    const over = new AbortController();
+    const eachSecond = startPods(over.signal);
+    await replaceDriver();
+    const seconds = (performance.now() - began) / 1000;
+    await sleep(2000); // what an old driver leaves behind would show now
+    over.abort();
+    const started = await eachSecond;
+    const { driver, registration } = await probes.stop();
+    await cluster.ready('pulling', ...started);
+
+    context.diagnostic(
+      `updated in ${seconds.toFixed(1)} s with ${started.length} pods; longest time between two answers: ` +
+        `${driver.longestGapMs.toFixed(0)} ms of the driver, ${registration.longestGapMs.toFixed(0)} ms at its registration (${registration.failures.length} of ${registration.calls} calls failed)`,
+    );
+    assert.notEqual(await cluster.kubectl(...names), before);
+    assert.ok(started.length >= 3, 'pods were created meanwhile');
+    assert.deepEqual(driver.failures, [], 'each call is answered');
+    assert.ok(driver.longestGapMs < 1000, `${driver.longestGapMs} ms without an answer`);
+    assert.ok(registration.longestGapMs < 1000, `${registration.longestGapMs} ms without an answer`);
+    assert.deepEqual(readRegistrations().slice(registrations), [], 'kubelet keeps the driver registered');
+    const told = await Promise.all(started.map(name => cluster.events(name)));
+    assert.deepEqual(
+      told.flat().filter(message => /not found in the list of registered/.test(message)),
+      [],
+    );
     const log = await cluster.kubectl('logs', 'reader');
     assert.doesNotMatch(log, /failed/);
-    assert.ok(log.split('read').length > 20, log);
+    assert.ok(log.split('read').length > seconds, log);
+    const downloaded = (await cluster.sentSlowly()) - sent;
+    assert.ok(
+      downloaded < size * 1.25,
+      `what was there is not downloaded again: ${downloaded} of ${size} bytes`,
+    );
   });
 
-  test('a pull goes on after a rolling update of the driver', async () => {
-    const [reference, size] = [`${hosts.slow}/models/big:1`, 8_000_000];
-    await cluster.push(`${hosts.open}/models/big:1`, { 'big.bin': Buffer.alloc(size, 'big ') });
-    await cluster.setRate(size / 20);
-    await applyPods(['big'], reference);
-    await waitFor('a part of the pull is there', async () => (await cluster.sentSlowly()) > size / 4);
-    await replaceDriver();
-    await cluster.ready('big');
-    assert.ok((await cluster.sentSlowly()) < size * 1.25, 'what was there is not downloaded again');
+  test('an update to a driver that cannot read the state directory leaves the old one in charge, and says why', async () => {
+    const format = join(cluster.root, 'var/lib/oci-artifact-csi/format');
+    const layout = readFileSync(format, 'utf8');
+    const newer = Number(layout) + 1;
+    await applyPods(['before']);
+    await cluster.ready('before');
+    writeFileSync(format, `${newer}\n`);
+    await cluster.kubectl('-n', driverNamespace, 'rollout', 'restart', driverSet);
+    await waitFor('the new driver says why', async () =>
+      (await driverLogs()).includes(
+        `has layout version ${newer}, and this program knows up to ${newer - 1}: run a newer one`,
+      ),
+    );
+    await applyPods(['meanwhile']);
+    await cluster.ready('meanwhile');
+    assert.equal(await cluster.exec('before', 'cat', '/models/hello.txt'), 'hello');
+    writeFileSync(format, layout);
+    await cluster.kubectl('-n', driverNamespace, 'rollout', 'status', driverSet, '--timeout=90s');
   });
 
   test('pods that are deleted while there is no driver end when it is back', async () => {
