@@ -12,8 +12,7 @@ import type { Endpoint } from '../oci/endpoint.ts';
 import type { PodSecrets } from '../ports/kube.ts';
 import type { Caller } from '../ports/registry.ts';
 import type { CredentialSource, FoundCredential } from './credential-source.ts';
-import { openProvider } from './provider.ts';
-import type { ProviderConfig, TokenAttributes } from './provider-config.ts';
+import { openProvider, type ProviderConfig, type TokenAttributes } from './provider.ts';
 import { openProviders } from './providers.ts';
 
 const never = new AbortController().signal;

@@ -10,9 +10,31 @@ import { canonicalHost, imageMatches } from './auth-key.ts';
 import type { CredentialSource, FoundCredential } from './credential-source.ts';
 import { candidates, type DockerConfig, toDockerConfig } from './docker-config.ts';
 import { maxRuns, runProgram } from './helper-process.ts';
-import type { ProviderConfig, TokenAttributes } from './provider-config.ts';
 import { formatProviderRequest, type ProviderResponse, parseProviderResponse } from './provider-message.ts';
 import { findToken } from './service-account.ts';
+
+/** One credential provider plugin, as in kubelet's CredentialProviderConfig. */
+export type ProviderConfig = {
+  /** The program's name in the directory of the plugins. */
+  readonly name: string;
+  /** The version of the request on its standard input and the response on its standard output. */
+  readonly apiVersion: string;
+  readonly matchImages: readonly string[];
+  readonly defaultCacheMs: number;
+  readonly args: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly tokenAttributes?: TokenAttributes;
+};
+
+/** A provider that uses the token of a pod's service account. */
+export type TokenAttributes = {
+  readonly audience: string;
+  readonly cacheType: 'ServiceAccount' | 'Token';
+  /** If false, the provider is asked without a token if the caller has none. */
+  readonly required: boolean;
+  readonly requiredAnnotations: readonly string[];
+  readonly optionalAnnotations: readonly string[];
+};
 
 /** The identity for which a provider is asked: all pods alike, or a service account by its token. */
 type Account =

@@ -3,11 +3,11 @@ import { dirname, join } from 'node:path';
 import { Server } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { ArtifactError } from '../util/error.ts';
+import { type Edge, type Observe, unary } from './edge/call.ts';
 import { loadDefinitions } from './edge/definitions.ts';
 import { openDrain, refusal } from './edge/drain.ts';
 import { bindSocket } from './edge/socket.ts';
 import { hiddenSocket, openSocketLink } from './edge/socket-link.ts';
-import { type Edge, type Observe, unary } from './edge/unary.ts';
 import { type Serving, serverOptions, shutDown } from './server.ts';
 import type { RegistrationHandlers } from './wire/pluginregistration/Registration.ts';
 

@@ -4,13 +4,13 @@ import type { Artifacts, Publishing } from '../ports/usecases.ts';
 import { artifactsHandlers } from './artifacts/artifacts.ts';
 import { identityHandlers } from './csi/identity.ts';
 import { nodeHandlers } from './csi/node.ts';
+import type { Edge, Observe } from './edge/call.ts';
 import { loadDefinitions } from './edge/definitions.ts';
 import { openDrain, refusal, succession, within } from './edge/drain.ts';
 import { healthHandlers } from './edge/health.ts';
 import { boundIntake, type IntakeBounds } from './edge/intake.ts';
 import { reflectionServices } from './edge/reflection.ts';
 import type { BoundSocket } from './edge/socket.ts';
-import type { Edge, Observe } from './edge/unary.ts';
 
 export type CsiOptions = {
   /** The driver's socket. Stopping releases it. */

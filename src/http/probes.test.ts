@@ -4,8 +4,7 @@ import { pagesWith } from '../../test/support/node/probe-pages.ts';
 import { toDigest } from '../oci/digest.ts';
 import type { Meter } from '../ports/meter.ts';
 import type { VolumeStatus } from '../ports/usecases.ts';
-import { createMetrics, type Metrics } from './metrics.ts';
-import type { Observed } from './observed.ts';
+import { createMetrics, type Metrics, type Observed } from './metrics.ts';
 import { serveProbes } from './probes.ts';
 import type { ObservedProcess } from './process-metrics.ts';
 

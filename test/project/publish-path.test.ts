@@ -26,7 +26,7 @@ test(
     const way = frames.map(({ path, line, name }) => `${path}:${line} ${name}`);
     assert.ok(frames.length <= 26, `${frames.length}\n${way.join('\n')}`);
     // From the call to the thread that receives; otherwise a part is missing.
-    assert.match(way.at(-1) ?? '', /^grpc.edge.unary.ts/);
+    assert.match(way.at(-1) ?? '', /^grpc.edge.call.ts/);
     assert.ok(way.some(frame => frame.startsWith('registry/download/')));
   },
 );

@@ -2,7 +2,7 @@ import type { Artifacts, PodName, Progress, Publishing } from '../../ports/useca
 import { ArtifactError } from '../../util/error.ts';
 import { findOwnMount } from '../../volume/manual-mount.ts';
 import { parseTargetPath } from '../csi/node.ts';
-import { type CallContext, clientStream, type Edge, serverStream, unary } from '../edge/unary.ts';
+import { type CallContext, clientStream, type Edge, serverStream, unary } from '../edge/call.ts';
 import type { ArtifactsHandlers } from '../wire/ociartifact/v1/Artifacts.ts';
 import type { LoadRequest__Output } from '../wire/ociartifact/v1/LoadRequest.ts';
 import {

@@ -1,4 +1,4 @@
-import { type Edge, unary } from '../edge/unary.ts';
+import { type Edge, unary } from '../edge/call.ts';
 import type { IdentityHandlers } from '../wire/csi/v1/Identity.ts';
 
 export type Identity = {

@@ -4,7 +4,7 @@ import type { Publishing } from '../../ports/usecases.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
 import { isKubernetesKey, parseAttributes } from '../../volume/attributes.ts';
-import { type CallContext, type Edge, unary } from '../edge/unary.ts';
+import { type CallContext, type Edge, unary } from '../edge/call.ts';
 import type { NodeHandlers } from '../wire/csi/v1/Node.ts';
 import type { NodeGetVolumeHealthRequest__Output } from '../wire/csi/v1/NodeGetVolumeHealthRequest.ts';
 import type { NodeGetVolumeHealthResponse } from '../wire/csi/v1/NodeGetVolumeHealthResponse.ts';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ArtifactError } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
 import type { HealthHandlers } from '../wire/grpc/health/v1/Health.ts';
-import { type Edge, serverStream, unary } from './unary.ts';
+import { type Edge, serverStream, unary } from './call.ts';
 
 type Answer = 'SERVING' | 'NOT_SERVING' | 'SERVICE_UNKNOWN';
 

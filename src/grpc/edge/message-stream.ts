@@ -6,6 +6,22 @@ import { ArtifactError } from '../../util/error.ts';
 /** How long a caller may send or read nothing during a call, ms. Then the call ends. */
 const silenceMs = 5 * 60_000;
 
+/** Concurrent calls of one method that send messages; for each, some messages wait in memory for the handler. */
+const mostSenders = 8;
+
+export function createCallLimit(): { take(): Disposable } {
+  let taken = 0;
+  return {
+    take() {
+      if (taken >= mostSenders) {
+        throw new ArtifactError('busy', `${mostSenders} calls of this method are open; call again later`);
+      }
+      taken++;
+      return { [Symbol.dispose]: () => void taken-- };
+    },
+  };
+}
+
 /**
  * The messages of a caller; waiting for the next one ends with the signal. Their end proves nothing: a stream that is
  * reset, or whose connection breaks, often ends normally before it is cancelled.

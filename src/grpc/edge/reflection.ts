@@ -1,9 +1,9 @@
 import { type handleBidiStreamingCall, type ServiceDefinition, status } from '@grpc/grpc-js';
 import type { ServerReflectionRequest__Output as Question } from '../wire/grpc/reflection/v1/ServerReflectionRequest.ts';
 import type { ServerReflectionResponse as Answer } from '../wire/grpc/reflection/v1/ServerReflectionResponse.ts';
+import { bothStreams, type Edge } from './call.ts';
 import { loadDefinitions } from './definitions.ts';
 import { type DescribedFile, describeFiles } from './descriptors.ts';
-import { bothStreams, type Edge } from './unary.ts';
 
 /** One version of the reflection service. v1 and v1alpha differ in their names only. */
 export type ReflectionService = {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { stringify } from 'yaml';
 import { ArtifactError } from '../util/error.ts';
-import { parseProviderConfig } from './provider-config.ts';
+import { parseProviderConfig } from './providers.ts';
 
 const provider = {
   name: 'ecr',

@@ -8,12 +8,13 @@ import {
   status,
 } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { type ArtifactError, toArtifactError } from '../../util/error.ts';
+import { shorten } from '../../util/name.ts';
+import { printable } from '../../util/printable.ts';
 import { redact, secretTexts } from '../../volume/redaction.ts';
-import { type CallNote, logCall } from './call-log.ts';
 import { explain, type GrpcCaller, openCallSignal } from './call-signal.ts';
 import type { Drain } from './drain.ts';
-import { received, sender } from './message-stream.ts';
+import { createCallLimit, received, sender } from './message-stream.ts';
 import { type Status, toStatus } from './status.ts';
 
 /** Observes a call that ended: `/csi.v1.Node/NodePublishVolume`, the number of its gRPC status, and its duration. */
@@ -93,22 +94,6 @@ export function bothStreams<Request, Response>(
   };
 }
 
-/** Concurrent calls of one method that send messages; for each, some messages wait in memory for the handler. */
-const mostSenders = 8;
-
-function createCallLimit(): { take(): Disposable } {
-  let taken = 0;
-  return {
-    take() {
-      if (taken >= mostSenders) {
-        throw new ArtifactError('busy', `${mostSenders} calls of this method are open; call again later`);
-      }
-      taken++;
-      return { [Symbol.dispose]: () => void taken-- };
-    },
-  };
-}
-
 /** Runs a call, settles it and records it. Never rejects. */
 async function perform<Response>(
   edge: Edge,
@@ -160,4 +145,95 @@ function finish(wire: EventEmitter & { cancelled: boolean; end(): unknown }, out
   if (wire.cancelled) return;
   if (outcome.kind === 'done') wire.end();
   else wire.emit('error', outcome.status);
+}
+
+/** The fields of a call that are logged. Nothing else of a request is logged. */
+export type CallNote = {
+  readonly volumeId?: string | undefined;
+  readonly target?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly pod?: string | undefined;
+  readonly reference?: string | undefined;
+  readonly digest?: string | undefined;
+  readonly bytes?: number | undefined;
+};
+
+export type CallRecord = {
+  /** `/csi.v1.Node/NodePublishVolume`. */
+  readonly method: string;
+  readonly note: CallNote;
+  readonly milliseconds: number;
+  readonly code: status;
+  /** What a failed call threw. */
+  readonly error: Error | undefined;
+  readonly secrets: readonly string[];
+};
+
+/** Calls that kubelet and probes repeat: logged at info only if they fail, else at debug. */
+const frequent =
+  /\/(?:Probe|GetPlugin\w+|NodeGet\w+|GetInfo|Check|Watch|ServerReflectionInfo|List\w*|GetStatus)$/;
+
+/** Longer values are cut, and control characters are escaped, so that every log line is readable. */
+const longest = 1024;
+
+/** Logs one line for a call, without the secrets of its request. */
+export function logCall(log: Logger, { method, note, milliseconds, code, error, secrets }: CallRecord): void {
+  const clean = (value: unknown): unknown =>
+    typeof value === 'string' ? printable(shorten(redact(value, secrets), longest)) : value;
+  const fields = Object.fromEntries(
+    Object.entries(note).map(([key, value]): [string, unknown] => [key, clean(value)]),
+  );
+  const [level, message] = describeEnd(method, code);
+  log[level](
+    {
+      method,
+      ...fields,
+      ms: Math.round(milliseconds * 10) / 10,
+      code: status[code],
+      ...(error === undefined ? {} : { error: clean(error.message) }),
+      // An internal error is a bug or a broken disk, so its stack is logged.
+      ...(code === status.INTERNAL ? { stack: redact(stackOf(error), secrets) } : {}),
+    },
+    message,
+  );
+}
+
+/** The message of a successful call; calls that are not listed are logged by their method. */
+const deeds: Readonly<Record<string, string>> = {
+  NodePublishVolume: 'volume published',
+  NodeUnpublishVolume: 'volume unpublished',
+  Pull: 'artifact pulled',
+  CancelPull: 'pull cancelled',
+  Resolve: 'reference resolved',
+  Inspect: 'artifact shown',
+  ExplainCredentials: 'credentials explained',
+  Remove: 'artifact removed',
+  Load: 'artifacts loaded',
+  Prune: 'cache pruned',
+  Pin: 'artifact pinned',
+  Unpin: 'artifact unpinned',
+  Mount: 'artifact mounted',
+  Unmount: 'artifact unmounted',
+  Fsck: 'cache verified',
+};
+
+function describeEnd(method: string, code: status): readonly ['debug' | 'info' | 'warn' | 'error', string] {
+  const name = method.slice(method.lastIndexOf('/') + 1);
+  switch (code) {
+    case status.OK:
+      return [frequent.test(method) ? 'debug' : 'info', deeds[name] ?? `${name} answered`];
+    case status.ABORTED:
+      return ['info', `${name} goes on`];
+    case status.CANCELLED:
+      return ['info', `${name} cancelled`];
+    case status.INTERNAL:
+      return ['error', `${name} failed`];
+    default:
+      return ['warn', `${name} failed`];
+  }
+}
+
+function stackOf(error: Error | undefined): string {
+  const deepest = error?.cause instanceof Error ? error.cause : error;
+  return deepest?.stack ?? '';
 }

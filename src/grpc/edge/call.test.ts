@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { captureLog } from '../../../test/support/node/csi-edge.ts';
-import { logCall } from './call-log.ts';
+import { logCall } from './call.ts';
 
 test('a text that is cut ends with a sign of it', () => {
   for (const [length, shown] of [
