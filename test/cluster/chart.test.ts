@@ -2,20 +2,39 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { driverName, driverNamespace, driverSet } from '../support/cluster/driver.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
-import { artifact, claim, pod, podSpec, type Volume } from '../support/cluster/objects.ts';
+import { artifact, claim, namespace, pod, podSpec, type Volume } from '../support/cluster/objects.ts';
 import { hosts } from '../support/cluster/registries.ts';
 import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
 
 const tiny = `${hosts.open}/models/tiny:1`;
 const listed = `${hosts.open}/models/listed:1`;
+const foreign = `${hosts.open}/models/foreign:1`;
+
+const artifacts = [
+  { reference: listed, nodeSelector: { 'kubernetes.io/os': 'linux' } },
+  { reference: foreign, nodeSelector: { 'kubernetes.io/os': 'windows' } },
+];
+const accessPolicy = {
+  default: 'allow',
+  rules: [
+    {
+      name: 'no trials',
+      namespaceSelector: { matchLabels: { stage: 'trial' } },
+      references: [`${hosts.open}/models/**`],
+      action: 'deny',
+    },
+  ],
+};
 
 describe('options of the chart', clusterNeeds, () => {
   const cluster = shareCluster(async ({ installDriver, push }) => {
     await push(tiny, { 'hello.txt': 'hello' });
     await push(listed, { 'hello.txt': 'listed' });
+    await push(foreign, { 'hello.txt': 'foreign' });
     await installDriver({
       admission: { setReadOnly: true, validate: true, deniedReferences: ['/denied/'] },
-      prefetch: { inline: { artifacts: [{ reference: listed }] } },
+      prefetch: { inline: { artifacts } },
+      accessPolicy: { inline: accessPolicy },
       uninstallGuard: true,
     });
   });
@@ -76,6 +95,30 @@ describe('options of the chart', clusterNeeds, () => {
     await cluster.apply(pod('offline', { volumes: { models: artifact(listed, { pullPolicy: 'Never' }) } }));
     await cluster.ready('offline');
     assert.equal(await cluster.exec('offline', 'cat', '/models/hello.txt'), 'listed');
+    assert.doesNotMatch(await cluster.command('ls'), /models\/foreign/);
+  });
+
+  test('an access policy knows namespaces by their labels', async () => {
+    await cluster.apply(namespace('trial', { stage: 'trial' }));
+    await cluster.apply(pod('tried', { namespace: 'trial', volumes: { models: artifact(tiny) } }));
+    await cluster.event('trial/tried', /PermissionDenied desc = .*namespace "trial".*rule "no trials"/);
+    await cluster.kubectl('delete', 'namespace', 'trial', '--timeout=60s');
+  });
+
+  test('the driver may ask the API for what its features need, and for nothing else', async () => {
+    const account = `--as=system:serviceaccount:${driverNamespace}:oci-artifact-csi`;
+    const list = await cluster.kubectl('auth', 'can-i', '--list', '--no-headers', account);
+    const rules = list.split('\n').map(line => line.trim().split(/ {2,}/));
+    // Every account may review itself, and has the paths of discovery.
+    const own = rules.filter(([resource = '']) => /^[a-z]+$/.test(resource));
+    assert.deepEqual(own.map(([resource, , , verbs]) => `${resource} ${verbs}`).toSorted(), [
+      'events [create patch]',
+      'namespaces [get]',
+      'nodes [get]',
+      'pods [get]',
+      'secrets [get]',
+      'serviceaccounts [get]',
+    ]);
   });
 
   for (const websockets of ['true', 'false'])

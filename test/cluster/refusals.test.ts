@@ -96,6 +96,7 @@ const credentials: Readonly<Record<string, { readonly volume: Volume; readonly s
   'a pull secret in nodePublishSecretRef': { volume: withSecret(closed, 'right') },
   'a pull secret of the older type in nodePublishSecretRef': { volume: withSecret(closed, 'older') },
   'username and password in nodePublishSecretRef': { volume: withSecret(closed, 'plain') },
+  'nodePublishSecretRef of a PersistentVolume': { volume: claimed('private') },
   'imagePullSecrets of the pod': {
     volume: artifact(closed),
     spec: { imagePullSecrets: [{ name: 'right' }] },
@@ -152,6 +153,9 @@ describe("what a pod's owner is told", options, () => {
       olderPullSecret('older', alice.password),
       secret('plain', alice),
       ...claim('writable', tiny),
+      ...claim('private', closed, {
+        csi: { nodePublishSecretRef: { name: 'right', namespace: 'default' } },
+      }),
       {
         apiVersion: 'v1',
         kind: 'ServiceAccount',

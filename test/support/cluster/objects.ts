@@ -51,10 +51,14 @@ export function podSpec({ volumes = {}, container, mount }: PodOptions): object 
   };
 }
 
-/** A PersistentVolume of the driver, and a claim of the same name for it. */
-export function claim(name: string, reference: string, more: object = {}): readonly object[] {
+/** A PersistentVolume of the driver, and a claim of the same name for it. `more` of its spec, and of `csi` in there. */
+export function claim(
+  name: string,
+  reference: string,
+  { csi: ofCsi, ...more }: { readonly csi?: object; readonly mountOptions?: readonly string[] } = {},
+): readonly object[] {
   const common = { accessModes: ['ReadOnlyMany'], storageClassName: '' };
-  const csi = { driver: driverName, volumeHandle: name, volumeAttributes: { reference } };
+  const csi = { driver: driverName, volumeHandle: name, volumeAttributes: { reference }, ...ofCsi };
   return [
     {
       apiVersion: 'v1',
