@@ -11,6 +11,8 @@ import { sha256 } from '../support/oci/tar.ts';
 const tiny = `${hosts.open}/models/tiny:1`;
 const weights = Buffer.alloc(3_000_000, 'weights ');
 const options = { ...clusterNeeds, concurrency: 4 };
+/** The securityContext of a container that may mount. */
+const capable = { capabilities: { add: ['SYS_ADMIN'] } };
 
 /** Bytes per second of the slow registry: above --min-download-rate, and a megabyte takes half a minute. */
 const rate = 32_768;
@@ -113,12 +115,12 @@ describe('volumes of pods', options, () => {
     assert.equal(await cluster.exec('restricted/reader', 'stat', '-c', '%u %g', '/models/hello.txt'), '0 0');
   });
 
-  test('a pod with a user namespace of its own sees the files as those of its root', async () => {
+  test('a pod with a user namespace of its own sees the files as those of its root, and cannot remount them', async () => {
     const volumeMounts = [
       { name: 'models', mountPath: '/models' },
       { name: 'models', mountPath: '/directory', subPath: 'weights' },
     ];
-    const container = { volumeMounts };
+    const container = { volumeMounts, securityContext: capable };
     await cluster.apply(
       pod('userns', { volumes: { models: artifact(tiny) }, spec: { hostUsers: false }, container }),
     );
@@ -127,6 +129,11 @@ describe('volumes of pods', options, () => {
     assert.equal(await cluster.exec('userns', 'stat', '-c', '%u %g', '/models/hello.txt'), '0 0');
     assert.equal(await cluster.exec('userns', 'ls', '/directory'), 'w.bin');
     await assert.rejects(cluster.exec('userns', 'touch', '/models/new'), /Read-only file system/);
+    await cluster.exec('userns', 'mount', '--bind', '/models', '/tmp');
+    for (const directory of ['/models', '/tmp']) {
+      const remount = ['mount', '-o', 'remount,bind,rw', directory];
+      await assert.rejects(cluster.exec('userns', ...remount), /permission denied/);
+    }
   });
 
   test('root in a container cannot write to a volume, nor remount or unmount it', async () => {
@@ -142,20 +149,17 @@ describe('volumes of pods', options, () => {
   });
 
   test('what a pod with CAP_SYS_ADMIN changes, running pods see and no new pod gets', async () => {
+    // Files that the artifacts of other tests do not have.
     const contents = {
-      written: { 'hello.txt': 'hello', 'other.txt': 'other' },
-      renamed: { 'hello.txt': 'hello of another', 'other.txt': 'other of another' },
-      sharing: { 'hello.txt': 'hello', 'other.txt': 'other of a third' },
+      written: { 'hello.txt': 'a shared file', 'other.txt': 'the first' },
+      renamed: { 'hello.txt': 'a file', 'other.txt': 'the second' },
+      sharing: { 'hello.txt': 'a shared file', 'other.txt': 'the third' },
     };
     const changes = {
       written: 'echo changed > /models/hello.txt',
       renamed: 'rm /models/hello.txt; echo changed > /models/hello.txt; mv /models/other.txt /models/new.txt',
     };
-    const contexts = {
-      written: { capabilities: { add: ['SYS_ADMIN'] } },
-      renamed: { privileged: true },
-      sharing: {},
-    };
+    const contexts = { written: capable, renamed: { privileged: true }, sharing: {} };
     const changed = {
       written: 'changed\nhello.txt\nother.txt',
       renamed: 'changed\nhello.txt\nnew.txt',
@@ -202,13 +206,8 @@ describe('volumes of pods', options, () => {
 
   test('Pod Security keeps CAP_SYS_ADMIN from the pods of a namespace', async () => {
     await cluster.apply(namespace('baseline', { 'pod-security.kubernetes.io/enforce': 'baseline' }));
-    for (const securityContext of [{ capabilities: { add: ['SYS_ADMIN'] } }, { privileged: true }]) {
-      const container = { securityContext };
-      const changer = pod('changer', {
-        namespace: 'baseline',
-        volumes: { models: artifact(tiny) },
-        container,
-      });
+    for (const securityContext of [capable, { privileged: true }]) {
+      const changer = pod('changer', { namespace: 'baseline', container: { securityContext } });
       await assert.rejects(cluster.apply(changer), /violates PodSecurity "baseline/);
     }
   });
