@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
-import { openFileWriter } from './file-writer.ts';
+import { openFileWriter } from './receiver.ts';
 
 test('whoever appends and hashes, the result is the hash of the file', async () => {
   await using directory = await temporaryDirectory();

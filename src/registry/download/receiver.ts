@@ -1,0 +1,206 @@
+import { createHash, type Hash } from 'node:crypto';
+import { readSync, writeSync } from 'node:fs';
+import { ArtifactError } from '../../util/error.ts';
+import { type FileShare, lifeOf, setSize, sizeOf, waitForRoom } from '../../util/growing-file.ts';
+import type { ThreadContext } from '../../util/thread.ts';
+import { type Head, skip } from '../http/request.ts';
+import { openTls } from '../http/tls.ts';
+import { type ConnectionPool, openConnectionPool } from './connection-pool.ts';
+import { type RequestShare, toFailure, type WorkerAnswer, type WorkerQuestion } from './worker-protocol.ts';
+
+/** If it returns a promise, the server is held back until that resolves. */
+type Take = (piece: Uint8Array) => Promise<void> | void;
+
+/** A GET. Its body waits until the other thread says where it goes. */
+type Call = {
+  /** Passes on the bytes that arrived, and from now on all that arrive. @throws what `take` throws. */
+  readonly open: (take: Take) => void;
+  readonly end: Promise<WorkerAnswer>;
+  readonly leave: () => void;
+};
+
+/** The bytes of a body that goes into no file: more than is read of any page with an error or a redirect. */
+const restBytes = 128 * 1024;
+
+const done: WorkerAnswer = { kind: 'done' };
+const ended: WorkerAnswer = { kind: 'ended' };
+const otherwise: WorkerAnswer = { kind: 'otherwise' };
+
+let connections: ConnectionPool | undefined;
+const fills = new Map<number, FileWriter>();
+const calls = new Map<number, Call>();
+
+/** Answers the questions to a worker thread: receives blobs, writes and hashes files. */
+export function answer(
+  question: WorkerQuestion,
+  { signal }: ThreadContext,
+): WorkerAnswer | Promise<WorkerAnswer> {
+  switch (question.kind) {
+    case 'open':
+      connections = openConnectionPool(openTls(), question.stallMs, question.leastRate);
+      signal.addEventListener('abort', () => connections?.[Symbol.dispose]());
+      return done;
+    case 'hash':
+      return { kind: 'hash', hex: fillOf(question.transport, question.file).hashOn() };
+    case 'get':
+      return get(question.call, question.request);
+    case 'pour':
+      return pour(callOf(question.call), fillOf(question.transport, question.file), question);
+    case 'rest':
+      return readRest(callOf(question.call));
+    case 'leave':
+      return leave(question.call);
+    case 'close':
+      fills.delete(question.transport);
+      return done;
+  }
+}
+
+function get(id: number, request: RequestShare): Promise<WorkerAnswer> {
+  if (connections === undefined) throw new Error('the worker is not open');
+  const controller = new AbortController();
+  const arrived = Promise.withResolvers<WorkerAnswer>();
+  const opened = Promise.withResolvers<void>();
+  const early: Buffer[] = [];
+  let take: Take | undefined;
+  const accept = ({ status, headers }: Head) => {
+    arrived.resolve({ kind: 'head', head: { status, headers } });
+    return (piece: Uint8Array): Promise<void> | void => {
+      if (take !== undefined) return take(piece);
+      early.push(Buffer.from(piece));
+      return opened.promise; // the server is held back
+    };
+  };
+  const end = connections
+    .send({ ...request, url: new URL(request.url) }, accept, controller.signal)
+    .then(answered => (answered === undefined ? otherwise : ended), toAnswer);
+  const open = (target: Take): void => {
+    take = target;
+    for (const piece of early.splice(0)) void target(piece); // the next piece waits
+    opened.resolve();
+  };
+  calls.set(id, { open, end, leave: () => controller.abort() });
+  end.catch(() => {}); // the next caller gets the error
+  return Promise.race([arrived.promise, end]);
+}
+
+/** @throws errors that are not failures of the connection. */
+function toAnswer(thrown: unknown): WorkerAnswer {
+  if (thrown instanceof ArtifactError) return { kind: 'failed', failure: toFailure(thrown) };
+  throw thrown;
+}
+
+async function pour(
+  { open, end, leave }: Call,
+  fill: FileWriter,
+  { past, hashes }: { readonly past: number; readonly hashes: boolean },
+): Promise<WorkerAnswer> {
+  try {
+    open(skip(past, piece => fill.append(piece, hashes)));
+  } catch (thrown) {
+    leave();
+    await end.catch(() => {});
+    throw thrown;
+  }
+  return await end;
+}
+
+async function readRest({ open, end, leave }: Call): Promise<WorkerAnswer> {
+  // One buffer, however small the received chunks are.
+  const rest = new Uint8Array(restBytes);
+  let length = 0;
+  open(piece => {
+    const part = piece.subarray(0, restBytes - length);
+    rest.set(part, length);
+    length += part.length;
+    if (length === restBytes) leave();
+  });
+  const answer = await end;
+  return answer === ended || length === restBytes ? { kind: 'ended', rest: rest.slice(0, length) } : answer;
+}
+
+async function leave(id: number): Promise<WorkerAnswer> {
+  const call = calls.get(id);
+  calls.delete(id);
+  call?.leave();
+  await call?.end.catch(() => {});
+  return done;
+}
+
+function callOf(id: number): Call {
+  const call = calls.get(id);
+  if (call === undefined) throw new Error('there is no such call');
+  return call;
+}
+
+function fillOf(transport: number, file: FileShare): FileWriter {
+  const fill = fills.get(transport) ?? openFileWriter(file);
+  fills.set(transport, fill);
+  return fill;
+}
+
+/**
+ * Appends to a file of another thread, hashes its content, or both. Bytes are written in order: a killed process leaves
+ * no hole.
+ */
+export type FileWriter = {
+  /**
+   * Returns a promise while the file has its limit: it resolves when more may be appended, and never rejects.
+   *
+   * @param hashes continues the hash, if it covers everything before. @throws errors of the filesystem.
+   */
+  append(bytes: Uint8Array, hashes: boolean): Promise<void> | undefined;
+  /**
+   * Reads and hashes one step of the content that is not hashed yet. Returns the hash of all of it, in hex, when there
+   * is no more.
+   *
+   * @throws errors of the filesystem; an error if the file is shorter than reported.
+   */
+  hashOn(): string | undefined;
+};
+
+/** The bytes hashed in one step, about 3 ms: files that share a thread take turns. */
+const hashStep = 4 * 1024 * 1024;
+/** The read buffer of all files: small enough to be hashed while it is in the CPU cache. */
+const buffer = Buffer.allocUnsafeSlow(256 * 1024);
+
+export function openFileWriter({ fd, algorithm, state }: FileShare): FileWriter {
+  let hash: Hash = createHash(algorithm);
+  let hashed = 0;
+  let life = lifeOf(state);
+
+  /** Hashes of an earlier generation of the file no longer count. */
+  const meetLife = (): void => {
+    const now = lifeOf(state);
+    if (life === now) return;
+    hash = createHash(algorithm);
+    hashed = 0;
+    life = now;
+  };
+  const update = (bytes: Uint8Array): void => {
+    hash.update(bytes);
+    hashed += bytes.length;
+  };
+
+  return {
+    append(bytes, hashes) {
+      meetLife();
+      const from = sizeOf(state);
+      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, from + at);
+      if (hashes && hashed === from) update(bytes);
+      setSize(state, from + bytes.length);
+      return waitForRoom(state);
+    },
+    hashOn() {
+      meetLife();
+      const size = sizeOf(state);
+      const to = Math.min(size, hashed + hashStep);
+      for (let left = to - hashed; left > 0; left = to - hashed) {
+        const bytes = readSync(fd, buffer, 0, Math.min(buffer.length, left), hashed);
+        if (bytes === 0) throw new Error(`it ends after ${hashed} of ${size} bytes`);
+        update(buffer.subarray(0, bytes));
+      }
+      return hashed === size ? hash.copy().digest('hex') : undefined;
+    },
+  };
+}
