@@ -8,9 +8,9 @@ test(
   needs('root'),
   async () => {
     const most: Readonly<Record<string, number>> = {
-      'cold, file layers': 108,
-      'from the cache': 58,
-      'cold, one tar+gzip layer': 129,
+      'cold, file layers': 102,
+      'from the cache': 55,
+      'cold, one tar+gzip layer': 125,
     };
     let measured = await measurePublishPaths();
     const isAbove = (): boolean => measured.paths.some(({ what, files }) => files.length > (most[what] ?? 0));
@@ -24,7 +24,7 @@ test(
     for (const { what, files } of paths)
       assert.ok(files.length <= (most[what] ?? 0), `${what}: ${files.length}\n${files.join('\n')}`);
     const way = frames.map(({ path, line, name }) => `${path}:${line} ${name}`);
-    assert.ok(frames.length <= 24, `${frames.length}\n${way.join('\n')}`);
+    assert.ok(frames.length <= 20, `${frames.length}\n${way.join('\n')}`);
     // From the call to the thread that receives; otherwise a part is missing.
     assert.match(way.at(-1) ?? '', /^grpc.edge.call.ts/);
     assert.ok(way.some(frame => frame.startsWith('registry/download/')));
