@@ -180,7 +180,8 @@ export async function openNode(
   const collector = createCollector({ ...world, access });
   const reported = reportCollections(collector, (found, text) => log.info(found, text));
   const room = createDiskSpace({ ...world, collector: reported }, settings);
-  const bandwidth = createBandwidth(settings.prefetchRate, 'prefetch');
+  const bandwidth =
+    settings.prefetchRate > 0 ? createBandwidth(settings.prefetchRate, 'prefetch') : undefined;
   const source = createLayerFetcher({ ...world, reader, room, bandwidth }, settings.maxParallelDownloads);
   const viewBuilder = createViewBuilder({ ...world, source, room, trees, integrity });
   const admit = createAdmission({ ...world, resolver, access });

@@ -1,8 +1,8 @@
 import type { LayerProgress } from '../ports/usecases.ts';
 import { printable } from '../util/printable.ts';
-import { createRate } from '../util/rate.ts';
 import { formatSize } from '../util/size.ts';
 import { formatAge } from '../util/words.ts';
+import { createRate } from '../volume/pull/progress.ts';
 import type { OutputFormat } from './output-format.ts';
 import type { Terminal } from './shell.ts';
 import { cutTo, padTo, widthOf } from './width.ts';

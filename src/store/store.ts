@@ -2,6 +2,7 @@ import { rename } from 'node:fs/promises';
 import { hexOf } from '../oci/digest.ts';
 import type { AccessRecord, NameRecord, SignatureRecord, VolumeRecord } from '../ports/records.ts';
 import type { Disk, Item } from '../ports/store.ts';
+import { ArtifactError } from '../util/error.ts';
 import { type BlobStore, openBlobs } from './blobs/blobs.ts';
 import { openGroupCommit } from './blobs/group-commit.ts';
 import { findAbsence, findWriteProblem, openDisk } from './disk.ts';
@@ -51,8 +52,8 @@ export type Store = AsyncDisposable & {
   readonly reads: string | undefined;
   /** Why nothing can be written, for example on a disk that has turned read-only. */
   problem(): string | undefined;
-  /** Why nothing can be published: it cannot be written, or it is no longer at its path. */
-  obstacle(): string | undefined;
+  /** @throws `unavailable` with why nothing can be published: it cannot be written, or is no longer at its path. */
+  verifyWritable(): void;
   /** Why it must be reopened. */
   expired(): string | undefined;
   /** Removes abandoned downloads and old content of the quarantine. It is called periodically. */
@@ -141,7 +142,10 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
     const content = { blobs, layers, views, evidence, verity, putAway };
     const problem = (): string | undefined => findWriteProblem(stateDir);
-    const obstacle = (): string | undefined => problem() ?? findAbsence(stateDir);
+    const verifyWritable = (): void => {
+      const reason = problem() ?? findAbsence(stateDir);
+      if (reason !== undefined) throw new ArtifactError('unavailable', reason);
+    };
     const expired = (): string | undefined =>
       reads === options.reads || problem() !== undefined
         ? undefined
@@ -156,7 +160,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       reads,
       retire,
       problem,
-      obstacle,
+      verifyWritable,
       expired,
       ...close,
     };

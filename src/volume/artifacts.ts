@@ -34,7 +34,6 @@ import { createPullStatus } from './pull/pull-status.ts';
 import type { Resolver } from './pull/resolver.ts';
 import type { Trees } from './pull/trees.ts';
 import type { VolumeStatusReader } from './volume-status.ts';
-import { guardWrites, type Obstacle } from './write-guard.ts';
 
 /** How long a list of volumes waits for the Kubernetes API, ms. */
 const labelsMs = 2_000;
@@ -73,7 +72,8 @@ export function createArtifacts(world: {
   readonly platform: Platform;
   readonly status: Artifacts['status'];
   readonly statusOf: VolumeStatusReader;
-  readonly obstacle: Obstacle;
+  /** @throws ArtifactError `unavailable` with why nothing can be stored. */
+  readonly verifyWritable: () => void;
 }): Artifacts {
   const { pull, resolver, keychain, catalog, collector, naming, volumes, pins } = world;
 
@@ -184,10 +184,32 @@ export function createArtifacts(world: {
     fsck: (repair, onFinding, signal, onProgress = () => {}) =>
       checkCache(world, repair, onFinding, onProgress, signal),
   };
-  return guardWrites(artifacts, world.obstacle);
+  return guardWrites(artifacts, world.verifyWritable);
 }
 
 /** What ends a pin. */
 function formatUnpinning({ by }: PinRecord): string {
   return by === undefined ? 'unpin it' : 'take it off the list of --prefetch, or set keep: false there';
+}
+
+/** Refuses operations that change the cache while it cannot be written. Others continue. */
+function guardWrites(artifacts: Artifacts, verifyWritable: () => void): Artifacts {
+  const guard =
+    <Given extends readonly unknown[], Answer>(change: (...given: Given) => Promise<Answer>) =>
+    async (...given: Given): Promise<Answer> => {
+      verifyWritable();
+      return change(...given);
+    };
+  const { pull, load, remove, prune, pin, unpin, fsck } = artifacts;
+  const repair = guard(fsck);
+  return {
+    ...artifacts,
+    pull: guard(pull),
+    load: guard(load),
+    remove: guard(remove),
+    prune: guard(prune),
+    pin: guard(pin),
+    unpin: guard(unpin),
+    fsck: (...given) => (given[0] ? repair(...given) : fsck(...given)),
+  };
 }

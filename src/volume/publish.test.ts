@@ -58,7 +58,7 @@ function createWorld(pull?: PullFunction) {
   };
   const publishing = createPublishing({
     viewTurns: createKeyedMutex(),
-    obstacle: () => undefined,
+    verifyWritable() {},
     statusOf: async ({ holds: _, ...record }) => ({ ...record, mounted: true }),
     pull: {
       list: () => [],

@@ -13,7 +13,6 @@ import { formatEnding, toTarget } from './manual-mount.ts';
 import { describeProgress } from './pull/progress.ts';
 import type { Pull, PulledView } from './pull/pull.ts';
 import type { VolumeStatusReader } from './volume-status.ts';
-import { type Obstacle, verifyWritable } from './write-guard.ts';
 
 /** How often a view may be found damaged during its mount before the disk is considered faulty. */
 const attempts = 3;
@@ -32,8 +31,8 @@ export function createPublishing(world: {
   readonly mounter: Mounter;
   /** Locks by view: a view is not taken out of use while it is being mounted. */
   readonly viewTurns: Pick<KeyedMutex, 'lock'>;
-  /** Why no record can be written. */
-  readonly obstacle: Obstacle;
+  /** @throws ArtifactError `unavailable` with why no record can be written. */
+  readonly verifyWritable: () => void;
   readonly statusOf: VolumeStatusReader;
   /** Undefined: the owners of pods are not told. */
   readonly reports?: PublishReports | undefined;
@@ -109,7 +108,7 @@ export function createPublishing(world: {
         const record = await volumes.find(request.targetPath);
         const there = record === undefined ? undefined : await published(request, record);
         if (there !== undefined) return there;
-        verifyWritable(world.obstacle); // before a registry is asked, because kubelet retries
+        world.verifyWritable(); // before a registry is asked, because kubelet retries
         const state = await look(targetOf(request), undefined); // not after hours of download
         const wasThere = record === undefined ? state.kind === 'empty' : record.keepsFolder === true;
         const keepsDirectory = request.anywhere && wasThere;

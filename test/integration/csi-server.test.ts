@@ -119,7 +119,7 @@ test('the log line of an unpublish names the pod and the artifact if there was a
   const records = new Map([[targetPath, { ...volume, holds: [] }]]);
   const publishing = createPublishing({
     viewTurns: createKeyedMutex(),
-    obstacle: unused,
+    verifyWritable: unused,
     statusOf: unused,
     pull: { pull: unused, list: unused, stop: unused },
     volumes: {

@@ -4,7 +4,6 @@ import type { Disk, DiskUsage, LayerSizes } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Collector } from './collector.ts';
-import { createReservations, footprint, type Need } from './footprint.ts';
 
 /** Limits of disk and cache usage. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */
 export type Limits = {
@@ -53,24 +52,29 @@ export function createDiskSpace(
   world: { readonly disk: Disk; readonly collector: Collector; readonly layerSizes: LayerSizes },
   limits: Limits,
 ): DiskSpace {
-  const { disk, collector } = world;
+  const { disk, collector, layerSizes } = world;
   const { cacheLow, diskMax, cacheMax } = limits;
   const cacheHigh = Math.min(limits.cacheHigh, diskMax);
   const reservations = new Set<() => number>();
-  const leases = createReservations(world.layerSizes);
+  /** The layers that are being unpacked. */
+  const growing = new Map<Digest, Reservation>();
   let relievedAt = -Infinity;
 
   const pending = (): Need => {
-    const { bytes, inodes } = leases.open();
+    const { bytes, inodes } = openNeed(growing.values());
     const kept = [...reservations].reduce((sum, remaining) => sum + remaining(), 0);
     return { bytes: Math.max(0, kept + bytes), inodes };
   };
+
+  /** Bytes that are written and do not belong to a layer of the cache yet. */
+  const written = (): number =>
+    growing.values().reduce((sum, { open, taken }) => sum + taken.bytes - open.bytes, 0);
 
   const fits = async (need: Need, percent: number, ofMax: number, cacheBytes?: number): Promise<boolean> => {
     const usage = await disk.usage();
     if (need.bytes > roomIn(usage, percent) || need.inodes > inodesIn(usage, percent)) return false;
     if (cacheMax === undefined) return true;
-    return (cacheBytes ?? (await collector.cacheBytes())) + leases.written() + need.bytes <= cacheMax * ofMax;
+    return (cacheBytes ?? (await collector.cacheBytes())) + written() + need.bytes <= cacheMax * ofMax;
   };
 
   /** Disk usage without the cache. A request for more than that must not empty the cache in vain. */
@@ -118,7 +122,7 @@ export function createDiskSpace(
           `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}; raise that limit, or select some of the layers with include`,
         );
       }
-      const beyond = leases.beyond(missing);
+      const beyond = needBeyond(missing, layerSizes);
       const need = { bytes: remaining() + beyond.bytes, inodes: beyond.inodes };
       if (!(await fits(plus(need, pending()), cacheHigh, 1))) {
         const most = await withoutCache();
@@ -131,24 +135,25 @@ export function createDiskSpace(
       return { [Symbol.dispose]: () => void reservations.delete(remaining) };
     },
     unpacking(layer, signal) {
-      const { digest } = layer.descriptor;
-      leases.begin(layer, signal);
+      const { digest, size } = layer.descriptor;
+      const kept = footprint(layer) - size;
+      growing.set(digest, { taken: { ...nothing }, open: { ...nothing }, kept, signal });
       return {
-        learn: ({ bytes, bodies }) => leases.learn(digest, { bytes, inodes: bodies }),
-        [Symbol.dispose]: () => leases.end(digest),
+        learn: ({ bytes, bodies }) => layerSizes.set(digest, { bytes, inodes: bodies }),
+        [Symbol.dispose]: () => void growing.delete(digest),
       };
     },
-    async grow(digest, more, written) {
-      const lease = leases.find(digest);
+    async grow(digest, more, alreadyWritten) {
+      const lease = growing.get(digest);
       if (lease === undefined) return;
       for (const what of ['bytes', 'inodes'] as const) {
         lease.taken[what] += more[what];
-        lease.open[what] = Math.max(0, lease.taken[what] - written[what]);
+        lease.open[what] = Math.max(0, lease.taken[what] - alreadyWritten[what]);
       }
       const isRoom = await fits(pending(), diskMax, 1);
       if (isRoom && !(await fits(pending(), cacheHigh, 1))) relieveSoon(lease.signal);
       if (isRoom || (await make(pending(), lease.signal))) return;
-      leases.learn(digest, lease.taken);
+      layerSizes.set(digest, { ...lease.taken });
       lease.open.bytes = lease.open.inodes = 0;
       throw await refusal(`layer ${digest}, as it is unpacked,`, more, pending());
     },
@@ -192,4 +197,47 @@ function explain(subject: string, need: Need, kept: Need, usage: DiskUsage, limi
         ? [`${need.inodes} inodes`, `its disk has ${inodes} below --disk-max (${diskMax})`]
         : [formatSize(need.bytes), `it may have ${formatSize(cacheMax)} in all (--cache-max)`];
   return `${subject} needs ${what} more in the cache, and ${limit}; garbage collection cannot free enough: unpin artifacts, delete volumes, free space on the disk, or raise the limit`;
+}
+
+/** Disk usage, needed or taken. */
+type Need = { readonly bytes: number; readonly inodes: number };
+
+/** While a layer is unpacked, it takes its transferred bytes and about twice as many unpacked. */
+const unpackedFactor = 3;
+
+/** The peak disk usage of a layer in bytes, estimated from its size. */
+export function footprint({ form, descriptor }: LayerPlan): number {
+  return descriptor.size * (form === 'file' ? 1 : unpackedFactor);
+}
+
+/** The reservation of a layer that is being unpacked. */
+type Reservation = {
+  /** Everything granted so far. Part of it may not be written yet. */
+  readonly taken: { bytes: number; inodes: number };
+  readonly open: { bytes: number; inodes: number };
+  /** What its pull has reserved for it. */
+  readonly kept: number;
+  readonly signal: AbortSignal;
+};
+
+/** What layers that are being unpacked need beyond what their pulls have reserved and what is written. */
+function openNeed(growing: Iterable<Reservation>): Need {
+  let [bytes, inodes] = [0, 0];
+  for (const { open, taken, kept } of growing) {
+    bytes += open.bytes - Math.min(kept, taken.bytes);
+    inodes += open.inodes;
+  }
+  return { bytes, inodes };
+}
+
+/** What is known of layers beyond their estimated footprint. */
+function needBeyond(layers: readonly LayerPlan[], sizes: LayerSizes): Need {
+  let [bytes, inodes] = [0, 0];
+  for (const layer of layers) {
+    const { digest, size } = layer.descriptor;
+    const known = layer.form === 'file' ? undefined : sizes.get(digest);
+    bytes += Math.max(0, size + (known?.bytes ?? 0) - footprint(layer));
+    inodes += known?.inodes ?? 1;
+  }
+  return { bytes, inodes };
 }

@@ -20,11 +20,8 @@ const stepMs = 100;
 /**
  * All slowed downloads share the rate. A file that a thread writes grows by its share at each step. Bytes that come in
  * another way are waited for beforehand, so that the average is kept.
- *
- * @param bytesPerSecond 0: no bound.
  */
 export function createBandwidth(bytesPerSecond: number, tenant: string): Bandwidth {
-  if (bytesPerSecond === 0) return { slow: async () => new DisposableStack() };
   let growing = 0;
   /** When the bytes that came beside the files have had their time. */
   let freeAt = 0;

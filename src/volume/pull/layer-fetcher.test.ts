@@ -12,13 +12,11 @@ import type { Progress } from '../../ports/usecases.ts';
 import { openStore } from '../../store/store.ts';
 import { openTenants } from '../../util/fair-slots.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
-import { createBandwidth } from './bandwidth.ts';
 import { createLayerFetcher } from './layer-fetcher.ts';
-import { createProgressTracker } from './progress-tracker.ts';
+import { createProgressTracker } from './progress.ts';
 
 const size = 1_000_000;
 const never = new AbortController().signal;
-const bandwidth = createBandwidth(0, 'prefetch');
 
 const planFile = (descriptor: Descriptor): LayerPlan => ({ descriptor, label: 'l', name: 'l', form: 'file' });
 type FetchBlob = (
@@ -48,7 +46,7 @@ async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: Abor
   const world = { ...store, meter: { bytesPulled() {} } };
   return {
     store,
-    source: createLayerFetcher({ ...world, bandwidth } as never, 1),
+    source: createLayerFetcher(world as never, 1),
     errand: errandFrom('r.example', fetchBlob),
     /** Leaves the state of an interrupted download. */
     async leave(descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
@@ -150,7 +148,7 @@ function createWorld(look: (step: string) => void) {
   } as unknown as Parameters<typeof createLayerFetcher>[0];
   return {
     errand: errandFrom('r.example', fetchBlob),
-    source: createLayerFetcher({ ...world, bandwidth }, 6),
+    source: createLayerFetcher({ ...world, bandwidth: undefined }, 6),
   };
 }
 
@@ -213,7 +211,7 @@ function createStallingSource() {
     bad: (registry: number) => errandFrom(`bad${registry}`, fetchStalling, 'evil'),
     source: createLayerFetcher(
       {
-        bandwidth,
+        bandwidth: undefined,
         blobs: {
           size: async () => undefined,
           ingest: async (descriptor: Descriptor) => sinkOf(descriptor),

@@ -12,7 +12,6 @@ import type { AdmittedContent, AdmittedReader } from '../access/admitted-content
 import type { DiskSpace } from '../cache/disk-space.ts';
 import { createHashingSink } from '../sinks/hashing-sink.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
-import { metered } from '../sinks/metered-sink.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import { createUnpacking } from './unpacking.ts';
 
@@ -50,7 +49,8 @@ export function createLayerFetcher(
     readonly unpacker: Unpacker;
     readonly meter: Meter;
     readonly room: Pick<DiskSpace, 'unpacking'>;
-    readonly bandwidth: Bandwidth;
+    /** Undefined: downloads have no bound. */
+    readonly bandwidth: Bandwidth | undefined;
   },
   maxParallelDownloads: number,
 ): LayerFetcher {
@@ -86,7 +86,7 @@ export function createLayerFetcher(
       return {};
     }
     using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(content.registry, tenants, signal);
-    using _slow = await bandwidth.slow(sink, descriptor.size, tenants, signal);
+    using _slow = await bandwidth?.slow(sink, descriptor.size, tenants, signal);
     if (sink.offset === descriptor.size) {
       // The blob is complete, whoever downloaded it. The registry must still confirm that it is in this repository.
       if (await content.hasBlob(descriptor, signal)) return {};
@@ -201,4 +201,38 @@ function isSmall({ form, descriptor }: LayerPlan): boolean {
 
 function keyOf({ digest, size }: Descriptor, registry: string): string {
   return `${digest} ${size} ${registry}`;
+}
+
+/** Counts received bytes, however they are written. */
+function metered(sink: Sink, count: (bytes: number) => void): Sink {
+  let seen = sink.offset;
+  const note = (): void => {
+    const { offset } = sink;
+    if (offset > seen) count(offset - seen);
+    seen = offset;
+  };
+  const { file } = sink;
+  return {
+    get offset() {
+      return sink.offset;
+    },
+    write(chunk) {
+      sink.write(chunk);
+      note();
+    },
+    restart() {
+      sink.restart();
+      note();
+    },
+    ...(file && {
+      file: {
+        ...file,
+        grown() {
+          file.grown();
+          note();
+        },
+      },
+    }),
+    ...(sink.verify === undefined ? {} : { verify: sink.verify.bind(sink) }),
+  };
 }

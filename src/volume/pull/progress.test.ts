@@ -1,7 +1,88 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { at } from '../../../test/support/node/samples.ts';
-import { withRetries } from './progress.ts';
+import { describeBlob } from '../../../test/support/oci/nodes.ts';
+import type { LayerPlan } from '../../oci/plan.ts';
+import type { Progress } from '../../ports/usecases.ts';
+import { createProgressTracker, createRate, withRetries } from './progress.ts';
+
+const planOf = (name: string): LayerPlan => ({
+  descriptor: describeBlob(Buffer.from(name.padEnd(100))),
+  label: name,
+  name,
+  form: 'file',
+});
+const [own, strange, held] = [planOf('own'), planOf('strange'), planOf('held')];
+
+test('what is here of a layer is not told of before it may be, and counts for the disk all the same', () => {
+  const shown = new Set([own]);
+  let last: Progress | undefined;
+  const tracker = createProgressTracker({
+    plans: [own, strange, held],
+    missing: [own, strange],
+    here: layer => (layer === own ? 40 : 70),
+    isShown: layer => shown.has(layer),
+    report: progress => {
+      last = progress;
+    },
+  });
+  const reached = () => {
+    tracker.tick();
+    return [last?.bytes, last?.layers, last?.phase];
+  };
+  assert.equal(last?.totalBytes, 300);
+  assert.deepEqual(reached(), [140, 1, 'download'], 'the held one, and a part of its own');
+  assert.equal(tracker.remaining(), 60 + 30);
+  tracker.done(strange);
+  assert.deepEqual(reached(), [140, 1, 'download'], 'that somebody else has brought it is not told of');
+  assert.equal(tracker.remaining(), 60);
+  tracker.done(own);
+  assert.deepEqual(reached(), [200, 2, 'download']);
+  shown.add(strange);
+  assert.deepEqual(reached(), [300, 3, 'unpack']);
+});
+
+test('a report names the layers under way that may be told of, by title or media type', () => {
+  const titled = {
+    ...own,
+    descriptor: { ...own.descriptor, annotations: { 'org.opencontainers.image.title': 'w.bin' } },
+  };
+  let last: Progress | undefined;
+  const tracker = createProgressTracker({
+    plans: [titled, strange, held],
+    missing: [titled, strange, held],
+    here: layer => (layer === held ? 0 : 40),
+    isShown: layer => layer !== strange,
+    report: progress => {
+      last = progress;
+    },
+  });
+  assert.deepEqual(last?.current, [{ name: 'w.bin', bytes: 40, totalBytes: 100, bytesPerSecond: 0 }]);
+  tracker.done(titled);
+  tracker.tick();
+  assert.equal(last?.current, undefined);
+});
+
+test('the rate is of what came, and not of what was here', async () => {
+  let here = 90;
+  let last: Progress | undefined;
+  const tracker = createProgressTracker({
+    plans: [own],
+    missing: [own],
+    here: () => here,
+    isShown: () => true,
+    report: progress => {
+      last = progress;
+    },
+  });
+  await new Promise(resolve => setTimeout(resolve, 20));
+  tracker.tick();
+  assert.equal(last?.bytesPerSecond, 0);
+  here = 100;
+  tracker.tick();
+  const rate = last?.bytesPerSecond ?? 0;
+  assert.ok(rate > 0 && rate <= 1000, `${rate} per second`);
+});
 
 const retry = { subject: 'r.example/a:1', reason: 'r.example answered 503', waitMs: 4_000 };
 
@@ -23,4 +104,24 @@ test('a pull that waits for its next try says so until that begins, and a pause 
     'download: r.example asks to wait',
     'download: undefined',
   ]);
+});
+
+test('a rate is the growth per second since the first value', () => {
+  const rate = createRate(10_000);
+  assert.equal(rate(500, 0), 0, 'what was there before has no speed');
+  assert.equal(rate(600, 200), 500);
+  assert.equal(rate(1500, 1000), 1000);
+});
+
+test('a rate ignores values older than its window', () => {
+  const rate = createRate(10_000);
+  for (let now = 0; now <= 60_000; now += 200) rate(now < 30_000 ? now * 1000 : 30_000_000, now);
+  assert.equal(rate(30_000_000, 60_200), 0, 'nothing came for 30 seconds');
+  assert.ok(rate(30_001_000, 60_400) > 90);
+});
+
+test('a value that restarts from less yields no negative rate', () => {
+  const rate = createRate(10_000);
+  rate(1000, 0);
+  assert.equal(rate(10, 1000), 0);
 });

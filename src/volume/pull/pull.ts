@@ -21,11 +21,17 @@ import type { Naming, ResolvedName } from './naming.ts';
 import { verifyLayers } from './not-cached.ts';
 import { whilePaused, withRetries } from './progress.ts';
 import { type Admission, defaultPullPolicy } from './resolver.ts';
-import { createFlights, type Flight, type FlightCaller } from './single-flight.ts';
+import {
+  createFlights,
+  type Flight,
+  type FlightCaller,
+  isGone,
+  tenantOf,
+  wanterOf,
+} from './single-flight.ts';
 import { about } from './subject.ts';
 import type { ViewBuilder } from './view-builder.ts';
 import { contentsOf, digestsOf, heldBy, type ViewPlan, viewKey } from './view-plan.ts';
-import { isGone, tenantOf, wanterOf } from './wanter.ts';
 
 /** A view in the cache, leased until this is disposed. */
 export type PulledView = Disposable & {
@@ -79,7 +85,7 @@ export function createPull(world: {
   const flights = createFlights<View, Progress, Wanter>({
     lingerMs,
     checkMs,
-    isGone: wanter => isGone(wanter, world.kubelet),
+    hasLeft: wanter => isGone(wanter, world.kubelet),
   });
 
   const plan = async (

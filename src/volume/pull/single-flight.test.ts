@@ -16,7 +16,7 @@ function openFlights<Result>(
   } = {},
 ): Flights<Result, number, string> {
   const { lingerMs = 1000, checkMs = 5, gone = new Set() } = options;
-  return createFlights({ lingerMs, checkMs, isGone: async who => gone.has(who) });
+  return createFlights({ lingerMs, checkMs, hasLeft: async who => gone.has(who) });
 }
 
 function caller(who: string, onReport: (value: number) => void = () => {}): FlightCaller<number, string> {

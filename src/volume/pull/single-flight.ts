@@ -1,3 +1,8 @@
+import { formatReference } from '../../oci/reference.ts';
+import type { Kubelet } from '../../ports/kubelet.ts';
+import type { PullRequest } from '../../ports/request.ts';
+import type { Resolution } from '../../ports/resolution.ts';
+import type { Wanter } from '../../ports/usecases.ts';
 import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openTenants, type Tenants } from '../../util/fair-slots.ts';
@@ -56,10 +61,10 @@ export type FlightOptions<Who> = {
   /** How often a flight without a caller checks who is gone. */
   readonly checkMs: number;
   /** Whether a caller whose call has ended will not return. */
-  readonly isGone: (who: Who) => Promise<boolean>;
+  readonly hasLeft: (who: Who) => Promise<boolean>;
 };
 
-type Wanter<Report, Who> = { readonly who: Who; readonly calls: Set<(report: Report) => void> };
+type Member<Report, Who> = { readonly who: Who; readonly calls: Set<(report: Report) => void> };
 
 type State<Result, Report, Who> = {
   readonly since: number;
@@ -67,7 +72,7 @@ type State<Result, Report, Who> = {
   readonly tenants: Tenants;
   readonly outcome: Promise<Result>;
   /** By id. */
-  readonly wanters: Map<string, Wanter<Report, Who>>;
+  readonly wanters: Map<string, Member<Report, Who>>;
   latest: Report | undefined;
   checks: NodeJS.Timeout | undefined;
 };
@@ -75,7 +80,7 @@ type State<Result, Report, Who> = {
 export function createFlights<Result, Report, Who>({
   lingerMs,
   checkMs,
-  isGone,
+  hasLeft,
 }: FlightOptions<Who>): Flights<Result, Report, Who> {
   type Here = State<Result, Report, Who>;
   const flights = new Map<string, Here>();
@@ -113,7 +118,7 @@ export function createFlights<Result, Report, Who>({
 
   const check = async (flight: Here, leftAt: number): Promise<void> => {
     for (const [id, { who, calls }] of flight.wanters) {
-      if (calls.size === 0 && (await isGone(who)) && calls.size === 0) flight.wanters.delete(id);
+      if (calls.size === 0 && (await hasLeft(who)) && calls.size === 0) flight.wanters.delete(id);
     }
     if (hasCallers(flight)) return;
     if (flight.wanters.size === 0 || performance.now() - leftAt >= lingerMs)
@@ -123,7 +128,7 @@ export function createFlights<Result, Report, Who>({
   const leave = (
     key: string,
     flight: Here,
-    wanter: Wanter<Report, Who>,
+    wanter: Member<Report, Who>,
     onReport: (report: Report) => void,
   ): void => {
     wanter.calls.delete(onReport);
@@ -192,4 +197,35 @@ export function createFlights<Result, Report, Who>({
 
 function hasCallers({ wanters }: Pick<State<unknown, never, unknown>, 'wanters'>): boolean {
   return wanters.values().some(({ calls }) => calls.size > 0);
+}
+
+/** Who wants a pull. */
+export function wanterOf(
+  { caller, targetPath, pod }: PullRequest,
+  { reference, descriptor }: Resolution,
+): Wanter {
+  return {
+    reference: formatReference(reference),
+    digest: descriptor.digest,
+    kind: caller === 'administrator' ? 'command' : caller,
+    ...(targetPath === undefined ? {} : { targetPath }),
+    ...(pod === undefined ? {} : { pod }),
+  };
+}
+
+/** The tenant of a pull: the namespace of its pod; commands share one tenant, and so do prefetches. */
+export function tenantOf({ caller, pod }: Pick<PullRequest, 'caller' | 'pod'>): string {
+  return pod === undefined ? caller : `namespace ${pod.namespace}`;
+}
+
+/** Whether a wanter whose call has ended will not return. A pod whose directory is unknown counts as present. */
+export async function isGone({ kind, pod, targetPath }: Wanter, kubelet: Kubelet): Promise<boolean> {
+  if (kind !== 'pod') return true;
+  const uid = pod?.uid ?? (targetPath === undefined ? undefined : podOf(targetPath));
+  return uid !== undefined && !(await kubelet.hasPod(uid));
+}
+
+/** The uid in `<kubelet>/pods/<uid>/volumes/…`. */
+export function podOf(targetPath: string): string | undefined {
+  return /\/pods\/([^/]+)\/volumes\//.exec(targetPath)?.[1];
 }

@@ -14,7 +14,7 @@ import type { DiskSpace } from '../cache/disk-space.ts';
 import type { Integrity } from '../cache/integrity.ts';
 import type { Leases } from '../cache/leases.ts';
 import type { LayerFetcher } from './layer-fetcher.ts';
-import { createProgressTracker, totals } from './progress-tracker.ts';
+import { createProgressTracker, totals } from './progress.ts';
 import type { SettledLayer, Trees } from './trees.ts';
 import { contentsOf, heldBy, itemsOf, type ViewPlan } from './view-plan.ts';
 
