@@ -1,6 +1,6 @@
 import { closeSync, constants, lstatSync, openSync } from 'node:fs';
-import koffi, { type KoffiFunc } from 'koffi';
-import { libc, pathOf, systemError } from './libc.ts';
+import type { KoffiFunc } from 'koffi';
+import { inThread, libc } from './libc.ts';
 
 const SYS_ioprio_set = process.arch === 'arm64' ? 30 : 251;
 const IOPRIO_WHO_PROCESS = 1;
@@ -13,12 +13,16 @@ const FS_IOC_GETFLAGS = 0x8008_6601;
 const FS_IOC_SETFLAGS = 0x4008_6602;
 const FS_IMMUTABLE_FL = 0x10;
 const FS_APPEND_FL = 0x20;
+const SYNC_FILE_RANGE_WRITE = 2;
 
 const ioprioSet: KoffiFunc<(number: number, which: number, who: number, priority: number) => number> =
   libc.func('int64 syscall(int64, int, int, int)');
 const ioctl: KoffiFunc<(fd: number, request: number, argument: Uint32Array) => number> = libc.func(
   'int ioctl(int, ulong, void *)',
 );
+const syncfs: KoffiFunc<(fd: number) => number> = libc.func('int syncfs(int)');
+const syncFileRange: KoffiFunc<(fd: number, offset: number, length: number, flags: number) => number> =
+  libc.func('int sync_file_range(int, int64, int64, uint)');
 
 /**
  * From now on a thread reads only when the disk is otherwise idle (ioprio_set(2)). On a kernel without this class,
@@ -39,14 +43,22 @@ export function giveWay(thread: number): void {
 export function sealFile(fd: number): Promise<void> {
   const argument = new Uint32Array(32);
   argument.set([1, FS_VERITY_HASH_ALG_SHA256, verityBlock]);
-  return new Promise((resolve, reject) => {
-    ioctl.async(fd, FS_IOC_ENABLE_VERITY, argument, (failure: unknown, result: number) => {
-      const errno = koffi.errno();
-      if (failure !== null) reject(failure);
-      else if (result === -1) reject(systemError('ioctl', pathOf(fd), errno));
-      else resolve();
-    });
-  });
+  return inThread('ioctl', fd, done => ioctl.async(fd, FS_IOC_ENABLE_VERITY, argument, done));
+}
+
+/** Writes the whole filesystem of the descriptor to disk, in a thread (syncfs(2)). */
+export function syncFileSystem(fd: number): Promise<void> {
+  return inThread('syncfs', fd, done => syncfs.async(fd, done));
+}
+
+/**
+ * Starts writing the dirty pages of a range of bytes to disk (sync_file_range(2)), in a thread: it waits only for space
+ * in the queue of the device. The descriptor must stay open until then.
+ */
+export function startWriteback(fd: number, offset: number, length: number): Promise<void> {
+  return inThread('sync_file_range', fd, done =>
+    syncFileRange.async(fd, offset, length, SYNC_FILE_RANGE_WRITE, done),
+  );
 }
 
 /**

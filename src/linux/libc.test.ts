@@ -4,15 +4,9 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import {
-  getXattr,
-  isLocked,
-  lockFile,
-  setXattr,
-  startWriteback,
-  syncFileSystem,
-  unlockFile,
-} from './libc.ts';
+import { startWriteback, syncFileSystem } from './io.ts';
+import { isLocked, lockFile, unlockFile } from './lock.ts';
+import { getXattr, setXattr } from './xattr.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'libc-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -37,7 +31,7 @@ test('a lock is held against another process, and ends when its holder is killed
   const fd = openFile('lock-of-process');
   const script = `
     const { openSync } = require('node:fs');
-    import(${JSON.stringify(new URL('./libc.ts', import.meta.url).href)}).then(({ lockFile }) => {
+    import(${JSON.stringify(new URL('./lock.ts', import.meta.url).href)}).then(({ lockFile }) => {
       console.log(lockFile(openSync(${JSON.stringify(join(directory, 'lock-of-process'))}, 'r+')));
       process.kill(process.pid, 'SIGKILL');
     });`;

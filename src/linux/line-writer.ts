@@ -1,6 +1,13 @@
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
+import type { KoffiFunc } from 'koffi';
 import { errnoOf } from '../util/error.ts';
-import { setNonBlocking } from './libc.ts';
+import { check, libc } from './libc.ts';
+
+const F_GETFL = 3;
+const F_SETFL = 4;
+
+const fcntl: KoffiFunc<(fd: number, command: number, flags: number) => number> =
+  libc.func('int fcntl(int, int, int)');
 
 /** Writes lines to a descriptor of this process, and never blocks. */
 export type LineWriter = {
@@ -107,4 +114,10 @@ function writeNow(fd: number, bytes: Buffer): number {
     if (errnoOf(thrown) === undefined) throw thrown;
     return 0;
   }
+}
+
+/** Makes the open file description, which may be shared with other processes, non-blocking (fcntl(2)). */
+function setNonBlocking(fd: number): void {
+  const flags = check(fcntl(fd, F_GETFL, 0), 'fcntl', fd);
+  check(fcntl(fd, F_SETFL, flags | constants.O_NONBLOCK), 'fcntl', fd);
 }

@@ -2,7 +2,7 @@ import { constants, readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { lockFile } from '../linux/libc.ts';
+import { lockFile } from '../linux/lock.ts';
 import { ArtifactError } from '../util/error.ts';
 import { unlessAbsent } from './files/absent.ts';
 

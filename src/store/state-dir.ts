@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { chmod, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setXattr } from '../linux/libc.ts';
+import { setXattr } from '../linux/xattr.ts';
 import { ArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 import { unlessAbsent } from './files/absent.ts';

@@ -16,7 +16,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startChild, waitUntil } from '../../test/support/node/child.ts';
 import { temporaryDirectory } from '../../test/support/os/temporary.ts';
-import { getXattr } from '../linux/libc.ts';
+import { getXattr } from '../linux/xattr.ts';
 import { openDirectory } from './files/directory.ts';
 import { openFormat } from './format.ts';
 import { openStore } from './store.ts';

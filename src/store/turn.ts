@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isLocked, lockFile, unlockFile } from '../linux/libc.ts';
+import { isLocked, lockFile, unlockFile } from '../linux/lock.ts';
 import { errnoOf } from '../util/error.ts';
 import { toBusy } from './lock.ts';
 

@@ -1,4 +1,5 @@
-import { bodyName, type EntryAttributes } from '../tree/toc.ts';
+import { bodyName } from '../tree/layer-files.ts';
+import type { EntryAttributes } from '../tree/toc.ts';
 import { writeBody } from './body.ts';
 
 /**

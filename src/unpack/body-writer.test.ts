@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openFiles } from '../../test/support/oci/unpacking.ts';
 import { temporaryDirectory } from '../../test/support/os/temporary.ts';
-import { bodiesPerDirectory, bodyDirectory, bodyName } from '../tree/toc.ts';
+import { bodiesPerDirectory, bodyDirectory, bodyName } from '../tree/layer-files.ts';
 import { openBodyWriter } from './body-writer.ts';
 
 const count = 6000;

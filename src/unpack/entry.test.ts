@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { paxEntry, rawTar } from '../../test/support/oci/raw-tar.ts';
 import { small } from '../../test/support/oci/small-tar.ts';
 import { openUnpacking, showToc } from '../../test/support/oci/unpacking.ts';
-import { getXattr } from '../linux/libc.ts';
-import { bodyName } from '../tree/toc.ts';
+import { getXattr } from '../linux/xattr.ts';
+import { bodyName } from '../tree/layer-files.ts';
 
 const { unpack, label } = await openUnpacking();
 

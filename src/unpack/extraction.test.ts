@@ -9,7 +9,7 @@ import { endOfTar, paxEntry, rawEntry } from '../../test/support/oci/raw-tar.ts'
 import { small } from '../../test/support/oci/small-tar.ts';
 import { sha256, tarOf } from '../../test/support/oci/tar.ts';
 import { openFiles, openUnpacking, showToc } from '../../test/support/oci/unpacking.ts';
-import { bodyName } from '../tree/toc.ts';
+import { bodyName } from '../tree/layer-files.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openBodyWriter } from './body-writer.ts';
 import { createExtraction } from './extraction.ts';

@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { bodiesPerDirectory, bodyDirectory, bodyName, type TocEntry } from '../tree/toc.ts';
+import { bodiesPerDirectory, bodyDirectory, bodyName } from '../tree/layer-files.ts';
+import type { TocEntry } from '../tree/toc.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 import { type Body, openBody, writeBody } from './body.ts';

@@ -14,8 +14,8 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openUnpacking, showToc } from '../../test/support/oci/unpacking.ts';
-import { setXattr } from '../linux/libc.ts';
-import { bodyName } from '../tree/toc.ts';
+import { setXattr } from '../linux/xattr.ts';
+import { bodyName } from '../tree/layer-files.ts';
 
 const { unpackFile, directory } = await openUnpacking();
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { algorithmOf, type Digest, toDigest } from '../oci/digest.ts';
-import { bodiesPerDirectory, type TocSummary } from '../tree/toc.ts';
+import { bodiesPerDirectory } from '../tree/layer-files.ts';
+import type { TocSummary } from '../tree/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 import { openBodyWriter } from './body-writer.ts';

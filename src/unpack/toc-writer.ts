@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { tocName } from '../tree/toc.ts';
+import { tocName } from '../tree/layer-files.ts';
 import { createTocEncoder, type TocEncoder } from '../tree/toc-text.ts';
 import { writeAll } from './body.ts';
 

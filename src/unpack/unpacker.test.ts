@@ -12,7 +12,7 @@ import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
 import { toDigest } from '../oci/digest.ts';
 import type { Unpacker as Contract } from '../ports/unpacker.ts';
-import { bodiesPerDirectory, bodyName } from '../tree/toc.ts';
+import { bodiesPerDirectory, bodyName } from '../tree/layer-files.ts';
 import { openUnpacker } from './unpacker.ts';
 
 const directory = await temporaryDirectory();

@@ -1,8 +1,8 @@
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { offerXattr } from '../linux/libc.ts';
 import { setTime } from '../linux/stat.ts';
-import { bodyName } from '../tree/toc.ts';
+import { offerXattr } from '../linux/xattr.ts';
+import { bodyName } from '../tree/layer-files.ts';
 import { startPace } from '../util/pace.ts';
 import type { SetXattrs } from './xattr-batch.ts';
 

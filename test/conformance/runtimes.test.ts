@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setXattr } from '../../src/linux/libc.ts';
+import { setXattr } from '../../src/linux/xattr.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { kubeletDirectory } from '../support/node/kubelet-directory.ts';
 import { openSetting } from '../support/node/setting.ts';

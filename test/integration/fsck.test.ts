@@ -15,7 +15,7 @@ import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Finding } from '../../src/ports/usecases.ts';
-import { bodyName } from '../../src/tree/toc.ts';
+import { bodyName } from '../../src/tree/layer-files.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { type ServiceError, status } from '@grpc/grpc-js';
-import { getXattr } from '../../src/linux/libc.ts';
+import { getXattr } from '../../src/linux/xattr.ts';
 import { dockerList, dockerManifest, ociIndex, ociManifest } from '../../src/oci/manifest.ts';
 import { waitUntil } from '../support/node/child.ts';
 import { publishRequest } from '../support/node/daemon.ts';

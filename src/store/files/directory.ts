@@ -1,7 +1,7 @@
 import { mkdirSync, type PathLike } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { syncFileSystem } from '../../linux/libc.ts';
+import { syncFileSystem } from '../../linux/io.ts';
 import { type Algorithm, algorithmOf, type Digest, hexOf, isDigest } from '../../oci/digest.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { shareRuns } from '../../util/shared-run.ts';

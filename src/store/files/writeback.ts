@@ -1,4 +1,4 @@
-import { startWriteback } from '../../linux/libc.ts';
+import { startWriteback } from '../../linux/io.ts';
 
 /**
  * Starts writing growing files to the disk. It blocks if the disk is slower than the download. It uses one of Node's

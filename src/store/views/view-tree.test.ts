@@ -19,7 +19,7 @@ import { directory, plain, symlink } from '../../../test/support/oci/nodes.ts';
 import { placeOfBody, writeToc } from '../../../test/support/oci/toc.ts';
 import { putFile, viewRecord as record } from '../../../test/support/oci/view-sample.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
-import { getXattr, setXattr } from '../../linux/libc.ts';
+import { getXattr, setXattr } from '../../linux/xattr.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { EntryAttributes } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode } from '../../tree/tree.ts';

@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, lchownSync, linkSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { offerXattr } from '../../linux/libc.ts';
 import { setTime } from '../../linux/stat.ts';
+import { offerXattr } from '../../linux/xattr.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { EntryAttributes } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../../tree/tree.ts';

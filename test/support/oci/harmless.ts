@@ -1,6 +1,6 @@
 import { closeSync, constants, lstatSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { getXattr } from '../../../src/linux/libc.ts';
+import { getXattr } from '../../../src/linux/xattr.ts';
 
 /** Lists what in a tree could give a process more privileges: `path: why`. A volume must have none of it. */
 export function findHarmful(directory: string): string[] {

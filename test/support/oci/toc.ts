@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bodyDirectory, bodyName, type TocEntry, type TocSummary, tocName } from '../../../src/tree/toc.ts';
+import { bodyDirectory, bodyName, tocName } from '../../../src/tree/layer-files.ts';
+import type { TocEntry, TocSummary } from '../../../src/tree/toc.ts';
 import { checksumLength, createTocDecoder, createTocEncoder } from '../../../src/tree/toc-text.ts';
 
 /** A table of contents as one value, which only tests use. */

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync, writeFi
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { type Digest, toDigest } from '../../../src/oci/digest.ts';
-import { bodyDirectory, bodyName, tocName } from '../../../src/tree/toc.ts';
+import { bodyDirectory, bodyName, tocName } from '../../../src/tree/layer-files.ts';
 import { unpackLayer } from '../../../src/unpack/job.ts';
 import type { UnpackLimits } from '../../../src/unpack/limits.ts';
 import { setXattrs } from '../../../src/unpack/xattrs.ts';
