@@ -69,6 +69,7 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
       const signal = late === undefined ? interrupted : AbortSignal.any([interrupted, late]);
       const backend = await openBackend(settings, command, use(options));
       try {
+        signal.throwIfAborted();
         const shell = { backend, settings, terminal, ...toOutput(options, terminal), signal };
         finish((await endsBy(late, action(shell, command.args, options))) ?? 0);
       } catch (thrown) {

@@ -5,19 +5,22 @@ import type { Options } from './shell.ts';
 
 /** How long interrupted work has to report its result, ms. */
 const lastWordMs = 1_000;
+/** A longer timer of Node ends at once. */
+const longestTimerMs = 2 ** 31 - 1;
 
 /**
- * The signal of `--timeout`, whose reason is the error of a command that takes longer; undefined without the flag.
+ * The signal of `--timeout`, whose reason is the error of a command that takes longer; undefined without the flag, and
+ * for 0.
+ *
  * @throws ArtifactError `invalid`.
  */
 export function toDeadline({ timeout }: Options): AbortSignal | undefined {
   if (typeof timeout !== 'string') return undefined;
+  const withinMs = named('--timeout', () => parseDuration(timeout));
+  if (withinMs === 0) return undefined;
   const controller = new AbortController();
   const late = new ArtifactError('unavailable', `not done within --timeout ${timeout}`);
-  setTimeout(
-    () => controller.abort(late),
-    named('--timeout', () => parseDuration(timeout)),
-  ).unref();
+  setTimeout(() => controller.abort(late), Math.min(withinMs, longestTimerMs)).unref();
   return controller.signal;
 }
 

@@ -9,7 +9,7 @@ export function addOutput(command: Command): Command {
       new Option('-o, --output <format>', 'format of the result').choices(outputFormats).default('text'),
     )
     .option('-q, --quiet', 'print names only, one a line; the same as --output name')
-    .option('--timeout <duration>', 'give up after this time, such as 30s or 5m')
+    .option('--timeout <duration>', 'give up after this time, such as 30s or 5m; 0: never')
     .option('--no-trunc', 'print whole digests, and lines wider than the terminal');
 }
 

@@ -5,6 +5,7 @@ import { createServer } from 'node:http2';
 import { createServer as createSilentServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { nodeStatus } from '../../test/support/node/samples.ts';
 import { onDirectory, runShell } from '../../test/support/node/shell.ts';
@@ -351,6 +352,15 @@ test('--timeout ends a command that takes longer, and says so', async () => {
   assert.equal(pulled.code, exitCodes.unavailable);
   assert.match(pulled.stderr, /: not done within --timeout 1s; what was downloaded of z:1 is kept, and /);
   assert.equal((await runShell(['ls', '--timeout', 'soon'])).code, exitCodes.invalid);
+});
+
+test('--timeout 0 is no limit, and neither is a time longer than a timer of Node', async () => {
+  const list = async (): Promise<[]> => {
+    await sleep(20);
+    return [];
+  };
+  for (const timeout of ['0', '999999d'])
+    assert.equal((await runShell(['ls', '--timeout', timeout], { artifacts: { list } })).code, 0, timeout);
 });
 
 test('a daemon that accepts and says nothing is given ten seconds', async () => {

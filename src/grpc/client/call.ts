@@ -25,6 +25,7 @@ const codes: Readonly<Partial<Record<status, ErrorCode>>> = {
 };
 
 type Cancellable = { cancel(): void };
+type Followed<Message> = AsyncIterable<Message> & Cancellable;
 
 /**
  * Calls the daemon behind a socket. A call ends with its signal, and then throws the signal's reason.
@@ -35,7 +36,7 @@ export type ClientCalls = {
   /** The answer of a unary call. */
   ask<Answer>(start: (done: requestCallback<Answer>) => Cancellable, signal?: AbortSignal): Promise<Answer>;
   /** The messages of a streaming call. */
-  follow<Message>(call: AsyncIterable<Message> & Cancellable, signal: AbortSignal): AsyncGenerator<Message>;
+  follow<Message>(start: () => Followed<Message>, signal: AbortSignal): AsyncGenerator<Message>;
 };
 
 export function openCalls(client: Pick<Client, 'getChannel'>, socketPath: string): ClientCalls {
@@ -66,11 +67,13 @@ export function openCalls(client: Pick<Client, 'getChannel'>, socketPath: string
         signal?.removeEventListener('abort', cancel);
       }
     },
-    async *follow(call, signal) {
+    async *follow(start, signal) {
+      signal.throwIfAborted();
+      // Read from its first moment on: the error of a cancelled call that nothing reads would end the process.
+      const call = start();
       const cancel = (): void => call.cancel();
       signal.addEventListener('abort', cancel, { once: true });
       try {
-        signal.throwIfAborted();
         yield* call;
       } catch (error) {
         throw toThrown(error, signal);

@@ -204,6 +204,36 @@ test('a caller that leaves ends the call at the daemon', async () => {
   await ended.promise;
 });
 
+test('a call that ends before it begins, or whose messages cannot be used, fails with that reason', async () => {
+  let pulls = 0;
+  await using remote = await openRemote({
+    artifacts: {
+      pull: async (_, onProgress, signal) => {
+        pulls++;
+        onProgress(at('resolve', 0));
+        await sleep(60_000, undefined, { signal }).catch(() => {});
+        throw new ArtifactError('cancelled', 'the caller went away');
+      },
+    },
+  });
+  const reason = new ArtifactError('cancelled', 'interrupted');
+  const pull = remote.artifacts.pull(request, () => {}, AbortSignal.abort(reason));
+  await assert.rejects(pull, reason);
+  assert.equal(pulls, 0);
+  const unusable = new Error('the terminal is gone');
+  const failing = remote.artifacts.pull(
+    request,
+    () => {
+      throw unusable;
+    },
+    never,
+  );
+  await assert.rejects(failing, unusable);
+  // An error without a listener would end the test now.
+  await sleep(50);
+  assert.equal(pulls, 1);
+});
+
 test('a volume of the command line is mounted and unmounted by its directory', async () => {
   const requests: PublishRequest[] = [];
   const gone: unknown[] = [];

@@ -91,7 +91,7 @@ function toArtifacts(
     },
     async pull(request, onProgress, signal) {
       let pulled: Pulled | undefined;
-      for await (const { progress, result } of follow(client.Pull(toWirePull(request)), signal)) {
+      for await (const { progress, result } of follow(() => client.Pull(toWirePull(request)), signal)) {
         if (progress) onProgress(toProgress(progress));
         if (result) pulled = toPulled(result);
       }
@@ -150,7 +150,7 @@ function toArtifacts(
     load: (tar, reference, signal) => load(client, calls, { tar, reference }, signal),
     async fsck(repair, onFinding, signal, onProgress) {
       let checked: number | undefined;
-      for await (const { finding, result, progress } of follow(client.Fsck({ repair }), signal)) {
+      for await (const { finding, result, progress } of follow(() => client.Fsck({ repair }), signal)) {
         if (finding) await onFinding(finding);
         if (progress) onProgress?.({ bytes: progress.bytes, totalBytes: progress.total_bytes });
         if (result) ({ checked } = result);
