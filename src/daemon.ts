@@ -17,14 +17,12 @@ import { openEvents } from './kube/events.ts';
 import { returnMemory } from './linux/memory.ts';
 import type { DiskUsage } from './ports/store.ts';
 import type { DaemonStatus, NodeStatus } from './ports/usecases.ts';
+import { type End, limitStop, listenForEnd } from './shutdown.ts';
 import { createStandby, takeOver } from './takeover.ts';
 import { ArtifactError, toArtifactError } from './util/error.ts';
 import { recognize } from './util/same-file.ts';
 import { version } from './util/version.ts';
 import { type Node, openNode } from './wiring.ts';
-
-/** kubelet and systemd give a stopping process this long. The next start does the rest. */
-const stopWithinMs = 9_500;
 
 /** How long a predecessor may need to end, and to give up an address on the host's network. */
 const predecessorMs = 15_000;
@@ -39,36 +37,32 @@ const takenWithinMs = 2_000;
 export async function serve(settings: Settings): Promise<number> {
   const { log, dropped } = await createDaemonLog(settings);
   const end = listenForEnd();
+  const stack = new AsyncDisposableStack();
   try {
-    return await run(settings, log, dropped, end);
+    return await run(settings, log, dropped, end, stack);
   } catch (thrown) {
     const { code, message } = toArtifactError(thrown);
-    if (end.signal.aborted && code === 'cancelled') {
-      log.info('stopped');
-      return 0;
-    }
-    log.fatal({ code }, message);
-    return exitCodes[code];
+    const isAsked = end.signal.aborted && code === 'cancelled';
+    using _late = limitStop(log, isAsked ? 0 : exitCodes[code]);
+    await stack.disposeAsync();
+    if (isAsked) log.info('stopped');
+    else log.fatal({ code }, message);
+    return isAsked ? 0 : exitCodes[code];
   }
 }
 
-/** Why the daemon ends: a signal asked it to, or something failed. */
-type End = {
-  readonly signal: AbortSignal;
-  readonly reason: Promise<ArtifactError | undefined>;
-  fail(error: ArtifactError): void;
-};
-
-function listenForEnd(): End {
-  const controller = new AbortController();
-  const { promise, resolve } = Promise.withResolvers<ArtifactError | undefined>();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(undefined));
-  void promise.then(() => controller.abort());
-  return { signal: controller.signal, reason: promise, fail: resolve };
-}
-
-/** @throws ArtifactError if it cannot start; `cancelled` if it was a standby until its end. */
-async function run(settings: Settings, log: Logger, dropped: () => number, end: End): Promise<number> {
+/**
+ * Runs the daemon with what it opens on the stack, which the caller disposes if it throws.
+ *
+ * @throws ArtifactError if it cannot start; `cancelled` if it was a standby until its end.
+ */
+async function run(
+  settings: Settings,
+  log: Logger,
+  dropped: () => number,
+  end: End,
+  stack: AsyncDisposableStack,
+): Promise<number> {
   process.on('SIGHUP', () => log.info(hupped));
   const standby = createStandby(log);
   const started = performance.now();
@@ -83,7 +77,6 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
   const reasons = (): readonly string[] =>
     missing.size > 0 ? [...missing] : [...broken(), ...(node?.obstacles() ?? [])];
 
-  await using stack = new AsyncDisposableStack();
   stack.use(returnMemory(returned => log.debug(returned, 'memory was returned to the system')));
   const metrics = createMetrics(settings.driverName, {
     phase: () => (standby.waitsFor() !== undefined ? 'standby' : node === undefined ? 'opening' : 'open'),
@@ -193,10 +186,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
   missing.add('the daemon is stopping');
   log.info('stopping');
   if (failure !== undefined) log.error(failure.message);
-  const late = setTimeout(() => {
-    log.warn('some work did not end in time; the next start continues it');
-    process.exit(failure === undefined ? 0 : 1);
-  }, stopWithinMs);
+  using _late = limitStop(log, failure === undefined ? 0 : 1);
   if (station.turn.give()) {
     station.socket.leave(); // however late the standby is, its socket is not removed
     if (await waitFor(() => driver.problem() !== undefined, takenWithinMs)) {
@@ -206,7 +196,6 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
     }
   }
   await stack.disposeAsync();
-  clearTimeout(late);
   log.info('stopped');
   return failure === undefined ? 0 : 1;
 }

@@ -117,3 +117,12 @@ test('a missing kubelet directory is one warning at start', async () => {
     assert.equal(await daemon.end('SIGTERM'), 0);
   }
 });
+
+test('a daemon that cannot register with kubelet says so and ends at once', async () => {
+  await using node = await testNode();
+  await using daemon = await spawnDaemon(node, { flags: { '--register': 'true' } });
+  await waitUntil(daemon, () => !daemon.alive(), 'ended');
+  assert.equal(await daemon.end('SIGTERM'), exitCodes.invalid);
+  const last = daemon.output().trimEnd().split('\n').at(-1) ?? '';
+  assert.match(last, /"level":"fatal".*there is no .*plugins_registry to register in; start kubelet/);
+});

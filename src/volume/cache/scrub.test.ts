@@ -79,3 +79,12 @@ test('what cannot be verified is reported, and the others are verified all the s
   assert.deepEqual(inspected, [a, b]);
   assert.deepEqual(warned, [`${a} could not be verified: the disk is slow; it will be retried`]);
 });
+
+test('the end of the daemon in the middle of a round ends the work', async () => {
+  const { scrub } = createWorld({}, hour);
+  const end = new AbortController();
+  const running = scrub.run(end.signal);
+  end.abort();
+  const late = new Promise(resolve => setTimeout(resolve, 1000, 'late'));
+  assert.equal(await Promise.race([running, late]), undefined);
+});

@@ -83,7 +83,7 @@ export function createScrub(
   };
 
   const rest = async (signal: AbortSignal): Promise<void> => {
-    if (urgent.size > 0) return;
+    if (urgent.size > 0 || signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, Math.min(lookEvery, interval === 0 ? lookEvery : interval / 4));
     wake = resolve;
