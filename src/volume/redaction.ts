@@ -7,6 +7,13 @@ const mark = '[redacted]';
 const shortest = 4;
 
 /**
+ * A text of a few letters occurs in the messages of this program (`secret`, `user`). Redacting it would garble the
+ * message and reveal the text by the gap. No text from outside is at risk: a registry is quoted only if it repeats
+ * nothing that it was sent.
+ */
+const word = /^[a-z]{1,11}$/i;
+
+/**
  * Characters of plain text that are searched for user names, so that a request with 40,000 user names and long
  * attributes cannot hold the main thread. Honest requests have fewer.
  */
@@ -24,7 +31,7 @@ export function secretTexts(request: unknown): readonly string[] {
   const plain = found.plain.join('\0').slice(0, mostPlain);
   const hidden = [...found.users].filter(user => user.length >= shortest && !plain.includes(user));
   return [...found.secrets.union(new Set(hidden))]
-    .filter(text => text.length >= shortest)
+    .filter(text => text.length >= shortest && !word.test(text))
     .sort((a, b) => b.length - a.length);
 }
 
