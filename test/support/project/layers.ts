@@ -15,7 +15,7 @@ type Floors = readonly (readonly string[])[];
 const floors: Floors = [
   ['main.ts'],
   ['daemon.ts'],
-  ['takeover.ts'],
+  ['takeover.ts', 'shutdown.ts'],
   ['wiring.ts'],
   ['configuration.ts'],
   ['grpc', 'cli', 'http'],
