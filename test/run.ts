@@ -7,6 +7,9 @@ import { Readable } from 'node:stream';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { findSocket } from '../src/cli/endpoints.ts';
+import { flags } from '../src/cli/flags.ts';
 import { sweep } from './support/os/leftovers.ts';
 import { listMounts } from './support/os/mounts.ts';
 import { reportFiles } from './support/project/file-reporter.ts';
@@ -25,9 +28,9 @@ import type { ToolGroup } from './tools/table.ts';
  * skipped.
  */
 
+const usage = `usage: npm test [-- --verbose] [-- --times] [-- file...]
+       npm run test:faults | test:release | test:cluster | test:arm64 [-- --verbose]`;
 const root = fileURLToPath(new URL('..', import.meta.url));
-const verbose = process.argv.includes('--verbose');
-const timed = process.argv.includes('--times');
 /** The directories that run apart, each with its programs. A cluster and an emulated machine run the built image. */
 const apart: Readonly<Record<string, readonly ToolGroup[]>> = {
   faults: [],
@@ -36,8 +39,9 @@ const apart: Readonly<Record<string, readonly ToolGroup[]>> = {
   arm64: ['release', 'arm64'],
 };
 const names = Object.keys(apart);
-const part = names.find(name => process.argv.includes(`--${name}`));
-const asked = process.argv.slice(2).filter(argument => !argument.startsWith('--'));
+const { values, positionals: asked } = readArguments();
+const { verbose, times: timed } = values;
+const part = names.find(name => name in values);
 const all = globSync('{src,test}/**/*.test.ts', { cwd: root });
 const chosen = all.filter(file => names.find(name => file.startsWith(`test/${name}/`)) === part);
 // From the end of the alphabet: the files of test/ take the longest, and the last ones should be short.
@@ -47,6 +51,13 @@ const others = files.filter(file => !quiet.includes(file));
 const totalOf = /^(?<what>tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (?<count>[\d.]+)$/;
 
 process.chdir(root);
+const daemon = await findSocket([flags.endpoint.preset.slice('unix://'.length)]);
+if (daemon !== undefined) {
+  console.error(
+    `a daemon answers on unix://${daemon}, and the commands of the tests would use it; stop it first`,
+  );
+  process.exit(1);
+}
 for (const group of ['test', ...(apart[part ?? ''] ?? [])] as const) installTools(group);
 const protos = spawnSync('npm', ['run', '--silent', 'protos'], { stdio: 'inherit' });
 if (protos.status !== 0) process.exit(1);
@@ -66,6 +77,14 @@ const measured = {
   execArgv: ['--import', import.meta.resolve('./support/project/file-times.ts')],
   env: { ...process.env, [timesVariable]: timesPath },
 };
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    sweep(directory, shared, before); // ends the tests
+    removeDirectories();
+    process.exit(1);
+  });
+}
 
 const report = verbose ? Readable.from(events()).compose(spec) : reportFiles(root, events());
 for await (const text of report) process.stdout.write(text);
@@ -94,7 +113,7 @@ async function* events(): AsyncGenerator<{ type: string; data: object }> {
   }
   const lines = timed ? formatTimes(root, times, readFileSync(timesPath, 'utf8')) : [];
   const leftovers = sweep(directory, shared, before);
-  for (const made of [directory, compiled]) rmSync(made, { recursive: true, force: true });
+  removeDirectories();
   if (leftovers.length > 0 || (isCi && skipped.length > 0)) process.exitCode = 1;
   for (const line of skipped) yield diagnostic(`not run: ${line}`, 'warn');
   for (const line of leftovers) yield diagnostic(`left behind: ${line}`, 'error');
@@ -104,4 +123,25 @@ async function* events(): AsyncGenerator<{ type: string; data: object }> {
 
 function diagnostic(message: string, level: 'info' | 'warn' | 'error'): { type: string; data: object } {
   return { type: 'test:diagnostic', data: { nesting: 0, message, level } };
+}
+
+function removeDirectories(): void {
+  for (const made of [directory, compiled]) rmSync(made, { recursive: true, force: true });
+}
+
+function readArguments() {
+  const flag = { type: 'boolean', default: false } as const;
+  const parts = Object.fromEntries(names.map(name => [name, { type: 'boolean' as const }]));
+  try {
+    const read = parseArgs({
+      options: { help: { ...flag, short: 'h' }, verbose: flag, times: flag, ...parts },
+      allowPositionals: true,
+    });
+    if (!read.values.help) return read;
+    console.log(usage);
+    process.exit(0);
+  } catch (thrown) {
+    console.error(`${thrown instanceof Error ? thrown.message : String(thrown)}\n${usage}`);
+    process.exit(2);
+  }
 }
