@@ -40,6 +40,7 @@ import { createRetirement } from './volume/cache/retirement.ts';
 import { createScrub } from './volume/cache/scrub.ts';
 import { createUpkeep } from './volume/cache/upkeep.ts';
 import { createCatalog } from './volume/catalog.ts';
+import { createDamageReport } from './volume/events/damage-report.ts';
 import { createPodPublishing } from './volume/pod-publishing.ts';
 import { createPrefetch } from './volume/prefetch.ts';
 import { createBandwidth } from './volume/pull/bandwidth.ts';
@@ -154,7 +155,7 @@ export async function openNode(
       : createAccessCheck(await openAccessCache(world.accesses, world.salt), registry);
   const closing = new AbortController();
   const slowHash = stack.use(openSlowHash());
-  const retirement = createRetirement(world);
+  const retirement = createRetirement({ ...world, tell: createDamageReport(events) });
   const integrity: Integrity = createIntegrity(
     {
       ...world,

@@ -31,6 +31,9 @@ describe('volumes of pods', options, () => {
     await cluster.event('patient', /^Pulling .*models\/large:1.* of 4\.\d MiB/);
     await cluster.ready('patient').catch(() => cluster.ready('patient')); // it takes longer than `ready` waits
     assert.ok(performance.now() - began > 120_000);
+    const selector = '--field-selector=involvedObject.name=patient,reason=Pulling';
+    const counts = await cluster.kubectl('get', 'events', selector, '--output=jsonpath={.items[*].count}');
+    assert.match(counts, /^[2-9]$/, 'one event, which was updated');
     const [sum] = (await cluster.exec('patient', 'sha256sum', '/models/large.bin')).split(' ');
     assert.equal(`sha256:${sum}`, sha256(content));
   });
@@ -196,6 +199,7 @@ describe('volumes of pods', options, () => {
     }
     const listed = await cluster.command('volumes');
     assert.equal(listed.match(/ shows damaged content: /g)?.length, 2 * kinds.length + 1, listed);
+    await cluster.event('written-witness', /^Damaged content of .*written:1 .*; delete the pod/);
     const health = 'jsonpath={.status.volumeHealth[*].healthConditions[*].message}';
     await waitFor('the status of a pod says that its volume shows damaged content', async () =>
       (await cluster.kubectl('get', 'pod', 'told', `--output=${health}`)).includes('shows damaged content'),

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { waitUntil } from '../support/node/child.ts';
 import {
@@ -16,6 +18,7 @@ import {
   verifyPace,
 } from '../support/node/event-server.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
+import { sha256 } from '../support/oci/tar.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 const MiB = 1024 * 1024;
@@ -121,6 +124,24 @@ describe('the owner of a pod sees', () => {
       eventsOf('fails').map(({ type, reason, message }) => [type, reason, message]),
       [['Warning', 'FailedMount', text]],
     );
+  });
+
+  test('once that the volume shows damaged content', async () => {
+    const bytes = Buffer.from('the right bytes');
+    const reference = await push(bytes);
+    await daemon.csi.NodePublishVolume(await podOf('shows', reference));
+    await told('shows', 'Pulling', 'Pulled');
+    await writeFile(join(node.stateDir, 'blobs', sha256(bytes).replace(':', '/')), 'wrong');
+    for (const name of ['next', 'last']) await daemon.csi.NodePublishVolume(await podOf(name, reference));
+    await told('shows', 'Pulling', 'Pulled', 'DamagedContent');
+    const [, , damaged] = eventsOf('shows');
+    assert.deepEqual([damaged?.type, damaged?.count], ['Warning', 1]);
+    assert.match(
+      damaged?.message ?? '',
+      /^Damaged content of \S+ for the volume "artifact": blob sha256:.*; delete the pod, and a new one gets/,
+    );
+    await told('next', 'Pulling', 'Pulled');
+    await told('last', 'Mounted');
   });
 
   test('nothing twice after a restart of the daemon', async () => {

@@ -1,5 +1,5 @@
 import type { Mounter } from '../../ports/mounter.ts';
-import type { VolumeRecords } from '../../ports/records.ts';
+import type { VolumeRecord, VolumeRecords } from '../../ports/records.ts';
 import type { View, ViewRecord, Views } from '../../ports/store.ts';
 import type { KeyedMutex } from '../../util/mutex.ts';
 import { shownKey } from './shown.ts';
@@ -26,8 +26,10 @@ export function createRetirement(world: {
   readonly viewsDirectory: string;
   /** Locks by view: a publish holds one while it mounts, and a retirement while it takes the view out of use. */
   readonly viewTurns: Pick<KeyedMutex, 'lock'>;
+  /** Tells who owns a volume that it shows damaged content, once. */
+  readonly tell: (volume: VolumeRecord, damage: string) => void;
 }): Retirement {
-  const { views, volumes, mounter, viewsDirectory, viewTurns } = world;
+  const { views, volumes, mounter, viewsDirectory, viewTurns, tell } = world;
 
   /** The targets by the key of the view that they show. */
   const listTargets = async (): Promise<(view: ViewRecord) => readonly string[]> => {
@@ -41,7 +43,9 @@ export function createRetirement(world: {
     const key = `${view.key}-${Date.now().toString(36)}`;
     for (const target of targets) {
       const record = await volumes.find(target);
-      if (record?.view === view.key) await volumes.put({ ...record, view: key });
+      if (record?.view !== view.key) continue;
+      await volumes.put({ ...record, view: key });
+      tell(record, damage);
     }
     await views.setAside(view.key, { ...toRecord(view), key, damage });
   };
