@@ -62,22 +62,13 @@ for (const group of ['test', ...(apart[part ?? ''] ?? [])] as const) installTool
 const protos = spawnSync('npm', ['run', '--silent', 'protos'], { stdio: 'inherit' });
 if (protos.status !== 0) process.exit(1);
 
+const before = listMounts();
 const shared = tmpdir();
 const directory = mkdtempSync(join(shared, 'oac-')); // short: it contains unix sockets
 process.env['TMPDIR'] = directory;
 // Tests start more than a thousand programs, and most of the time of a start is for compiling the same files.
 const compiled = mkdtempSync(join(shared, 'oac-compiled-'));
 process.env['NODE_COMPILE_CACHE'] = compiled;
-// A program that ends by itself writes them there; the daemons that tests kill do not.
-spawnSync(process.execPath, ['--input-type=module', '--eval', "await import('./src/daemon.ts')"]);
-const before = listMounts();
-/** What each file of tests costs is measured in its process. */
-const timesPath = join(compiled, 'times');
-const measured = {
-  execArgv: ['--import', import.meta.resolve('./support/project/file-times.ts')],
-  env: { ...process.env, [timesVariable]: timesPath },
-};
-
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
     sweep(directory, shared, before); // ends the tests
@@ -85,6 +76,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.exit(1);
   });
 }
+
+// A program that ends by itself writes them there; the daemons that tests kill do not.
+spawnSync(process.execPath, ['--input-type=module', '--eval', "await import('./src/daemon.ts')"]);
+/** What each file of tests costs is measured in its process. */
+const timesPath = join(compiled, 'times');
+const measured = {
+  execArgv: ['--import', import.meta.resolve('./support/project/file-times.ts')],
+  env: { ...process.env, [timesVariable]: timesPath },
+};
 
 const report = verbose ? Readable.from(events()).compose(spec) : reportFiles(root, events());
 for await (const text of report) process.stdout.write(text);
