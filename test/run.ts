@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import process from 'node:process';
 import { Readable } from 'node:stream';
 import { run } from 'node:test';
@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { findSocket } from '../src/cli/endpoints.ts';
 import { flags } from '../src/cli/flags.ts';
+import { mainVariable } from './support/node/main.ts';
 import { sweep } from './support/os/leftovers.ts';
 import { listMounts } from './support/os/mounts.ts';
 import { reportFiles } from './support/project/file-reporter.ts';
@@ -69,6 +70,8 @@ process.env['TMPDIR'] = directory;
 // Tests start more than a thousand programs, and most of the time of a start is for compiling the same files.
 const compiled = mkdtempSync(join(shared, 'oac-compiled-'));
 process.env['NODE_COMPILE_CACHE'] = compiled;
+// Below node_modules, of which the build takes what is native.
+const built = mkdtempSync(join(root, '.tools', 'main-'));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
     sweep(directory, shared, before); // ends the tests
@@ -77,8 +80,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-// A program that ends by itself writes them there; the daemons that tests kill do not.
-spawnSync(process.execPath, ['--input-type=module', '--eval', "await import('./src/daemon.ts')"]);
+const building = spawnSync(process.execPath, ['test/tools/build.ts', '--outdir', relative(root, built)], {
+  stdio: 'inherit',
+});
+if (building.status !== 0) process.exit(1);
+process.env[mainVariable] = join(built, 'main.js');
 /** What each file of tests costs is measured in its process. */
 const timesPath = join(compiled, 'times');
 const measured = {
@@ -126,7 +132,7 @@ function diagnostic(message: string, level: 'info' | 'warn' | 'error'): { type: 
 }
 
 function removeDirectories(): void {
-  for (const made of [directory, compiled]) rmSync(made, { recursive: true, force: true });
+  for (const made of [directory, compiled, built]) rmSync(made, { recursive: true, force: true });
 }
 
 function readArguments() {

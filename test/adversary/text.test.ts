@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import process from 'node:process';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { ociIndex, ociManifest } from '../../src/oci/manifest.ts';
 import { publishRequest } from '../support/node/daemon.ts';
+import { main } from '../support/node/main.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { paxEntry, rawEntry, rawTar } from '../support/oci/raw-tar.ts';
@@ -13,7 +13,6 @@ import { sha256 } from '../support/oci/tar.ts';
 
 /** Texts of a registry appear in events, in the log and on terminals. None of them may control where it is shown. */
 
-const program = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 /** Clears a terminal, names its window, forges a line and a field, and turns text around. */
 const steer = '\u001b[2J\u001b]0;owned\u0007\r\nFORGED="1"\u009b31m\u202egnp\u2028\u2066';
 const steering = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u;
@@ -136,7 +135,7 @@ test('names cannot break the lines of ls, inspect and their JSON', async () => {
     ['resolve', reference],
     ['resolve', reference, '--output=json'],
   ]) {
-    const command = [program, ...args, `--endpoint=unix://${node.socket}`];
+    const command = [main, ...args, `--endpoint=unix://${node.socket}`];
     const { stdout } = await promisify(execFile)(process.execPath, command);
     assertHarmless(stdout);
     if (args.includes('--output=json')) JSON.parse(stdout);

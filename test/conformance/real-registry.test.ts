@@ -5,16 +5,14 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
+import { main } from '../support/node/main.ts';
 import { readTree } from '../support/oci/tree.ts';
 import { runProgram } from '../support/os/program.ts';
 import { needs } from '../support/project/tools.ts';
 import { oras } from '../support/registry/oras.ts';
 import { startRealRegistry } from '../support/registry/real-registry.ts';
-
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 /** What is pushed by name; the key is the tag. `files` are written first, then `oras push` is given `args`. */
 const artifacts = {

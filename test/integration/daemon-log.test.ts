@@ -4,16 +4,14 @@ import { constants } from 'node:fs';
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { exitCodes } from '../../src/cli/exit.ts';
 import type { ErrorCode } from '../../src/util/error.ts';
 import { waitUntil } from '../support/node/child.ts';
 import { startDaemon, type TestDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
+import { main } from '../support/node/main.ts';
 import { writeScript } from '../support/os/script.ts';
 import { mountTmpfs } from '../support/os/tmpfs.ts';
 import { needs } from '../support/project/tools.ts';
-
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 /** A daemon as `serve >> path` starts it. */
 async function startLogging(node: TestNode, path: string, format: string): Promise<TestDaemon> {

@@ -4,11 +4,9 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { main } from '../support/node/main.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
-
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 /** The demo with a temporary directory of its own to leave nothing in. */
 function startDemo(directory: string, ...options: readonly string[]): ChildProcess {

@@ -13,15 +13,14 @@ import {
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { Finding } from '../../src/ports/usecases.ts';
 import { bodyName } from '../../src/tree/layer-files.ts';
 import { publishRequest } from '../support/node/daemon.ts';
+import { main } from '../support/node/main.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
 import { gzip, sha256, tarOf } from '../support/oci/tar.ts';
 
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const { registry, node, daemon } = await openSetting();
 
 /** What `fsck` finds in the cache of the daemon. */

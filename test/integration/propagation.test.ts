@@ -3,14 +3,12 @@ import { readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { waitUntil } from '../support/node/child.ts';
 import { publishRequest, spawnDaemon, testNode } from '../support/node/daemon.ts';
+import { main } from '../support/node/main.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { needs } from '../support/project/tools.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 test(
   'a container without mountPropagation is not ready, and publishes no empty directory',

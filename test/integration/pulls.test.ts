@@ -4,10 +4,10 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { PullStatus } from '../../src/ports/usecases.ts';
 import { type Child, startChild, waitUntil } from '../support/node/child.ts';
 import { publishRequest } from '../support/node/daemon.ts';
+import { main } from '../support/node/main.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { shownOf, verifyVolume } from '../support/node/volume.ts';
@@ -15,7 +15,6 @@ import { shownOf, verifyVolume } from '../support/node/volume.ts';
 /** What becomes of pulls whose callers leave, by a daemon and commands in processes of their own. */
 
 const MiB = 1024 * 1024;
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 const { registry, node, daemon } = await openSetting();
 

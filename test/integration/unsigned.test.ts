@@ -4,7 +4,6 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Digest } from '../../src/oci/digest.ts';
 import { ociIndex } from '../../src/oci/manifest.ts';
@@ -15,6 +14,7 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
+import { main } from '../support/node/main.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
@@ -22,7 +22,6 @@ import { needs } from '../support/project/tools.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { cosignSign, makeCosignKey } from '../support/signing/cosign.ts';
 
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const mirrored = 'registry.test';
 
 /** An index of one manifest, both in a repository. */

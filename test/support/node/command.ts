@@ -5,7 +5,6 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import type { Direct } from '../../../src/cli/builder.ts';
 import { runCli } from '../../../src/cli/program.ts';
@@ -14,8 +13,7 @@ import { connectRemote } from '../../../src/grpc/client/client.ts';
 import { connectNode } from '../../../src/grpc/client/node.ts';
 import { openNode } from '../../../src/wiring.ts';
 import type { TestNode } from './daemon.ts';
-
-const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+import { main } from './main.ts';
 
 const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
 

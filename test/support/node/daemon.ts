@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import { fileURLToPath } from 'node:url';
 import { type CallOptions, Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import { loadDefinitions } from '../../../src/grpc/edge/definitions.ts';
 import type { IdentityDefinition } from '../../../src/grpc/wire/csi/v1/Identity.ts';
@@ -19,6 +18,7 @@ import { ownAddress } from '../os/port.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../os/temporary.ts';
 import { type Calls, openCalls } from './calls.ts';
 import { type Child, startChild, waitUntil } from './child.ts';
+import { main } from './main.ts';
 
 /** The directories of one node, which outlive a daemon. Disposing it removes every mount below it and all files. */
 export type TestNode = TemporaryDirectory & {
@@ -46,11 +46,9 @@ export type DaemonOptions = {
   /** Additional flags: `{'--cache-max': '1GiB'}`. */
   readonly flags?: Readonly<Record<string, string>>;
   readonly env?: NodeJS.ProcessEnv;
-  /** A program other than src/main.ts, such as the build's. */
+  /** A program to run in place of that of the tests, with the options of its first line. */
   readonly program?: string;
 };
-
-const sources = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 
 /**
  * Creates the directories of a node. Registries listed in `insecure` are reached by plain HTTP, and the first of them
@@ -106,10 +104,9 @@ export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): 
   };
   const args = ['serve', ...Object.entries(flags).map(([name, value]) => `${name}=${value}`)];
   const env = { ...process.env, ...daemonOptions.variables, ...options.env };
-  // A build runs with the Node flags of its first line.
   const child = options.program
     ? await startChild(options.program, args, { env })
-    : await startChild(process.execPath, [...daemonOptions.options, sources, ...args], { env });
+    : await startChild(process.execPath, [...daemonOptions.options, main, ...args], { env });
   const unmountAtExit = (): void => unmountBelow(node.kubeletDir);
   process.on('exit', unmountAtExit);
 

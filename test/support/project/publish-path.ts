@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { waitUntil } from '../node/child.ts';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../node/daemon.ts';
+import { sourceMain } from '../node/main.ts';
 import { gzip, tarOf } from '../oci/tar.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
 import { openFaultyRegistry } from '../registry/faulty-registry.ts';
@@ -59,7 +60,7 @@ export async function measurePublishPaths(): Promise<PublishPaths> {
     NODE_OPTIONS: `--import=${recorder}`,
     NODE_DISABLE_COMPILE_CACHE: '1', // coverage of cached code is less precise
   };
-  await using daemon = await startDaemon(node, { env, flags: { '--ca-file': caFile } });
+  await using daemon = await startDaemon(node, { program: sourceMain, env, flags: { '--ca-file': caFile } });
   const take = openRecords(daemon, directory.path);
   await sleep(settleMs);
   const atStart = new Set((await take()).flatMap(({ functions }) => functions));
