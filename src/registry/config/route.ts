@@ -15,6 +15,21 @@ import {
 import { blockedError, findRule, relocate } from './registries.ts';
 import type { RegistryRule } from './registry-rule.ts';
 
+/**
+ * One endpoint for a repository. `scheme` is the only scheme to use; without it, https, and also http if the endpoint
+ * is insecure. `root` precedes the repository in URL paths. `headers`, with names in lower case, go to this endpoint
+ * alone and may be secret. `connectMs` is the time limit for a connection. `namespace` is the registry that is meant,
+ * if the registry itself is at a host of another name.
+ */
+export type Upstream = Endpoint & {
+  readonly scheme?: 'https' | 'http';
+  readonly root: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly trust: TlsTrust;
+  readonly connectMs: number;
+  readonly namespace?: string;
+};
+
 /** The upstreams to ask: mirrors in order, and the registry itself always last. */
 export type Route = { readonly mirrors: readonly Upstream[]; readonly last: Upstream };
 
@@ -126,21 +141,6 @@ export function isNamed({ registries, hosts }: Configuration, host: string): boo
 export function apiHost(registry: string): string {
   return registry === 'docker.io' ? 'registry-1.docker.io' : registry;
 }
-
-/**
- * One endpoint for a repository. `scheme` is the only scheme to use; without it, https, and also http if the endpoint
- * is insecure. `root` precedes the repository in URL paths. `headers`, with names in lower case, go to this endpoint
- * alone and may be secret. `connectMs` is the time limit for a connection. `namespace` is the registry that is meant,
- * if the registry itself is at a host of another name.
- */
-export type Upstream = Endpoint & {
-  readonly scheme?: 'https' | 'http';
-  readonly root: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly trust: TlsTrust;
-  readonly connectMs: number;
-  readonly namespace?: string;
-};
 
 /** Returns an endpoint as in the OCI distribution spec, without configuration. */
 export function toUpstream(endpoint: Endpoint): Upstream {

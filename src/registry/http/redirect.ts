@@ -91,12 +91,12 @@ function toTarget(location: string, from: URL, insecure: boolean): URL {
 const embedding = ['::', '::ffff:0:', '64:ff9b::', '64:ff9b:1::'];
 
 const loopback = ['127.0.0.0/8', '0.0.0.0/8'];
-const others = ['169.254.0.0/16', '100.100.100.200/32', '168.63.129.16/32', '192.0.0.192/32'];
+const otherLocals = ['169.254.0.0/16', '100.100.100.200/32', '168.63.129.16/32', '192.0.0.192/32'];
 /** Metadata services of AWS (for pods and for nodes), Google and Scaleway. */
-const others6 = ['fe80::/10', 'fd00:ec2::/32', 'fd20:ce::254/128', 'fd00:42::42/128'];
+const otherLocals6 = ['fe80::/10', 'fd00:ec2::/32', 'fd20:ce::254/128', 'fd00:42::42/128'];
 
 const loopbacks = listOf([...loopback, '::1/128', '::/128']);
-const locals = listOf([...loopback, ...others, '::1/128', '::/128', ...others6]);
+const locals = listOf([...loopback, ...otherLocals, '::1/128', '::/128', ...otherLocals6]);
 
 /**
  * Returns the fence for URLs that a host names. The host's name does not count, because the host may choose it: only
@@ -117,7 +117,7 @@ export function verifyFence(request: HttpRequest, isNamed: (host: string) => boo
   if (fence === undefined) return request;
   if (isNamed(request.url.host)) return open;
   const host = unbracketed(request.url.hostname);
-  if (isIP(host) !== 0) verify([host], host, fence);
+  if (isIP(host) !== 0) verifyAddresses([host], host, fence);
   return request;
 }
 
@@ -128,7 +128,7 @@ export function lookupWithin(fence: Fence): LookupFunction {
       if (failure !== null) return callback(failure, '');
       let left: readonly LookupAddress[];
       try {
-        const allowed = verify(
+        const allowed = verifyAddresses(
           found.map(({ address }) => address),
           hostname,
           fence,
@@ -145,7 +145,7 @@ export function lookupWithin(fence: Fence): LookupFunction {
 }
 
 /** Returns the allowed addresses. @throws ArtifactError `denied` if none is left. */
-function verify(addresses: readonly string[], hostname: string, fence: Fence): readonly string[] {
+function verifyAddresses(addresses: readonly string[], hostname: string, fence: Fence): readonly string[] {
   const left = addresses.filter(address => !isLocal(address) || isWithin(address, fence));
   if (left.length > 0 || addresses.length === 0) return left;
   throw new ArtifactError(

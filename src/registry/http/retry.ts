@@ -139,9 +139,9 @@ export function parseRetryAfter(header: string | undefined, now: number): number
 }
 
 /** Waits up to this many milliseconds happen at once: they are hardly longer than an attempt. */
-const shortMs = 5_000;
+const shortPauseMs = 5_000;
 /** Far above the registries and credentials of a node that ask to wait at a time. */
-const kept = 1_000;
+const mostPauses = 1_000;
 
 /** The hosts that ask to wait. */
 export type Pauses = {
@@ -170,7 +170,7 @@ export function openPauses(clock: Pick<Clock, 'now'>, longestMs: number, onRetry
       pauses.delete(key);
     },
     toError(request, thrown) {
-      if (!(thrown instanceof TransientError) || thrown.afterMs <= shortMs) return thrown;
+      if (!(thrown instanceof TransientError) || thrown.afterMs <= shortPauseMs) return thrown;
       const { host, subject } = request;
       const until = clock.now() + thrown.afterMs;
       const asks = `${thrown.message}; ${host} asks to wait`;
@@ -186,7 +186,7 @@ export function openPauses(clock: Pick<Clock, 'now'>, longestMs: number, onRetry
               `${asks} ${long} more than --retry-after-max; have its operators lower that, or raise the flag`,
               thrown,
             );
-      if (pauses.size >= kept) pauses.clear();
+      if (pauses.size >= mostPauses) pauses.clear();
       onRetry({ subject, reason: error.message, waitMs: Math.min(thrown.afterMs, longestMs) });
       pauses.set(toKey(request), {
         until: Math.min(until, clock.now() + longestMs),

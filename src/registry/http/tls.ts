@@ -48,7 +48,7 @@ export function withoutPairs(trust: TlsTrust): TlsTrust {
 
 /** @throws ArtifactError `invalid` naming the file if it is not a PEM certificate. */
 export function verifyCertificates(pem: string, file: string): void {
-  verify(`the CA file ${file} holds no certificates in PEM`, () => {
+  verifyPem(`the CA file ${file} holds no certificates in PEM`, () => {
     void new X509Certificate(pem);
     createSecureContext({ ca: pem });
   });
@@ -56,12 +56,12 @@ export function verifyCertificates(pem: string, file: string): void {
 
 /** @throws ArtifactError `invalid` naming the files if certificate and key do not match. */
 export function verifyPair(pair: Pair, certFile: string, keyFile: string): void {
-  verify(`${certFile} and ${keyFile} are no certificate with its key in PEM`, () => {
+  verifyPem(`${certFile} and ${keyFile} are no certificate with its key in PEM`, () => {
     createSecureContext(pair);
   });
 }
 
-function verify(failure: string, run: () => void): void {
+function verifyPem(failure: string, run: () => void): void {
   try {
     run();
   } catch (thrown) {
@@ -107,7 +107,7 @@ export type Lru<T> = {
 };
 
 /** Far above the number of registries of a node. Certificates that are renewed each hour must not accumulate. */
-const kept = 64;
+const mostKept = 64;
 
 /** @param drop called with the least recently used value when there are more than 64. */
 export function openLru<T>(drop: (value: T) => void = () => {}): Lru<T> {
@@ -118,7 +118,7 @@ export function openLru<T>(drop: (value: T) => void = () => {}): Lru<T> {
       values.delete(key);
       values.set(key, value);
       const [oldest] = values;
-      if (values.size > kept && oldest !== undefined) {
+      if (values.size > mostKept && oldest !== undefined) {
         values.delete(oldest[0]);
         drop(oldest[1]);
       }
