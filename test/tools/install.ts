@@ -60,7 +60,8 @@ function buildGoPrograms(module: GoModule): void {
   for (const made of [toolsDirectory, dirname(builtFrom)]) mkdirSync(made, { recursive: true });
   const { args, env, libraries } = goModules[module];
   if (libraries !== undefined && !aptInstall(libraries)) return complain(names, 'apt-get failed');
-  const built = run('go', ['install', ...args, 'tool'], {
+  // Without -buildvcs=false, go asks git about the checkout, and fails if another user owns it.
+  const built = run('go', ['install', '-buildvcs=false', ...args, 'tool'], {
     cwd: directory,
     env: { ...process.env, ...env, GOBIN: toolsDirectory },
   });
