@@ -10,9 +10,10 @@ const tiny = `${hosts.open}/models/tiny:1`;
 const listed = `${hosts.open}/models/listed:1`;
 const foreign = `${hosts.open}/models/foreign:1`;
 
+/** A node starts within a twentieth of the interval. */
 const artifacts = [
-  { reference: listed, nodeSelector: { 'kubernetes.io/os': 'linux' } },
-  { reference: foreign, nodeSelector: { 'kubernetes.io/os': 'windows' } },
+  { reference: listed, interval: '1m', nodeSelector: { 'kubernetes.io/os': 'linux' } },
+  { reference: foreign, interval: '1m', nodeSelector: { 'kubernetes.io/os': 'windows' } },
 ];
 const accessPolicy = {
   default: 'allow',
