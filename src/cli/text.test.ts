@@ -1,43 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatAge, formatCount, formatDigest } from '../util/words.ts';
-import { formatFields, formatTable } from './text.ts';
-
-test('a table is aligned, and no cell can add a row or a column', () => {
-  const table = formatTable(
-    ['A', 'LONG'],
-    [
-      ['x', 'y'],
-      ['wide\nz', ''],
-    ],
-  );
-  assert.equal(table, 'A            LONG\nx            y\nwide\\u000az\n');
-});
-
-test('a table fits the terminal: its widest columns are cut, evenly, and wide characters count twice', () => {
-  const rows = [
-    ['registry.example.com/models/large-language-model:1', 'sha256:abababababab', '模型模型模型模型'],
-    ['a:1', 'sha256:cdcdcdcdcdcd', 'x'],
-  ];
-  assert.equal(
-    formatTable(['REFERENCE', 'DIGEST', 'NAME'], rows, 46),
-    [
-      'REFERENCE       DIGEST          NAME',
-      'registry.exam…  sha256:ababab…  模型模型模型…',
-      'a:1             sha256:cdcdcd…  x',
-      '',
-    ].join('\n'),
-  );
-  assert.match(
-    formatTable(['REFERENCE', 'DIGEST', 'NAME'], rows),
-    /language-model:1 {2}sha256:abababababab {2}/,
-  );
-  assert.match(
-    formatTable(['REFERENCE'], [['a-name-of-some-length']], 3),
-    /^a-name-o…$/m,
-    'some of each is left',
-  );
-});
+import { formatFields } from './text.ts';
 
 test('fields are aligned, and neither name nor value can add one', () => {
   assert.equal(

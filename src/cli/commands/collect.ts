@@ -5,7 +5,8 @@ import { formatCount, formatDigest } from '../../util/words.ts';
 import { print } from '../output.ts';
 import { canAsk, confirm } from '../question.ts';
 import type { Options, Shell } from '../shell.ts';
-import { formatLines, formatTable } from '../text.ts';
+import { formatTable, type TableHeader } from '../table.ts';
+import { formatLines } from '../text.ts';
 
 /** Removes references in order, and frees what nothing else uses. Ends at the first that cannot be removed. */
 export async function rm(shell: Shell, references: readonly string[]): Promise<void> {
@@ -72,7 +73,7 @@ async function printPruned(shell: Shell, pruned: Pruned, text: string): Promise<
   await print(shell, { value: pruned, text: () => text, names });
 }
 
-const header = ['REFERENCE', 'DIGEST', 'SIZE'];
+const header: TableHeader = { REFERENCE: 'key', DIGEST: 'digest', SIZE: 'fixed' };
 
 function formatItems(items: readonly FreedItem[], { columns, whole }: Shell): string {
   const rows = items.map(({ reference = '-', digest, bytes }) => [

@@ -6,9 +6,17 @@ import { print } from '../output.ts';
 import { toReference } from '../reference.ts';
 import { toSecrets } from '../secrets.ts';
 import { type Options, operand, type Shell } from '../shell.ts';
-import { formatFields, formatLines, formatTable } from '../text.ts';
+import { formatTable, type TableHeader } from '../table.ts';
+import { formatFields, formatLines } from '../text.ts';
 
-const header = ['LAYER', 'SIZE', 'KIND', 'CACHED', 'NAME', 'MEDIA TYPE'];
+const header: TableHeader = {
+  LAYER: 'digest',
+  SIZE: 'fixed',
+  KIND: 'fixed',
+  CACHED: 'fixed',
+  NAME: 'key',
+  'MEDIA TYPE': 'spare',
+};
 
 /** Shows an artifact from the cache, or where its credentials are looked up. */
 export async function inspect(shell: Shell, operands: readonly string[], options: Options): Promise<void> {

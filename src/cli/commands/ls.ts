@@ -2,9 +2,17 @@ import { formatSize } from '../../util/size.ts';
 import { formatAge, formatDigest } from '../../util/words.ts';
 import { print, toTimestamp } from '../output.ts';
 import type { Shell } from '../shell.ts';
-import { formatTable } from '../text.ts';
+import { formatTable, type TableHeader } from '../table.ts';
 
-const header = ['REFERENCE', 'DIGEST', 'TYPE', 'SIZE', 'LAST USED', 'VOLUMES', 'PINNED'];
+const header: TableHeader = {
+  REFERENCE: 'key',
+  DIGEST: 'digest',
+  TYPE: 'spare',
+  SIZE: 'fixed',
+  'LAST USED': 'spare',
+  VOLUMES: 'fixed',
+  PINNED: 'fixed',
+};
 
 /** Lists the artifacts of the cache, by reference. */
 export async function ls(shell: Shell): Promise<void> {

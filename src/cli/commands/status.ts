@@ -5,9 +5,17 @@ import { version } from '../../util/version.ts';
 import { formatAge, formatDiskUsage, registrationWords } from '../../util/words.ts';
 import { print, toTimestamp } from '../output.ts';
 import type { Shell } from '../shell.ts';
-import { formatFields, formatLines, formatTable } from '../text.ts';
+import { formatTable, type TableHeader } from '../table.ts';
+import { formatFields, formatLines } from '../text.ts';
 
-const header = ['REFERENCE', 'PHASE', 'PULLED', 'RATE', 'AGE', 'FOR'];
+const header: TableHeader = {
+  REFERENCE: 'key',
+  PHASE: 'fixed',
+  PULLED: 'fixed',
+  RATE: 'spare',
+  AGE: 'spare',
+  FOR: 'spare',
+};
 
 /** Shows the state of the daemon and its node, and the pulls in progress, oldest first. */
 export async function status(shell: Shell): Promise<void> {

@@ -3,10 +3,19 @@ import { formatSize } from '../../util/size.ts';
 import { formatAge, formatDigest } from '../../util/words.ts';
 import { print } from '../output.ts';
 import type { Shell } from '../shell.ts';
-import { formatLines, formatTable } from '../text.ts';
+import { formatTable, type TableHeader } from '../table.ts';
+import { formatLines } from '../text.ts';
 import { toVolumeDocument } from '../volume-document.ts';
 
-const header = ['POD', 'REFERENCE', 'DIGEST', 'SIZE', 'AGE', 'MOUNTED', 'TARGET'];
+const header: TableHeader = {
+  POD: 'key',
+  REFERENCE: 'key',
+  DIGEST: 'digest',
+  SIZE: 'spare',
+  AGE: 'spare',
+  MOUNTED: 'fixed',
+  TARGET: 'spare',
+};
 
 /**
  * Lists the artifact of each volume by target path, and the volumes that a policy would refuse now or that show damaged
