@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pagesWith } from '../../test/support/node/probe-pages.ts';
+import { cpuTime } from '../../test/support/os/cpu-time.ts';
 import { type Pages, serveProbes } from './probes.ts';
 
 const loopback = { host: '127.0.0.1', port: 0 };
@@ -134,4 +135,17 @@ test('a request that comes in pieces is one', async () => {
   const [answer] = (await once(socket, 'data')) as [Buffer];
   assert.match(String(answer), /^HTTP\/1\.1 200 OK\r\n/);
   socket.destroy();
+});
+
+test('a header of blanks costs no more than another of its length', async () => {
+  await using server = await serveProbes(
+    loopback,
+    pages(async () => ''),
+  );
+  const start = cpuTime();
+  for (let left = 20; left > 0; left--) {
+    const answer = await ask(server.port, `GET /healthz HTTP/1.1\r\nHost: a${' '.repeat(8000)}b\r\n\r\n`);
+    assert.match(answer, /^HTTP\/1\.1 200 /);
+  }
+  assert.ok(cpuTime() - start < 1000, `${cpuTime() - start} ms`);
 });

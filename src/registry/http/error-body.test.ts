@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { cpuTime } from '../../../test/support/os/cpu-time.ts';
 import { alice, identity } from '../../../test/support/registry/guarded-registry.ts';
 import { nobody } from '../../../test/support/registry/registry-client.ts';
 import { formatErrorBody, shownBy } from './error-body.ts';
@@ -53,4 +54,11 @@ test('at most 256 bytes are quoted, in whole characters', () => {
       assert.doesNotMatch(quoted, /\p{C}/u);
     }),
   );
+});
+
+test('a token of a hostile server and a password that is no text cost little and throw nothing', () => {
+  const start = cpuTime();
+  shownBy(nobody, { authorization: `Bearer ${'='.repeat(60_000)}a` });
+  assert.ok(cpuTime() - start < 200, `${cpuTime() - start} ms`);
+  assert.ok(shownBy({ ...identity, token: 'half\ud800' }, {}).includes('half\ud800'));
 });

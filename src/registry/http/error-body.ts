@@ -33,9 +33,15 @@ export function shownBy(
 ): readonly string[] {
   const secret =
     'password' in credential ? credential.password : 'token' in credential ? credential.token : '';
-  // Without the scheme of a credential, and without base64 padding.
-  const sent = Object.values(headers).map(value => value?.replace(/^\w+ |=+$/g, '') ?? '');
-  return [secret, encodeURIComponent(secret), ...sent].filter(text => text.length >= shortest);
+  const sent = Object.values(headers).map((value = '') => withoutPadding(value.replace(/^\w+ /, '')));
+  return [secret, encodeURIComponent(secret.toWellFormed()), ...sent].filter(text => text.length >= shortest);
+}
+
+/** Without the padding of base64. A regular expression would take quadratic time for many `=` that do not end it. */
+function withoutPadding(text: string): string {
+  let end = text.length;
+  while (text[end - 1] === '=') end--;
+  return text.slice(0, end);
 }
 
 /** Cuts a text to whole characters that fit. */
