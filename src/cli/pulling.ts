@@ -11,7 +11,12 @@ export async function pulling(shell: Shell, request: PullRequest): Promise<Pulle
     using view = openProgress(shell.terminal.stderr, shell.output);
     return await backend.artifacts.pull(request, progress => view.update(progress), signal);
   } catch (error) {
-    const sequel = `what was downloaded of ${request.reference} is kept, and the same command continues from there`;
-    throw toInterruption(error, signal, sequel);
+    throw toPullError(error, request, signal);
   }
+}
+
+/** The error of a pull, which says how to continue if it was interrupted. */
+export function toPullError(thrown: unknown, { reference }: PullRequest, signal: AbortSignal): unknown {
+  const sequel = `what was downloaded of ${reference} is kept, and the same command continues from there`;
+  return toInterruption(thrown, signal, sequel);
 }

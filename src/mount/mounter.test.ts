@@ -152,6 +152,11 @@ test('the state of a target: absent, empty, occupied, mounted', asRoot, async ()
   assert.deepEqual(await mounter.state({ ...target, path: join(node.kubeletDir, 'pods/none/mount') }, view), {
     kind: 'absent',
   });
+  const parentless = { path: join(node.kubeletDir, 'none/mount'), anywhere: true };
+  await assert.rejects(
+    mounter.state(parentless, undefined),
+    /the directory \/\S+\/none does not exist; create it$/,
+  );
   assert.deepEqual(await mounter.state(target, view), { kind: 'absent' });
   mkdirSync(target.path);
   assert.deepEqual(await mounter.state(target, view), { kind: 'empty' });

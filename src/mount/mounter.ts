@@ -75,18 +75,15 @@ export function openMounter(options: {
     async state(target, view) {
       if (view === undefined) verifyOpen(target);
       using handle = locate(target);
-      return handle === undefined ? { kind: 'absent' } : await inspect(handle, view);
+      if (handle !== undefined) return await inspect(handle, view);
+      // kubelet creates the directories of its own targets.
+      if (view === undefined && target.anywhere) throw toNoParent(target);
+      return { kind: 'absent' };
     },
     async mount(view, target, flags) {
       verifyOpen(target);
       using handle = locate(target);
-      if (handle === undefined) {
-        const directory = posix.dirname(target.path);
-        throw new ArtifactError(
-          'invalid',
-          `cannot mount at ${target.path}: the directory ${directory} does not exist; create it`,
-        );
-      }
+      if (handle === undefined) throw toNoParent(target);
       if (!target.anywhere && !isSeen(handle.parent))
         throw new ArtifactError('unavailable', unseen(kubeletDir));
       try {
@@ -178,6 +175,11 @@ async function verifyEmpty(handle: TargetHandle): Promise<void> {
     case 'mounted':
       throw new ArtifactError('exists', `${handle.path} is a mount point already`);
   }
+}
+
+function toNoParent({ path }: Target): ArtifactError {
+  const why = `the directory ${posix.dirname(path)} does not exist; create it`;
+  return new ArtifactError('invalid', `cannot mount at ${path}: ${why}`);
 }
 
 /** The directories in which a command may not mount a volume, each with its description. */

@@ -130,3 +130,13 @@ function listEntries(entries: readonly Descriptor[]): string {
   const more = entries.length - some.length;
   return more > 0 ? `${some.join(', ')} and ${more} more` : some.join(', ');
 }
+
+/** The name that a user gives to the artifact of a layout. @throws ArtifactError `invalid` if it is not a full reference. */
+export function parseLayoutName(text: string): Reference {
+  const parsed = parseReference(text);
+  if (parsed.kind === 'full') return parsed.reference;
+  throw new ArtifactError(
+    'invalid',
+    `"${text}" is a short name, and a layout needs a full reference; write registry/repository:tag`,
+  );
+}

@@ -1,9 +1,15 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
-import { type LayoutEntry, layoutFile, nameEntries, verifyLayoutFile } from '../oci/layout.ts';
+import {
+  type LayoutEntry,
+  layoutFile,
+  nameEntries,
+  parseLayoutName,
+  verifyLayoutFile,
+} from '../oci/layout.ts';
 import { maxManifestBytes, ociIndex, parseManifest } from '../oci/manifest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
-import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
+import { formatReference, type Reference } from '../oci/reference.ts';
 import type { Blobs } from '../ports/store.ts';
 import type { Archive, ArchiveFile } from '../ports/unpacker.ts';
 import type { Resolved } from '../ports/usecases.ts';
@@ -58,7 +64,7 @@ export async function loadLayout(
 ): Promise<readonly Resolved[]> {
   const { archive, blobs, leases, pull, naming, access, room } = world;
   // Before gigabytes are read for an invalid name.
-  const wanted = given === undefined ? undefined : parseName(given);
+  const wanted = given === undefined ? undefined : parseLayoutName(given);
   const intake: Intake = {
     blobs: new Set(),
     written: new Set(),
@@ -215,14 +221,4 @@ function toNoLayout(name: string): ArtifactError {
 function toRefusal(path: string, what: string): ArtifactError {
   const advice = 'write the tar again with `tar --hard-dereference --dereference`';
   return new ArtifactError('invalid', `${path} is ${what} in the tar, not a regular file; ${advice}`);
-}
-
-/** The name that the user gives. @throws ArtifactError `invalid` if it is not a full reference. */
-function parseName(text: string): Reference {
-  const parsed = parseReference(text);
-  if (parsed.kind === 'full') return parsed.reference;
-  throw new ArtifactError(
-    'invalid',
-    `"${text}" is a short name, and a layout needs a full reference; write registry/repository:tag`,
-  );
 }

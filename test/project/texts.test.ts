@@ -115,6 +115,7 @@ async function errors(): Promise<readonly string[]> {
     'unmount /nowhere',
     `load ${join(node.path, 'none')}`,
     'load /dev/null model:1',
+    'load /dev/null ghcr.io/org/model:1',
   ])
     await shell(line);
 

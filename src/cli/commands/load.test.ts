@@ -44,6 +44,12 @@ test('load packs a directory, and sends a tar and the input as they are, the ind
   assert.ok(fromInput?.equals(tar));
 });
 
+test('load refuses a short name before it opens the layout', async () => {
+  const ran = await runShell(['load', '/nowhere', 'model:1']);
+  assert.equal(ran.code, 2);
+  assert.match(ran.stderr, /"model:1" is a short name, and a layout needs a full reference; write registry/);
+});
+
 test('load refuses an invalid layout before it sends a request', async () => {
   await using directory = await temporaryDirectory();
   for (const [path, why] of [

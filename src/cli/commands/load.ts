@@ -1,3 +1,4 @@
+import { parseLayoutName } from '../../oci/layout.ts';
 import type { Resolved } from '../../ports/usecases.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { toInterruption } from '../interruption.ts';
@@ -12,6 +13,7 @@ import { formatLines } from '../text.ts';
 /** Loads artifacts from an OCI image layout, for nodes without a registry. */
 export async function load(shell: Shell, operands: readonly string[]): Promise<void> {
   const path = operand(operands, 0);
+  if (operands[1] !== undefined) parseLayoutName(operands[1]);
   const loaded = await loadFrom(shell, path, operands[1]).catch((thrown: unknown) => {
     const label = labelLayout(path);
     throw toInterruption(about(label, thrown), shell.signal, `${label} is not loaded; load it again`);

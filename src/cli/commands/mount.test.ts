@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { volume } from '../../../test/support/node/samples.ts';
 import { runShell } from '../../../test/support/node/shell.ts';
 import type { PublishRequest, PullRequest } from '../../ports/request.ts';
 import type { VolumeStatus } from '../../ports/usecases.ts';
+import { ArtifactError } from '../../util/error.ts';
 
 test('mount publishes a volume without a pod, the same for the same directory', async () => {
   const seen: PublishRequest[] = [];
@@ -43,6 +45,23 @@ test('mount publishes a volume without a pod, the same for the same directory', 
   assert.deepEqual(first, again);
   assert.equal(first?.volumeId, another?.volumeId);
   assert.notEqual(first?.fingerprint, another?.fingerprint);
+});
+
+test('a directory that cannot be mounted on is refused before anything is downloaded', async () => {
+  const ended = Promise.withResolvers<void>();
+  const pull = async (_request: unknown, _update: unknown, signal: AbortSignal): Promise<never> => {
+    await once(signal, 'abort');
+    ended.resolve();
+    throw signal.reason;
+  };
+  const publish = async (): Promise<never> => {
+    throw new ArtifactError('invalid', 'cannot mount at /proc/x');
+  };
+  const artifacts = { volumes: async () => [], pull };
+  const ran = await runShell(['mount', 'z:1', '/proc/x'], { artifacts, publishing: { publish } });
+  await ended.promise;
+  assert.equal(ran.code, 2);
+  assert.match(ran.stderr, /: cannot mount at \/proc\/x\n$/);
 });
 
 test('unmount takes away a volume of the command line, and refuses the volume of a pod', async () => {

@@ -1,9 +1,11 @@
 import { resolve } from 'node:path';
+import type { PublishRequest } from '../../ports/request.ts';
+import type { Volume } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import { findOwnMount, toMountRequest } from '../../volume/manual-mount.ts';
 import { print } from '../output.ts';
-import { pulling } from '../pulling.ts';
+import { pulling, toPullError } from '../pulling.ts';
 import { toDigested, toReference } from '../reference.ts';
 import { toSecrets } from '../secrets.ts';
 import { toPullRequest } from '../selection.ts';
@@ -16,17 +18,37 @@ export async function mount(shell: Shell, operands: readonly string[], options: 
   const secrets = await toSecrets(options, shell.terminal.stdin);
   const reference = await toReference(operand(operands, 0), shell.backend);
   const pull = toPullRequest(reference, options, secrets);
-  const { artifacts, publishing } = shell.backend;
-  // A publish reports no progress. An existing mount may need no registry.
-  const isFirst = findOwnMount(await artifacts.volumes(), targetPath) === undefined;
-  if (isFirst && shell.output === 'text') await pulling(shell, pull);
-  const volume = await publishing.publish(toMountRequest(targetPath, pull), shell.signal);
+  // An existing mount may need no registry.
+  const isFirst = findOwnMount(await shell.backend.artifacts.volumes(), targetPath) === undefined;
+  const request = toMountRequest(targetPath, pull);
+  const volume = await (isFirst && shell.output === 'text'
+    ? publishWithProgress(shell, request)
+    : shell.backend.publishing.publish(request, shell.signal));
   const shown = toDigested({ reference: volume.resolved, digest: volume.digest });
   await print(shell, {
     value: toVolumeDocument(volume),
     text: () => `${shown} at ${targetPath}, ${formatSize(volume.bytes)}, read-only\n`,
     names: [targetPath],
   });
+}
+
+/**
+ * A publish reports no progress, and a pull of the same view shares its flight. The publish is not after the pull,
+ * because it verifies the directory first.
+ */
+async function publishWithProgress(shell: Shell, request: PublishRequest): Promise<Volume> {
+  const over = new AbortController();
+  const signal = AbortSignal.any([shell.signal, over.signal]);
+  // The publish fails for the same reason, or needs nothing of it.
+  const shown = pulling({ ...shell, signal }, request).catch(() => undefined);
+  try {
+    return await shell.backend.publishing.publish(request, shell.signal);
+  } catch (error) {
+    throw toPullError(error, request, shell.signal);
+  } finally {
+    over.abort();
+    await shown;
+  }
 }
 
 /**
