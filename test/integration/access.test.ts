@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ociManifest } from '../../src/oci/manifest.ts';
+import { waitUntil } from '../support/node/child.ts';
 import {
   publishRequest,
   startDaemon,
@@ -10,6 +12,7 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
 import { layoutOf, loadTar } from '../support/oci/layout.ts';
 import { sha256 } from '../support/oci/tar.ts';
 import { ownForEach } from '../support/os/owned.ts';
@@ -261,6 +264,34 @@ test('another registry must send a cached layer; it is hashed, and stored once',
   assert.equal(other.count('GET', sha256(weights.bytes)), 1);
   await publish(daemon, copy.reference);
   assert.equal(other.count('GET', sha256(weights.bytes)), 1);
+});
+
+test('a cached layer that a slow registry sends as proof is one pull: shared, listed and gone on with', async () => {
+  const registry = await closed();
+  const other = await open();
+  const layer = { name: 'weights', bytes: randomBytes(2 * 1024 * 1024) };
+  const { reference } = await registry.push('team/model', 'v1', [layer]);
+  const copy = await other.push('team/copy', 'v1', [layer]);
+  const daemon = await start([registry, other]);
+  await publish(daemon, reference, alice);
+  const bytesPerSecond = layer.bytes.length / 4;
+  other.fault(({ path }) => (path.includes('/blobs/') ? { kind: 'slow', bytesPerSecond } : undefined));
+  const request = await publishRequest(daemon.node, { reference: copy.reference });
+  const first = outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 3_000 }));
+  const others = Array.from({ length: 5 }, () => publish(daemon, copy.reference));
+  const isHalfway = async (): Promise<boolean> => {
+    const { pulls } = await daemon.artifacts.ListPulls({});
+    const { bytes = 0, total_bytes: total = 0 } = pulls[0]?.progress ?? {};
+    return pulls.length === 1 && bytes > 0 && bytes < total;
+  };
+  await waitUntil(daemon, isHalfway, 'the pull is listed with its progress');
+  const { code, text } = await first;
+  assert.equal(code, 'ABORTED');
+  assert.match(text, /pulled .* of 2\.0 MiB, 0 of 1 layers; it goes on, and the next call joins it/);
+  await Promise.all(others);
+  await daemon.csi.NodePublishVolume(request);
+  assert.equal(other.count('GET', sha256(layer.bytes)), 1);
+  assert.ok(other.sent('') < 1.5 * layer.bytes.length);
 });
 
 test('a digest alone gives no access', async () => {

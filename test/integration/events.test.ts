@@ -20,6 +20,7 @@ import {
 import { outcomeOf } from '../support/node/outcome.ts';
 import { sha256 } from '../support/oci/tar.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { basic } from '../support/registry/guarded-registry.ts';
 
 const MiB = 1024 * 1024;
 
@@ -96,6 +97,24 @@ describe('the owner of a pod sees', () => {
     assert.ok(
       eventsOf('mounts')[0]?.message.startsWith(`Mounted ${subject} from the cache: 4.0 MiB, sha256:`),
     );
+  });
+
+  test('the pull of a layer that only a private registry has served to this node', async () => {
+    await using closed = await openFaultyRegistry({ guard: basic });
+    await using theirs = await testNode([registry.host, closed.host]);
+    await using daemon = await startDaemon(theirs, {
+      flags: { '--events': 'true' },
+      env: { KUBECONFIG: api.kubeconfig },
+    });
+    const layer = { name: 'model', bytes: randomBytes(4 * MiB) };
+    const secrets = { username: basic.username, password: basic.password };
+    const { reference } = await closed.push('private', 'v1', [layer]);
+    await daemon.csi.NodePublishVolume(await publishRequest(theirs, { reference }, secrets));
+    const own = { reference: await push(layer.bytes), 'csi.storage.k8s.io/pod.name': 'own' };
+    slowly(2 * layer.bytes.length);
+    await daemon.csi.NodePublishVolume(await publishRequest(theirs, own));
+    await waitUntil(daemon, () => reasonsOf('own').join() === 'Pulling,Pulled', 'own: Pulling,Pulled');
+    assert.match(eventsOf('own')[1]?.message ?? '', /: 4\.0 MiB at \S+ [KM]iB\/s, sha256:[0-9a-f]{64}$/);
   });
 
   test('how much of a pull was in the cache', async () => {

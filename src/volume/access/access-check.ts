@@ -1,11 +1,11 @@
 import { type Keyring, tokensKey } from '../../oci/credential.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/reference.ts';
-import type { Content, Found, Registry, ServedBy } from '../../ports/registry.ts';
+import type { Content, Found, Registry } from '../../ports/registry.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
+import { doAll } from '../../util/abortable.ts';
 import { toArtifactError } from '../../util/error.ts';
-import { createHashingSink } from '../sinks/hashing-sink.ts';
 import type { AccessCache, Asker, Provenance } from './access-cache.ts';
 
 /**
@@ -32,18 +32,17 @@ export type AccessCheck = {
   /** Writes what was recorded for a repository. */
   save(repository: Repository): Promise<void>;
   /**
-   * Verifies that all of it is in the repository: remembered, or confirmed by its registry. If the bytes came from
-   * another registry, they are downloaded from this one, hashed and dropped. This is needed because a manifest can list
-   * any digest. Content embedded in a descriptor needs no check.
+   * Asks the registry by HEAD whether the repository has what another repository of that registry has shown. Records
+   * what it confirms. Returns the rest, which only its bytes prove, because a manifest can list any digest.
    *
-   * @throws ArtifactError as the registry answers a request for that content.
+   * @throws ArtifactError as the registry answers, unless it is unavailable: a mirror may still have the content.
    */
   confirm(
     repository: Repository,
     contents: readonly Content[],
     keyring: Keyring,
     signal: AbortSignal,
-  ): Promise<void>;
+  ): Promise<readonly Content[]>;
 };
 
 /** For nodes whose pods may all have what is cached. */
@@ -54,8 +53,11 @@ export const unrestrictedAccess: AccessCheck = {
   note: () => {},
   save: async () => undefined,
   sweep: async () => undefined,
-  confirm: async () => undefined,
+  confirm: async () => [],
 };
+
+/** Questions of one pull at once. An artifact may have 20,000 layers. */
+const maxQuestions = 8;
 
 export function createAccessCheck(memory: AccessCache, registry: Registry): AccessCheck {
   /** A mirror proves no access for others, so its answer counts only for this call. */
@@ -71,31 +73,6 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
     const { reference, descriptor } = resolution;
     const pinned = { ...reference, pinned: descriptor.digest };
     await remember(reference, await registry.resolve(pinned, keyring, signal), toAsker(request));
-  };
-
-  /**
-   * Finds the endpoint that proves that content is in the repository. Asks an unavailable registry once. If no endpoint
-   * has it, requests the content itself, so that the error does not depend on the cache.
-   */
-  const openSearch = (repository: Repository, keyring: Keyring, signal: AbortSignal) => {
-    let isAway = false;
-    return async (content: Content): Promise<ServedBy> => {
-      const { kind, descriptor } = content;
-      if (!isAway && memory.isNear(repository, descriptor.digest)) {
-        const answer = await registry.has(repository, content, keyring, signal).catch((thrown: unknown) => {
-          if (toArtifactError(thrown).code === 'unavailable') return undefined; // a mirror may still have it
-          throw thrown;
-        });
-        if (answer === true) return {};
-        isAway = answer === undefined;
-      }
-      if (kind === 'manifest')
-        return (await registry.manifest(repository, descriptor, keyring, signal)).servedBy;
-      const sink = createHashingSink(descriptor);
-      const servedBy = await registry.blob(repository, descriptor, sink, keyring, signal);
-      sink.verified();
-      return servedBy;
-    };
   };
 
   return {
@@ -120,15 +97,29 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
     save: memory.save,
     sweep: memory.sweep,
     async confirm(repository, contents, keyring, signal) {
-      const strange = contents.filter(
-        ({ descriptor }) => descriptor.data === undefined && !memory.knows(repository, descriptor.digest),
-      );
-      const search = openSearch(repository, keyring, signal);
-      for (const content of strange) {
-        const { digest } = content.descriptor;
-        const servedBy = await search(content);
-        await memory.learn(repository, [{ digest, servedBy }]);
+      const rest = new Set(contents);
+      const near = contents.filter(({ descriptor }) => memory.isNear(repository, descriptor.digest));
+      let isAway = false;
+      const ask = async (content: Content, signal: AbortSignal): Promise<void> => {
+        if (isAway) return;
+        const answer = await registry.has(repository, content, keyring, signal).catch((thrown: unknown) => {
+          if (toArtifactError(thrown).code === 'unavailable') return undefined;
+          throw thrown;
+        });
+        isAway ||= answer === undefined;
+        if (answer !== true) return;
+        rest.delete(content);
+        memory.note(repository, [{ digest: content.descriptor.digest, servedBy: {} }]);
+      };
+      try {
+        // An unavailable registry is waited for once.
+        const [first, ...others] = near;
+        if (first !== undefined) await ask(first, signal);
+        await doAll(others, maxQuestions, ask, signal);
+      } finally {
+        await memory.save(repository);
       }
+      return [...rest];
     },
   };
 }

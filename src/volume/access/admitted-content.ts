@@ -1,7 +1,6 @@
 import type { Keyring, Waiting } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { maxManifestBytes } from '../../oci/manifest.ts';
 import { formatRepository } from '../../oci/reference.ts';
 import type { Content, Registry, ServedBy, Sink } from '../../ports/registry.ts';
 import type { PullRequest } from '../../ports/request.ts';
@@ -48,19 +47,23 @@ export type AdmittedContent = {
   /** The same content for callers with other retry rules. */
   waitingBy(waiting: Waiting): AdmittedContent;
   /**
-   * Asks the registry about content that is not known to be in the repository. If the registry does not confirm it,
-   * requests the content itself. Content embedded in a descriptor needs no check.
+   * Admits a document. If the registry does not confirm that the repository has it, it is fetched.
    *
    * @throws ArtifactError as the registry answers a request for that content.
    */
   admit(content: Content, signal: AbortSignal): Promise<Admitted<Content>>;
-  /** Admits several at once. @throws as `admit`. */
-  admitAll(contents: readonly Content[], signal: AbortSignal): Promise<void>;
-  /** Admits everything that a view shows or was resolved by. @throws as `admit`. */
-  admitView(plan: ViewPlan, signal: AbortSignal): Promise<Admitted<ViewPlan>>;
-  /** Finds the view in the cache. @throws as `admit`. */
-  findView(plan: ViewPlan, signal: AbortSignal): Promise<View | undefined>;
-  /** Whether this is known to be in the repository. Asks nobody. */
+  /**
+   * Admits what is known to be in the repository, and what the registry confirms without a transfer. Returns the rest,
+   * which must be fetched although it is cached: only a flight does so.
+   *
+   * @throws ArtifactError as the registry answers; `not-found` if it may not be asked for content.
+   */
+  admitAll(contents: readonly Content[], signal: AbortSignal): Promise<readonly Content[]>;
+  /** Admits everything that a view shows or was resolved by; undefined unless all of it is known. Asks nobody. */
+  admitView(plan: ViewPlan): Admitted<ViewPlan> | undefined;
+  /** Finds the view in the cache; undefined unless all of its content is known. Asks nobody. */
+  findView(plan: ViewPlan): Promise<View | undefined>;
+  /** Whether this is known to be in the repository, or embedded in its descriptor. Asks nobody. */
   knows(descriptor: Descriptor): boolean;
   /** Whether the registry may be asked for a blob, and has it. */
   hasBlob(descriptor: Descriptor, signal: AbortSignal): Promise<boolean>;
@@ -106,19 +109,45 @@ export function openAdmittedContent(
   const asker = request.brought === undefined ? request.caller : 'layout';
   const possession = openPossession(request, digest => access.knows(repository, digest));
 
+  /** Digests that the registry has not confirmed. It is not asked again, because it may be away. */
+  const unconfirmed = new Set<Digest>();
+
+  const knows = ({ digest, data }: Descriptor): boolean =>
+    data !== undefined || request.brought?.has(digest) === true || access.knows(repository, digest);
+
+  const confirm = async (strange: readonly Content[], signal: AbortSignal): Promise<readonly Content[]> => {
+    const isAsked = ({ descriptor }: Content): boolean => unconfirmed.has(descriptor.digest);
+    const unasked = strange.filter(content => !isAsked(content));
+    const rest = await access.confirm(repository, unasked, keyring, signal);
+    for (const { descriptor } of rest) unconfirmed.add(descriptor.digest);
+    return strange.filter(isAsked);
+  };
+
   const admitAll: AdmittedContent['admitAll'] = async (contents, signal) => {
-    if (request.brought !== undefined) return verifyGiven(contents, request.reference, possession);
+    const strange = contents.filter(({ descriptor }) => !knows(descriptor));
+    if (!offline) return confirm(strange, signal);
+    const { missing } = possession;
     try {
-      await access.confirm(repository, contents, keyring, isClosed ? boundToWord(signal) : signal);
+      const asked = request.brought === undefined;
+      const bound = isClosed ? boundToWord(signal) : signal;
+      const [first] = asked ? await confirm(strange, bound) : strange;
+      if (first === undefined) return [];
+      throw missing(nameDocument(first.kind, request.reference), first.descriptor.digest);
     } catch (thrown) {
       signal.throwIfAborted();
       throw isClosed ? toNotCached(request.reference) : thrown;
     }
   };
 
-  const admitView: AdmittedContent['admitView'] = async (plan, signal) => {
-    await admitAll(contentsOf(plan), signal);
-    return admitted(plan);
+  const admitView: AdmittedContent['admitView'] = plan =>
+    contentsOf(plan).every(({ descriptor }) => knows(descriptor)) ? admitted(plan) : undefined;
+
+  const fetchDocument: AdmittedContent['fetchDocument'] = async ({ kind, descriptor }, signal) => {
+    if (offline) throw possession.missing(nameDocument(kind, request.reference), descriptor.digest);
+    if (kind === 'manifest') return registry.manifest(repository, descriptor, keyring, signal);
+    const sink = createMemorySink(descriptor);
+    const servedBy = await registry.blob(repository, descriptor, sink, keyring, signal);
+    return { bytes: sink.verified(), servedBy };
   };
 
   return {
@@ -128,32 +157,20 @@ export function openAdmittedContent(
     registry: offline ? '' : repository.registry,
     waitingBy: waiting => openAdmittedContent(world, resolution, request, { ...keyring, waiting }, offline),
     async admit(content, signal) {
-      await admitAll([content], signal);
+      for (const { descriptor } of await admitAll([content], signal)) {
+        const { servedBy } = await fetchDocument(content, signal);
+        access.note(repository, [{ digest: descriptor.digest, servedBy }]);
+        await access.save(repository);
+      }
       return admitted(content);
     },
     admitAll,
     admitView,
-    async findView(plan, signal) {
-      if ((await views.find(plan.key)) === undefined) return undefined;
-      await admitView(plan, signal);
-      return views.find(plan.key); // it may have been collected meanwhile
-    },
-    knows: ({ digest, data }) => offline || data !== undefined || access.knows(repository, digest),
+    findView: async plan => (admitView(plan) === undefined ? undefined : await views.find(plan.key)),
+    knows,
     hasBlob: async (descriptor, signal) =>
       !offline && (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)),
-    async fetchDocument({ kind, descriptor }, signal) {
-      if (offline) throw possession.missing(nameDocument(kind, request.reference), descriptor.digest);
-      if (kind === 'manifest') return registry.manifest(repository, descriptor, keyring, signal);
-      if (descriptor.size > maxManifestBytes) {
-        throw new ArtifactError(
-          'unmountable',
-          `the config of ${formatRepository(repository)} has ${descriptor.size} bytes; ${maxManifestBytes} are the most that is read`,
-        );
-      }
-      const sink = createMemorySink(descriptor);
-      const servedBy = await registry.blob(repository, descriptor, sink, keyring, signal);
-      return { bytes: sink.bytes, servedBy };
-    },
+    fetchDocument,
     fetchBlob: (descriptor, label, sink, signal) =>
       offline
         ? Promise.reject(possession.missing(label, descriptor.digest))
@@ -196,18 +213,6 @@ export function openPossession(request: Asked, isKnown: (digest: Digest) => bool
     missing: openMissing(request),
     isGiven: digest => brought === undefined || brought.has(digest) || isKnown(digest),
   };
-}
-
-/** @throws ArtifactError `not-found` naming content that is cached for others only. */
-function verifyGiven(
-  contents: readonly Content[],
-  reference: string,
-  { missing, isGiven }: Possession,
-): void {
-  for (const { kind, descriptor } of contents) {
-    if (descriptor.data === undefined && !isGiven(descriptor.digest))
-      throw missing(nameDocument(kind, reference), descriptor.digest);
-  }
 }
 
 /**

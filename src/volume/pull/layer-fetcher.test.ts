@@ -7,10 +7,11 @@ import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { parseDigest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
-import type { Sink } from '../../ports/registry.ts';
+import type { Content, Sink } from '../../ports/registry.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import { openStore } from '../../store/store.ts';
 import { openTenants } from '../../util/fair-slots.ts';
+import { Paused } from '../../util/pause.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import { createLayerFetcher } from './layer-fetcher.ts';
 import { createProgressTracker } from './progress.ts';
@@ -27,12 +28,19 @@ type FetchBlob = (
 ) => Promise<Record<string, never>>;
 
 const errandFrom = (registry: string, fetchBlob: FetchBlob, tenant = 'a') => {
-  const content: Pick<AdmittedContent, 'registry' | 'fetchBlob' | 'hasBlob'> = {
+  const content: Pick<AdmittedContent, 'registry' | 'fetchBlob' | 'hasBlob' | 'admitAll' | 'note'> = {
     registry,
     fetchBlob,
     hasBlob: async () => true,
+    admitAll: async () => [],
+    note: () => {},
   };
-  return { content: content as AdmittedContent, tenants: openTenants(tenant), came: (): void => {} };
+  return {
+    content: content as AdmittedContent,
+    tenants: openTenants(tenant),
+    came: (): void => {},
+    proofs: new Map(),
+  };
 };
 
 /** A store on disk, and a registry with a given blob function. */
@@ -117,6 +125,37 @@ test('a call that ends while what is left of a download is verified costs none o
   assert.equal(came, 300_000 + 300_000 + size);
 });
 
+test('bytes that only prove access are counted, and kept while a registry asks to wait', async () => {
+  const bytes = randomBytes(size);
+  const plan = planFile(describeBlob(bytes));
+  const offsets: number[] = [];
+  await using world = await openWorld(async ({ digest }, sink) => {
+    offsets.push(sink.offset);
+    sink.write(bytes.subarray(sink.offset, sink.offset + size / 2));
+    if (sink.offset < size)
+      throw new Paused({ host: 'r.example', until: Date.now() }, `${digest} is for later`);
+  });
+  await world.store.blobs.put(plan.descriptor.digest, bytes);
+  const { errand, source } = world;
+  let noted = 0;
+  let came = 0;
+  const content = {
+    ...errand.content,
+    admitAll: async (contents: readonly Content[]) => contents,
+    note: () => noted++,
+  };
+  const proving = { ...errand, content, came: () => came++ };
+  await assert.rejects(source.bring(plan, proving, never), Paused);
+  assert.deepEqual([noted, came], [0, 1]);
+  assert.deepEqual(await source.bring(plan, proving, never), {});
+  assert.deepEqual([noted, came, offsets], [1, 2, [0, size / 2]]);
+
+  bytes.fill(0);
+  await assert.rejects(source.bring(plan, proving, never), Paused);
+  await assert.rejects(source.bring(plan, proving, never), { code: 'corrupt' });
+  assert.equal(noted, 1);
+});
+
 /** A world where downloads are immediate, and `look` sees each later step of a layer. */
 function createWorld(look: (step: string) => void) {
   let offset = 0;
@@ -169,7 +208,7 @@ for (const [form, expected] of [
     const { errand, source } = createWorld(step => {
       tracker.tick();
       const percent = (100 * (last?.bytes ?? 0)) / size;
-      steps.push(`${step} ${percent} % ${last?.phase}, ${tracker.remaining() / size} to come`);
+      steps.push(`${step} ${percent} % ${last?.phase}, ${tracker.remaining([layer]) / size} to come`);
     });
     const tracker = createProgressTracker({
       plans: [layer],

@@ -1,4 +1,5 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type { ServedBy, Sink } from '../../ports/registry.ts';
@@ -10,8 +11,9 @@ import { createFairSlots, type FairSlots } from '../../util/fair-slots.ts';
 import { createSharedTurns } from '../../util/mutex.ts';
 import type { AdmittedContent, AdmittedReader } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
-import { createHashingSink } from '../sinks/hashing-sink.ts';
+import { createHashingSink, type HashingSink } from '../sinks/hashing-sink.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
+import { metered } from '../sinks/metered-sink.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import { createUnpacking } from './unpacking.ts';
 
@@ -21,15 +23,18 @@ export type Errand = {
   readonly tenants: Tenants;
   /** Called when bytes of a layer arrive. Before that, the pull must not reveal what is cached of it. */
   readonly came: (layer: LayerPlan) => void;
+  /** The hashes of cached layers that are downloaded again to prove access, kept while the pull waits. */
+  readonly proofs: Map<Digest, HashingSink>;
 };
 
 export type LayerFetcher = {
   /** Whether the layer is cached in the form that its plan needs. */
   isHeld(layer: LayerPlan): Promise<boolean>;
   /**
-   * Fetches a layer into the cache in the form that its plan needs. Callers of the same digest and registry share a
+   * Fetches a layer into the cache in the form that its plan needs, or its bytes alone if it is cached and nothing else
+   * proves that the repository has it. Callers of the same digest and registry share a
    * download. If the credential of the first is refused, the next continues with its own, from the byte that was
-   * reached. Answers which endpoint served it; undefined if it was cached.
+   * reached. Answers which endpoint served it; undefined if nothing was transferred.
    *
    * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and errors of the registry.
    */
@@ -74,9 +79,10 @@ export function createLayerFetcher(
   const fill = async (
     sink: Sink,
     layer: LayerPlan,
-    { content, tenants, came }: Errand,
+    errand: Errand,
     signal: AbortSignal,
   ): Promise<ServedBy> => {
+    const { content, tenants, came } = errand;
     const { descriptor, label } = layer;
     underWay.set(keyOf(descriptor, content.registry), sink);
     if (descriptor.size === 0) return {};
@@ -85,21 +91,43 @@ export function createLayerFetcher(
       sink.write(descriptor.data);
       return {};
     }
-    using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(content.registry, tenants, signal);
-    using _slow = await bandwidth?.slow(sink, descriptor.size, tenants, signal);
     if (sink.offset === descriptor.size) {
       // The blob is complete, whoever downloaded it. The registry must still confirm that it is in this repository.
-      if (await content.hasBlob(descriptor, signal)) return {};
-      const again = createHashingSink(descriptor);
-      const servedBy = await content.fetchBlob(descriptor, label, again, signal);
-      again.verified();
-      return servedBy;
+      const has = await content.hasBlob(descriptor, signal);
+      return has ? {} : await fetchProof(layer, errand, signal);
     }
+    using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(content.registry, tenants, signal);
+    using _slow = await bandwidth?.slow(sink, descriptor.size, tenants, signal);
     const counted = metered(sink, bytes => {
       meter.bytesPulled(content.registry, bytes);
       came(layer);
     });
     return await content.fetchBlob(descriptor, label, counted, signal);
+  };
+
+  /** Downloads a cached layer, and keeps only its hash. */
+  const fetchProof = async (layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<ServedBy> => {
+    const { descriptor } = layer;
+    const sink = errand.proofs.get(descriptor.digest) ?? createHashingSink(descriptor);
+    errand.proofs.set(descriptor.digest, sink);
+    const servedBy = await fill(sink, layer, errand, signal);
+    errand.proofs.delete(descriptor.digest);
+    sink.verified();
+    return servedBy;
+  };
+
+  /** Proves that the repository has a cached layer. */
+  const prove = async (
+    layer: LayerPlan,
+    errand: Errand,
+    signal: AbortSignal,
+  ): Promise<ServedBy | undefined> => {
+    const { content } = errand;
+    const [unproven] = await content.admitAll([{ kind: 'blob', descriptor: layer.descriptor }], signal);
+    if (unproven === undefined) return undefined;
+    const servedBy = await fetchProof(layer, errand, signal);
+    content.note(layer.descriptor.digest, servedBy);
+    return servedBy;
   };
 
   /** Downloads a layer into the form that its plan wants. A small blob has no partial file: it is asked for as a whole. */
@@ -148,22 +176,27 @@ export function createLayerFetcher(
 
   return {
     isHeld,
-    async bring(layer, { content, tenants, came }, signal) {
+    async bring(layer, given, signal) {
       const { descriptor } = layer;
+      const { content, tenants } = given;
       const { digest, size } = descriptor;
       const key = keyOf(descriptor, content.registry);
       using turn = await downloads.take(key, tenants, signal);
-      if (await isHeld(layer)) return undefined;
-      const errand = { content, tenants: turn.tenants, came };
+      const errand = { ...given, tenants: turn.tenants };
       using _work = await (isSmall(layer) ? smalls : works).acquire(content.registry, turn.tenants, signal);
       try {
+        if (await isHeld(layer)) return await prove(layer, errand, signal);
         if (layer.form !== 'file' && (await blobs.size(digest)) !== undefined) {
+          const servedBy = await prove(layer, errand, signal);
           const held = await content.admit({ kind: 'blob', descriptor }, signal);
           underWay.set(key, { offset: size });
           await unpack(reader.path(held), layer, errand, signal);
-          return undefined;
+          return servedBy;
         }
-        return await fetchLayer(layer, errand, signal);
+        const servedBy = await fetchLayer(layer, errand, signal);
+        // Other pulls from this registry need not download it again to prove access.
+        content.note(digest, servedBy);
+        return servedBy;
       } finally {
         underWay.delete(key);
       }
@@ -201,38 +234,4 @@ function isSmall({ form, descriptor }: LayerPlan): boolean {
 
 function keyOf({ digest, size }: Descriptor, registry: string): string {
   return `${digest} ${size} ${registry}`;
-}
-
-/** Counts received bytes, however they are written. */
-function metered(sink: Sink, count: (bytes: number) => void): Sink {
-  let seen = sink.offset;
-  const note = (): void => {
-    const { offset } = sink;
-    if (offset > seen) count(offset - seen);
-    seen = offset;
-  };
-  const { file } = sink;
-  return {
-    get offset() {
-      return sink.offset;
-    },
-    write(chunk) {
-      sink.write(chunk);
-      note();
-    },
-    restart() {
-      sink.restart();
-      note();
-    },
-    ...(file && {
-      file: {
-        ...file,
-        grown() {
-          file.grown();
-          note();
-        },
-      },
-    }),
-    ...(sink.verify === undefined ? {} : { verify: sink.verify.bind(sink) }),
-  };
 }

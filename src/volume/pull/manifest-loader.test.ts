@@ -56,3 +56,30 @@ test('few large documents come at once, and small ones and those of others do no
   await Promise.all(stalled);
   assert.equal(coming.size, 0);
 });
+
+test('cached content that is too large for a config is neither read nor downloaded as one', async () => {
+  const digest = toDigest('sha256', hash('sha256', 'a cached layer'));
+  const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest, size: 5 * 1024 * 1024 };
+  const layers = [{ ...config, mediaType: 'application/vnd.oci.image.layer.v1.tar' }];
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, config, layers }));
+  const manifest = toDigest('sha256', hash('sha256', bytes));
+  const manifests = createManifestLoader({
+    blobs: { size: async of => (of === digest ? config.size : undefined), put: async () => undefined },
+    reader: { bytes: async () => assert.fail('it is read'), path: () => assert.fail('it is read') },
+    integrity: { examine: async () => undefined, distrust: () => undefined },
+  });
+  const content: Documents['content'] = {
+    registry: 'r.example',
+    admit: async () => assert.fail('it is admitted'),
+    note: () => undefined,
+    save: async () => undefined,
+    fetchDocument: async ({ descriptor }) =>
+      descriptor.digest === manifest ? { bytes, servedBy: {} } : assert.fail('it is downloaded'),
+  };
+  const descriptor = { mediaType: ociManifest, digest: manifest, size: bytes.length, annotations: {} };
+  const source = { content, tenants: openTenants('a'), hold: async () => undefined };
+  await assert.rejects(manifests.select(descriptor, platform, 'r/x', source, signal), {
+    code: 'unmountable',
+    message: 'the config of r/x has 5242880 bytes; 4194304 are the most that is read',
+  });
+});

@@ -1,6 +1,13 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { type Index, type Manifest, needsConfig, parseDiffIds, parseManifest } from '../../oci/manifest.ts';
+import {
+  type Index,
+  type Manifest,
+  maxManifestBytes,
+  needsConfig,
+  parseDiffIds,
+  parseManifest,
+} from '../../oci/manifest.ts';
 import { type Platform, selectPlatform } from '../../oci/platform.ts';
 import type { Content } from '../../ports/registry.ts';
 import type { Blobs } from '../../ports/store.ts';
@@ -79,10 +86,18 @@ export function createManifestLoader(world: {
   /** Concurrent callers of one document share a request. If it fails, each continues with its own credential. */
   const bytesOf = async (
     wanted: Content,
+    label: string,
     { content, tenants }: Documents,
     signal: AbortSignal,
   ): Promise<Uint8Array> => {
-    const { descriptor } = wanted;
+    const { kind, descriptor } = wanted;
+    // A cached layer may have gigabytes, and can be listed as a config.
+    if (kind === 'blob' && descriptor.size > maxManifestBytes) {
+      throw new ArtifactError(
+        'unmountable',
+        `the config of ${label} has ${descriptor.size} bytes; ${maxManifestBytes} are the most that is read`,
+      );
+    }
     const item = { kind: 'blobs', digest: descriptor.digest } as const;
     for (let attempt = 0; ; attempt++) {
       {
@@ -130,7 +145,7 @@ export function createManifestLoader(world: {
       return known;
     }
     using _large = await acquireLarge(descriptor, source, signal);
-    const bytes = await bytesOf({ kind: 'manifest', descriptor }, source, signal);
+    const bytes = await bytesOf({ kind: 'manifest', descriptor }, label, source, signal);
     const parsed = await doInSlices(parseManifest(bytes, descriptor.mediaType, label), signal);
     documents.keep(key, parsed, descriptor.size);
     return parsed;
@@ -138,6 +153,7 @@ export function createManifestLoader(world: {
 
   const diffIdsOf = async (
     config: Descriptor,
+    label: string,
     source: Documents,
     signal: AbortSignal,
   ): Promise<readonly string[] | undefined> => {
@@ -147,7 +163,7 @@ export function createManifestLoader(world: {
       return known.diffIds;
     }
     using _large = await acquireLarge(config, source, signal);
-    const bytes = await bytesOf({ kind: 'blob', descriptor: config }, source, signal);
+    const bytes = await bytesOf({ kind: 'blob', descriptor: config }, label, source, signal);
     const diffIds = await doInSlices(parseDiffIds(bytes), signal);
     configs.keep(config.digest, { diffIds }, config.size);
     return diffIds;
@@ -164,7 +180,7 @@ export function createManifestLoader(world: {
         if (found.kind === 'manifest') {
           if (!needsConfig(found)) return { digest: next.digest, manifest: found, documents };
           await source.hold(found.config.digest);
-          const diffIds = await diffIdsOf(found.config, source, signal);
+          const diffIds = await diffIdsOf(found.config, label, source, signal);
           return {
             digest: next.digest,
             manifest: found,

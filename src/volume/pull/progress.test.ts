@@ -32,10 +32,10 @@ test('what is here of a layer is not told of before it may be, and counts for th
   };
   assert.equal(last?.totalBytes, 300);
   assert.deepEqual(reached(), [140, 1, 'download'], 'the held one, and a part of its own');
-  assert.equal(tracker.remaining(), 60 + 30);
+  assert.equal(tracker.remaining([own, strange]), 60 + 30);
   tracker.done(strange);
   assert.deepEqual(reached(), [140, 1, 'download'], 'that somebody else has brought it is not told of');
-  assert.equal(tracker.remaining(), 60);
+  assert.equal(tracker.remaining([own, strange]), 60);
   tracker.done(own);
   assert.deepEqual(reached(), [200, 2, 'download']);
   shown.add(strange);

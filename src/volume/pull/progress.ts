@@ -80,8 +80,8 @@ export function totals(plans: readonly LayerPlan[]): Omit<Progress, 'phase'> {
 }
 
 export type ProgressTracker = {
-  /** Bytes that will still be written to disk. */
-  remaining(): number;
+  /** Bytes of these missing layers that will still be written to disk. */
+  remaining(layers: readonly LayerPlan[]): number;
   /** Reports the progress. */
   tick(): void;
   /** Records what a layer waits for; undefined when it continues. */
@@ -142,7 +142,7 @@ export function createProgressTracker(world: {
   };
   tick();
   return {
-    remaining: () => missing.reduce((sum, layer) => sum + lacking(layer, footprint(layer)), 0),
+    remaining: layers => layers.reduce((sum, layer) => sum + lacking(layer, footprint(layer)), 0),
     tick,
     pause(layer, pause) {
       if (pause === undefined) pauses.delete(layer);

@@ -151,7 +151,7 @@ export function createPull(world: {
         signal,
       );
       await pace();
-      const view = await content.findView(viewPlan, signal);
+      const view = await content.findView(viewPlan);
       if (view !== undefined) return view;
     }
     throw new ArtifactError(

@@ -5,7 +5,7 @@ import type { View, ViewRecord, Views } from '../../ports/store.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import { measureTree } from '../../tree/tree.ts';
 import { doAll } from '../../util/abortable.ts';
-import { toArtifactError } from '../../util/error.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { createFairSlots, type Tenants } from '../../util/fair-slots.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import { throughPauses } from '../../util/pause.ts';
@@ -16,7 +16,7 @@ import type { Leases } from '../cache/leases.ts';
 import type { LayerFetcher } from './layer-fetcher.ts';
 import { createProgressTracker, totals } from './progress.ts';
 import type { SettledLayer, Trees } from './trees.ts';
-import { contentsOf, heldBy, itemsOf, type ViewPlan } from './view-plan.ts';
+import { contentsOf, heldBy, itemsOf, uniqueLayers, type ViewPlan } from './view-plan.ts';
 
 /** Where progress is reported, for which tenants the view is built, and what records it while it is leased. */
 export type BuildContext = {
@@ -26,10 +26,11 @@ export type BuildContext = {
 };
 
 export type ViewBuilder = {
-  /** Finds an existing undamaged view. @throws as `AdmittedContent.admit`. */
+  /** Finds an existing undamaged view whose content is all known to be in the repository. */
   find(viewPlan: ViewPlan, content: AdmittedContent, signal: AbortSignal): Promise<View | undefined>;
   /**
-   * Fetches what a plan lacks, builds its view and records it. All of it is leased until then.
+   * Fetches what a plan lacks, and what nothing but its bytes proves to be in the repository, builds its view and
+   * records it. All of it is leased until then.
    *
    * @throws ArtifactError `exhausted` before the first byte if the disk has no space for it.
    */
@@ -55,50 +56,56 @@ export function createViewBuilder(world: {
   const { source, trees, integrity, views, room, meter } = world;
   const merges = createFairSlots(mergeShares);
 
-  /** Verifies and admits what is cached of the view. Returns the layers that are not. */
+  /** Verifies and admits what is cached of the view. Returns the layers that are not, and those that lack a proof. */
   const admitHeld = async (
     viewPlan: ViewPlan,
     content: AdmittedContent,
     signal: AbortSignal,
-  ): Promise<readonly LayerPlan[]> => {
+  ): Promise<Wanted> => {
     const pace = startPace(signal); // each step looks at all layers
     await integrity.examine(itemsOf(viewPlan), signal);
-    const missing = await missingLayers(viewPlan.plan.layers, source, signal);
+    const layers = await uniqueLayers(viewPlan.plan.layers, signal);
+    const missing = await missingLayers(layers, source, signal);
     // Before progress counts cached content of other layers, and before it is read, because both would reveal it.
     const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
     const held = contentsOf(viewPlan).filter(({ descriptor }) => !toCome.has(descriptor.digest));
     await pace();
-    await content.admitAll(held, signal);
+    const strange = await content.admitAll(held, signal);
     await pace();
-    return missing;
+    const digests = new Set(strange.map(({ descriptor }) => descriptor.digest));
+    return { missing, unproven: layers.filter(({ descriptor }) => digests.has(descriptor.digest)) };
   };
 
   const fetchAll = async (
     viewPlan: ViewPlan,
-    missing: readonly LayerPlan[],
+    { missing, unproven }: Wanted,
     content: AdmittedContent,
     { report, tenants }: BuildContext,
     signal: AbortSignal,
   ): Promise<void> => {
     const { reference, plan } = viewPlan;
+    const wanted = [...missing, ...unproven];
+    if (wanted.length === 0) return;
     const given = new Set<LayerPlan>();
     const tracker = createProgressTracker({
       plans: plan.layers,
-      missing,
+      missing: wanted,
       here: layer => source.progress(layer, content.registry),
       isShown: layer => given.has(layer) || content.knows(layer.descriptor),
       report,
     });
-    using _reservation = await room.reserve(reference, plan.layers, missing, tracker.remaining, signal);
+    const remaining = (): number => tracker.remaining(missing);
+    using _reservation = await room.reserve(reference, plan.layers, missing, remaining, signal);
     using _ticking = setInterval(tracker.tick, 200).unref();
     let unwritten = 0;
     const save = async (): Promise<void> => {
       unwritten = 0;
       await content.save();
     };
-    const errand = { content, tenants, came: (layer: LayerPlan) => void given.add(layer) };
+    const came = (layer: LayerPlan): void => void given.add(layer);
+    const errand = { content, tenants, came, proofs: new Map() };
     const fetchOne = async (layer: LayerPlan, signal: AbortSignal): Promise<void> => {
-      const { digest, size } = layer.descriptor;
+      const { size } = layer.descriptor;
       const servedBy = await throughPauses(
         () => source.bring(layer, errand, signal),
         pause => tracker.pause(layer, pause),
@@ -107,8 +114,6 @@ export function createViewBuilder(world: {
       if (servedBy !== undefined) {
         given.add(layer);
         unwritten++;
-        // Other pulls from this registry need not download it again to prove access.
-        content.note(digest, servedBy);
       }
       tracker.done(layer);
       if (size >= worthAWrite || unwritten >= maxUnwritten) await save();
@@ -116,7 +121,7 @@ export function createViewBuilder(world: {
     meter.pullStarted();
     try {
       try {
-        await doAll(missing, maxQueued, fetchOne, signal);
+        await doAll(wanted, maxQueued, fetchOne, signal);
       } finally {
         await save();
       }
@@ -130,11 +135,10 @@ export function createViewBuilder(world: {
   /** Keeps an existing undamaged view, which may be mounted. */
   const build = async (
     viewPlan: Admitted<ViewPlan>,
-    { report, tenants }: BuildContext,
+    { tenants }: BuildContext,
     signal: AbortSignal,
   ): Promise<View> => {
     const { plan, selection, key, selected, reference } = viewPlan;
-    report({ ...totals(plan.layers), phase: 'view' });
     using turn = await merges.acquire('', tenants, signal);
     const notes: string[] = [];
     const note = (text: string): void => {
@@ -166,7 +170,7 @@ export function createViewBuilder(world: {
 
   const find: ViewBuilder['find'] = async (viewPlan, content, signal) => {
     const pace = startPace(signal);
-    const view = await content.findView(viewPlan, signal);
+    const view = await content.findView(viewPlan);
     if (view === undefined) return undefined;
     await pace();
     return (await integrity.isIntact(view, itemsOf(viewPlan, view), signal)) ? view : undefined;
@@ -182,11 +186,12 @@ export function createViewBuilder(world: {
       // Conflicts of names are refused before any download.
       if (view === undefined) await trees.verifyNames(viewPlan.plan, signal);
       for (let isFirst = true; view === undefined; isFirst = false) {
-        const missing = await admitHeld(viewPlan, content, signal);
-        if (missing.length > 0) await fetchAll(viewPlan, missing, content, context, signal);
-        const admitted = await content.admitView(viewPlan, signal);
+        const wanted = await admitHeld(viewPlan, content, signal);
+        await fetchAll(viewPlan, wanted, content, context, signal);
+        context.report({ ...totals(viewPlan.plan.layers), phase: 'view' });
         try {
-          view = await build(admitted, context, signal);
+          view = await find(viewPlan, content, signal); // it may have lacked a proof only
+          view ??= await build(content.admitView(viewPlan) ?? refuse(viewPlan), context, signal);
         } catch (thrown) {
           if (!isFirst || toArtifactError(thrown).code !== 'corrupt') throw thrown;
           // The bytes were damaged without a change of the files. They count as unverified now, and are pulled again.
@@ -219,23 +224,21 @@ function cut(notes: readonly string[]): readonly string[] {
   return [...notes.slice(0, maxNotes), `and ${notes.length - maxNotes} more, in the log`];
 }
 
-/** Enough to keep a disk busy while layers are examined for tars. */
-const lookedAtAtOnce = 32;
+/** Layers that must be downloaded into the cache, and cached ones that must be downloaded to prove access. */
+type Wanted = { readonly missing: readonly LayerPlan[]; readonly unproven: readonly LayerPlan[] };
 
-/** Each digest that is not cached, once. */
+function refuse(viewPlan: ViewPlan): never {
+  throw new ArtifactError('internal', `content of ${viewPlan.reference} was fetched, and is not admitted`);
+}
+
+/** Those that are not cached. */
 async function missingLayers(
-  plans: readonly LayerPlan[],
+  unique: readonly LayerPlan[],
   source: LayerFetcher,
   signal: AbortSignal,
 ): Promise<readonly LayerPlan[]> {
   const pace = startPace(signal);
-  const byKey = new Map<string, LayerPlan>();
-  for (const layer of plans) {
-    byKey.set(`${layer.form} ${layer.descriptor.digest}`, layer);
-    const rest = pace();
-    if (rest !== undefined) await rest;
-  }
-  const unique = [...byKey.values()];
+  const lookedAtAtOnce = 32; // enough to keep a disk busy while layers are examined for tars
   const missing: LayerPlan[] = [];
   for (let at = 0; at < unique.length; at += lookedAtAtOnce) {
     const some = unique.slice(at, at + lookedAtAtOnce);

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { Digest } from '../../oci/digest.ts';
 import type { Manifest } from '../../oci/manifest.ts';
-import type { Plan } from '../../oci/plan.ts';
+import type { LayerPlan, Plan } from '../../oci/plan.ts';
 import type { Content } from '../../ports/registry.ts';
 import type { Selection } from '../../ports/request.ts';
 import type { Item, View } from '../../ports/store.ts';
+import { startPace } from '../../util/pace.ts';
 import { viewId } from '../cache/leases.ts';
 
 /** The manifest for a platform. `documents` were read to find it: indexes, itself, and a config if it was needed. */
@@ -71,4 +72,19 @@ export function digestsOf(viewPlan: ViewPlan): readonly Digest[] {
 /** Every lease id that protects a view and its content while it is built. */
 export function heldBy(viewPlan: ViewPlan): readonly string[] {
   return [viewId(viewPlan.key), ...digestsOf(viewPlan)];
+}
+
+/** Each layer in each form, once. */
+export async function uniqueLayers(
+  plans: readonly LayerPlan[],
+  signal: AbortSignal,
+): Promise<readonly LayerPlan[]> {
+  const pace = startPace(signal);
+  const byKey = new Map<string, LayerPlan>();
+  for (const layer of plans) {
+    byKey.set(`${layer.form} ${layer.descriptor.digest}`, layer);
+    const rest = pace();
+    if (rest !== undefined) await rest;
+  }
+  return [...byKey.values()];
 }

@@ -1,0 +1,35 @@
+import type { Sink } from '../../ports/registry.ts';
+
+/** Counts received bytes, however they are written. */
+export function metered(sink: Sink, count: (bytes: number) => void): Sink {
+  let seen = sink.offset;
+  const note = (): void => {
+    const { offset } = sink;
+    if (offset > seen) count(offset - seen);
+    seen = offset;
+  };
+  const { file } = sink;
+  return {
+    get offset() {
+      return sink.offset;
+    },
+    write(chunk) {
+      sink.write(chunk);
+      note();
+    },
+    restart() {
+      sink.restart();
+      note();
+    },
+    ...(file && {
+      file: {
+        ...file,
+        grown() {
+          file.grown();
+          note();
+        },
+      },
+    }),
+    ...(sink.verify === undefined ? {} : { verify: sink.verify.bind(sink) }),
+  };
+}
