@@ -1,10 +1,11 @@
-import { cpSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build, type PluginBuild } from 'esbuild';
 import { toLauncher } from './launcher.ts';
+import { serializers } from './serializers.ts';
 
 /**
  * `npm run build`: the program as JavaScript in dist/, which starts in half the time. dist/ with node_modules/koffi
@@ -42,7 +43,7 @@ const { metafile } = await build({
   },
   metafile: true,
   logLevel: 'warning',
-  plugins: values.replace === undefined ? [] : [{ name: 'replace', setup: replace }],
+  plugins: [serializers, ...(values.replace === undefined ? [] : [{ name: 'replace', setup: replace }])],
 });
 
 writeFileSync(join(dist, 'main.js'), toLauncher(readFileSync('src/main.ts', 'utf8')), { mode: 0o755 });
@@ -52,7 +53,7 @@ const inputs = Object.values(metafile.outputs).flatMap(output => Object.keys(out
 const packages = inputs.flatMap(path => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? []);
 writeFileSync(join(dist, 'packages.json'), JSON.stringify([...new Set(packages)].toSorted()));
 
-// The program looks for proto/ and its version beside the nearest package.json.
+// The program looks for its version in the nearest package.json.
 const { name, version, license, type } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<
   string,
   string
@@ -61,7 +62,6 @@ writeFileSync(
   join(dist, 'package.json'),
   `${JSON.stringify({ name, version, license, type, private: true })}\n`,
 );
-cpSync('proto', join(dist, 'proto'), { recursive: true });
 
 function replace({ onResolve }: PluginBuild): void {
   onResolve({ filter: /^\./ }, ({ resolveDir, path }) =>

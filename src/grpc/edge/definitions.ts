@@ -1,37 +1,23 @@
-import { findPackageJSON } from 'node:module';
-import { dirname, join } from 'node:path';
 import {
   type ChannelOptions,
   credentials,
   loadPackageDefinition,
   type MethodDefinition,
-  type ServiceDefinition,
 } from '@grpc/grpc-js';
-import protobuf from 'protobufjs';
+import type { IConversionOptions } from 'protobufjs';
 import type { ProtoGrpcType as Csi } from '../wire/csi.ts';
 import type { ProtoGrpcType as Health } from '../wire/health.ts';
 import type { ArtifactsClient } from '../wire/ociartifact/v1/Artifacts.ts';
 import type { ProtoGrpcType as OciArtifact } from '../wire/ociartifact.ts';
 import type { ProtoGrpcType as Registration } from '../wire/pluginregistration.ts';
 import type { ProtoGrpcType as Reflection } from '../wire/reflection.ts';
+import { type MessageType, type Rpc, readServices } from './messages.ts';
 
 /** The services. The types of their messages are in wire/. */
 export type Definitions = Csi & OciArtifact & Registration & Health & Reflection;
 
-/** The directory of the proto files: beside package.json, with and without a build. */
-export const protoDirectory: string = join(dirname(findPackageJSON(import.meta.url) ?? '.'), 'proto');
-
-export const protoFiles: readonly string[] = [
-  'csi.proto',
-  'ociartifact.proto',
-  'pluginregistration.proto',
-  'health.proto',
-  'reflection.proto',
-];
-
 /** How messages are represented; the flags of `npm run protos` say the same. */
-const parsing: protobuf.IParseOptions = { keepCase: true };
-const conversion: protobuf.IConversionOptions = {
+const conversion: IConversionOptions = {
   longs: Number,
   enums: String,
   defaults: true,
@@ -51,38 +37,20 @@ export function loadDefinitions(): Definitions {
  * long at each start.
  */
 function readDefinitions(): Definitions {
-  const root = new protobuf.Root();
-  root.loadSync(
-    protoFiles.map(name => join(protoDirectory, name)),
-    parsing,
-  );
-  const services = servicesOf(root.resolveAll()).map(service => [nameOf(service), toDefinition(service)]);
+  const services = Object.entries(readServices()).map(([service, rpcs]) => [
+    service,
+    Object.fromEntries(rpcs.map(rpc => [rpc.name, toMethod(service, rpc)])),
+  ]);
   return loadPackageDefinition(Object.fromEntries(services)) as unknown as Definitions;
 }
 
-function servicesOf(scope: protobuf.NamespaceBase): readonly protobuf.Service[] {
-  return scope.nestedArray.flatMap(nested => {
-    if (nested instanceof protobuf.Service) return [nested];
-    return nested instanceof protobuf.Namespace ? servicesOf(nested) : [];
-  });
-}
-
-/** Its full name has a leading dot. */
-function nameOf(service: protobuf.Service): string {
-  return service.fullName.slice(1);
-}
-
-function toDefinition(service: protobuf.Service): ServiceDefinition {
-  return Object.fromEntries(service.methodsArray.map(method => [method.name, toMethod(service, method)]));
-}
-
-function toMethod(service: protobuf.Service, method: protobuf.Method): MethodDefinition<object, object> {
-  const request = toConverter(method.resolvedRequestType);
-  const response = toConverter(method.resolvedResponseType);
+function toMethod(service: string, rpc: Rpc): MethodDefinition<object, object> {
+  const request = toConverter(rpc.request);
+  const response = toConverter(rpc.response);
   return {
-    path: `/${nameOf(service)}/${method.name}`,
-    requestStream: method.requestStream === true,
-    responseStream: method.responseStream === true,
+    path: `/${service}/${rpc.name}`,
+    requestStream: rpc.requestStream,
+    responseStream: rpc.responseStream,
     requestSerialize: request.serialize,
     requestDeserialize: request.deserialize,
     responseSerialize: response.serialize,
@@ -92,9 +60,7 @@ function toMethod(service: protobuf.Service, method: protobuf.Method): MethodDef
 
 type Converter = { serialize(value: object): Buffer; deserialize(bytes: Buffer): object };
 
-/** `type`: resolved, because resolveAll() refuses files with unknown names. */
-function toConverter(type: protobuf.Type | null): Converter {
-  if (type === null) throw new TypeError('a proto file has a method with an unresolved message');
+function toConverter(type: MessageType): Converter {
   return {
     serialize: value => {
       const { buffer, byteOffset, length } = type.encode(type.fromObject(value)).finish();

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import protobuf from 'protobufjs';
 import descriptor from 'protobufjs/ext/descriptor/index.js';
-import { protoDirectory, protoFiles } from './definitions.ts';
+import { protoDirectory, readProtoFiles } from './proto-files.ts';
 
 /** A proto file as reflection serves it. Names are full, without a leading dot. */
 export type DescribedFile = {
@@ -21,13 +21,11 @@ const { FileDescriptorProto } = descriptor;
 const parsing = { keepCase: true, alternateCommentMode: true };
 
 /**
- * Describes the proto files as protoc does. The descriptors of protobufjs omit imports and comments, and misname map
+ * Describes the proto files as protoc does. A build has the result in place of this file (test/tools/serializers.ts). The descriptors of protobufjs omit imports and comments, and misname map
  * entries. Numbers are those of descriptor.proto.
  */
 export function describeFiles(): readonly DescribedFile[] {
-  const root = new protobuf.Root();
-  const paths = protoFiles.map(name => join(protoDirectory, name));
-  root.loadSync(paths, parsing);
+  const root = readProtoFiles(parsing);
   // The older name of the same service, which some clients use.
   const reflection = readFileSync(join(protoDirectory, 'reflection.proto'), 'utf8');
   protobuf.parse(reflection.replace('.v1;', '.v1alpha;'), root, parsing);

@@ -3,7 +3,7 @@ import type { ServerReflectionRequest__Output as Question } from '../wire/grpc/r
 import type { ServerReflectionResponse as Answer } from '../wire/grpc/reflection/v1/ServerReflectionResponse.ts';
 import { bothStreams, type Edge } from './call.ts';
 import { loadDefinitions } from './definitions.ts';
-import { type DescribedFile, describeFiles } from './descriptors.ts';
+import type { DescribedFile } from './descriptors.ts';
 
 /** One version of the reflection service. v1 and v1alpha differ in their names only. */
 export type ReflectionService = {
@@ -17,7 +17,7 @@ export function reflectionServices(edge: Edge, names: readonly string[]): readon
   const handlers = {
     ServerReflectionInfo: bothStreams<Question, Answer>(edge, async (questions, send) => {
       for await (const question of questions) {
-        files ??= describeFiles();
+        files ??= (await import('./descriptors.ts')).describeFiles();
         await send({
           valid_host: question.host,
           original_request: question,
