@@ -1,8 +1,8 @@
 import { once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
+import http, { type IncomingMessage } from 'node:http';
+import https from 'node:https';
 import { toArtifactError } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
-import { http, https } from '../util/node-http.ts';
 import type { Cluster } from './cluster.ts';
 import type { EventObject } from './event-object.ts';
 

@@ -41,7 +41,7 @@ const program = buildProgram('dist');
 const other = values.downloads
   ? buildProgram('.tools/plain', `src/registry/download/downloads.ts=test/bench/plain-downloads.ts`)
   : values.against;
-const otherName = values.downloads ? 'node:http' : 'other build';
+const otherName = values.downloads ? 'undici' : 'other build';
 
 if (wanted('cached')) await reportCached();
 if (wanted('shared')) await reportShared();

@@ -1,6 +1,6 @@
 import type { DownloadSettings, Downloads } from '../../src/registry/download/downloads.ts';
 
-/** What `npm run bench -- --downloads` measures against: Node's client receives every blob, in the main thread. */
+/** What `npm run bench -- --downloads` measures against: undici receives every blob, in the main thread. */
 export function openDownloads({ otherwise }: DownloadSettings): Downloads {
   return {
     open: () => ({ send: otherwise, async [Symbol.asyncDispose]() {} }),

@@ -165,7 +165,7 @@ describe('a release', tools, () => {
       const expected = [
         `pkg:npm/%40koromix/koffi-linux-${cpu}@`,
         'pkg:npm/koffi@',
-        'pkg:npm/%40grpc/grpc-js@',
+        'pkg:npm/undici@',
         'pkg:deb/debian/libc6@',
         'pkg:generic/node@26.',
       ];

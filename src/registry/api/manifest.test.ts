@@ -107,8 +107,7 @@ test('every request asks for uncompressed bytes, and an error names a compressed
     registry.asked.map(({ headers }) => headers['accept-encoding']),
     ['identity', 'identity'],
   );
-  const packed = 'HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 9\r\n\r\n123456789';
-  registry.fault(() => ({ kind: 'raw', text: packed }));
+  registry.fault(() => ({ kind: 'headers', headers: { 'content-encoding': 'gzip', 'content-length': '9' } }));
   await assert.rejects(fetchManifest(), {
     code: 'corrupt',
     message: /sent 9 bytes; its descriptor says \d+ \(with Content-Encoding gzip, which was not asked for\)$/,

@@ -8,12 +8,14 @@ const certificate =
 /** OpenSSL's codes for a server's alert about our certificate or its absence. */
 const clientCertificate =
   /_ALERT_(?:HANDSHAKE_FAILURE|UNKNOWN_CA|ACCESS_DENIED|(?:\w+_)?CERTIFICATE(?:_\w+)?)$/;
+const stalled = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
 /** Classifies a failed connection as an ArtifactError: a TransientError if another attempt may succeed. */
 export function toConnectionError(thrown: unknown, url: URL, answered: boolean): ArtifactError {
   if (thrown instanceof ArtifactError) return thrown;
   const errno = errnoOf(thrown) ?? '';
   const why = reasonOf(thrown);
+  if (stalled.has(errno)) return stall(url);
   // Includes a broken TLS record: it ends a response and does not show the server's identity or protocol.
   if (answered) {
     return new TransientError(

@@ -61,7 +61,7 @@ for (const [kind, tls] of [
       await using proxy = await openTestProxy({ authorization: user, ...(tls === undefined ? {} : { tls }) });
       await pull(secure, withUser(proxy));
       const port = secure.host.split(':')[1];
-      assert.deepEqual(lines(proxy), [`CONNECT registry.test:${port}`]);
+      assert.deepEqual(lines(proxy), [`CONNECT registry.test:${port}`, `CONNECT registry.test:${port}`]);
       for (let times = 0; proxy.open() > 0 && times < 100; times += 1) await sleep(10);
       assert.equal(proxy.open(), 0);
     });

@@ -14,10 +14,10 @@ import {
 import { anonymous, nobody, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { openConnectionPool } from '../download/connection-pool.ts';
 import { noProxies } from './egress.ts';
-import { openHttpTransport } from './http-transport.ts';
 import { toFence, verifyFence } from './redirect.ts';
 import type { HttpRequest } from './request.ts';
 import { openTls, plainTrust } from './tls.ts';
+import { openUndiciTransport } from './undici-transport.ts';
 
 test('a credential does not follow to another origin, neither with a redirect nor by a challenge there', async () => {
   await using registry = await openGuardedRegistry(basic);
@@ -177,10 +177,10 @@ describe('a name counts by its addresses at the time of the connection', () => {
     server.close();
   });
 
-  for (const by of ['the client of Node', 'the connection pool'] as const) {
+  for (const by of ['undici', 'the connection pool'] as const) {
     test(`with ${by}`, async () => {
       const tls = openTls();
-      await using pool = openHttpTransport({
+      await using pool = openUndiciTransport({
         tls,
         proxies: noProxies,
         trust: () => plainTrust,
@@ -188,7 +188,7 @@ describe('a name counts by its addresses at the time of the connection', () => {
       });
       using connectionPool = openConnectionPool(tls, 1000);
       const get = async (fence: string) =>
-        by === 'the client of Node'
+        by === 'undici'
           ? await pool.send(requestTo(`http://localhost:${port}/`, fence), () => () => {}, signal)
           : await connectionPool.send(requestTo(`http://localhost:${port}/`, fence), () => () => {}, signal);
       const before = connections;
