@@ -172,6 +172,15 @@ test('an error of a command line names the help of its command, and the flag who
   }
 });
 
+test('a flag with an optional value that takes an operand for it says so', async () => {
+  const artifacts = { cancel: async () => 1 };
+  const ran = await runShell(['pull', '--strict-policy', 'z:1'], { artifacts });
+  assert.equal(ran.code, 2);
+  assert.match(ran.stderr, /: --strict-policy: invalid value "z:1": must be true or false\n$/);
+  for (const given of ['--strict-policy', '--strict-policy=false'])
+    assert.equal((await runShell(['pull', 'z:1', given, '--cancel'], { artifacts })).code, 0, given);
+});
+
 test('no command at all shows the help and exits 2', async () => {
   const ran = await runShell([]);
   assert.equal(ran.code, 2);

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { formatFlag, formatVariable } from './command-line.ts';
+import { formatFlag, formatVariable, named } from './command-line.ts';
 import { flags } from './flags.ts';
 import { headings, type Topic, toKeys } from './help/flag-topics.ts';
 import type { Settings } from './settings.ts';
@@ -36,11 +36,14 @@ export function addDirectFlags(command: Command, wanted: readonly (Topic | keyof
 
 /** A flag with its default, and its variable if that has a name of its own. */
 export function toOption(key: keyof Settings): Option {
-  const { value, says, preset, variable } = flags[key];
+  const { value, says, preset, variable, parse } = flags[key];
   // The help is the same on every machine.
   const shown = key === 'nodeId' ? "the host's name" : preset;
   const notes = [shown === '' ? undefined : `default ${shown}`, variable].filter(note => note !== undefined);
   const bracketed = value.startsWith('[') ? value : `<${value}>`;
   const suffix = notes.length === 0 ? '' : ` (${notes.join('; ')})`;
-  return new Option(`${formatFlag(key)} ${bracketed}`, `${says}${suffix}`);
+  const option = new Option(`${formatFlag(key)} ${bracketed}`, `${says}${suffix}`);
+  // An optional value may be the next operand, whose absence must not be the error.
+  if (option.optional) option.argParser(text => named(formatFlag(key), () => void parse(text)) ?? text);
+  return option;
 }

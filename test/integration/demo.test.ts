@@ -63,23 +63,25 @@ test(
   },
 );
 
-test('the demo in JSON prints one line per step', needs('root'), async () => {
+test('the demo in JSON prints one document, with its steps', needs('root'), async () => {
   await using directory = await temporaryDirectory();
   const child = startDemo(directory.path, '--output', 'json');
   assert.ok(child.stdout !== null && child.stderr !== null);
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
   assert.equal(stderr, '');
-  const told = stdout
-    .trimEnd()
-    .split('\n')
-    .map(line => JSON.parse(line) as { kind: string; text: string; step?: number; milliseconds?: number });
+  const told = JSON.parse(stdout) as readonly {
+    readonly kind: string;
+    readonly text: string;
+    readonly step?: number;
+    readonly milliseconds?: number;
+  }[];
   assert.deepEqual(new Set(told.map(({ kind }) => kind)), new Set(['heading', 'step', 'text']));
   const steps = told.filter(({ kind }) => kind === 'step');
   assert.deepEqual(
     steps.map(({ step }) => step),
     steps.map((_, nth) => nth + 1),
   );
-  assert.ok(steps.every(({ milliseconds = -1 }) => milliseconds >= 0));
+  assert.ok(steps.every(({ milliseconds = -1 }) => milliseconds >= 0 && Number.isInteger(milliseconds)));
   assert.ok(told.some(line => line.text.includes('├── config.json')));
   assert.match(told.at(-1)?.text ?? '', /^No mount, no process and no file is left/);
   assertNothingLeft(directory.path);

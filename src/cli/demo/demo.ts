@@ -41,6 +41,7 @@ export async function demo(builder: Builder, terminal: Terminal, json: boolean):
   }
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   stage.heading(`No mount, no process and no file is left. All of it took ${seconds} s.`);
+  stage.end();
 }
 
 /** Runs the demo on a temporary node. Answers the directory that it used. */
@@ -82,11 +83,10 @@ async function showVolumes(
   signal: AbortSignal,
 ): Promise<void> {
   const [first, second] = [await node.addVolume('web-0'), await node.addVolume('web-1')];
-  const total = artifact.layers.reduce((sum, { size }) => sum + size, 0);
 
   await stage.step(
     () => publish(csi, first, signal),
-    (_, ms) => `NodePublishVolume of ${shortName} for pod web-0: ${formatSize((total / ms) * 1000)}/s`,
+    () => `NodePublishVolume of ${shortName} for pod web-0: ${sizeOf(artifact.layers)} downloaded`,
   );
   await showTree(stage, first);
   await stage.step(

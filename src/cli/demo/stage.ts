@@ -12,19 +12,21 @@ const width = 92;
 export type DemoStage = {
   heading(text: string): void;
   /** Does the work, then prints its result and duration. */
-  step<T>(work: () => Promise<T>, tell: (value: T, milliseconds: number) => string): Promise<T>;
+  step<T>(work: () => Promise<T>, tell: (value: T) => string): Promise<T>;
   /** Prints lines below a step. */
   say(text: string): void;
+  /** Ends the output. */
+  end(): void;
 };
 
-/** With `json`, each step is a line of JSON. */
+/** With `json`, it prints one document at its end. */
 export function openStage(stdout: Writable, json: boolean, signal: AbortSignal): DemoStage {
   let count = 0;
-  const print = (value: object): void => void stdout.write(`${formatJson(value)}\n`);
+  const shown: object[] = [];
   const style = (format: 'bold' | 'dim', text: string): string => styleText(format, text, { stream: stdout });
   return {
     heading(text) {
-      if (json) print({ kind: 'heading', text });
+      if (json) shown.push({ kind: 'heading', text });
       else stdout.write(`\n${style('bold', text)}\n\n`);
     },
     async step(work, tell) {
@@ -32,10 +34,10 @@ export function openStage(stdout: Writable, json: boolean, signal: AbortSignal):
       const started = performance.now();
       const value = await work();
       const milliseconds = performance.now() - started;
-      const text = tell(value, milliseconds);
+      const text = tell(value);
       count++;
       if (json) {
-        print({ kind: 'step', step: count, text, milliseconds });
+        shown.push({ kind: 'step', step: count, text, milliseconds: Math.round(milliseconds) });
         return value;
       }
       const line = `${String(count).padStart(2)}  ${text}`;
@@ -44,8 +46,11 @@ export function openStage(stdout: Writable, json: boolean, signal: AbortSignal):
       return value;
     },
     say(text) {
-      if (json) print({ kind: 'text', text: text.trim() });
+      if (json) shown.push({ kind: 'text', text: text.trim() });
       else stdout.write(text.replace(/^(?=.)/gm, '      '));
+    },
+    end() {
+      if (json) stdout.write(`${formatJson(shown, 2)}\n`);
     },
   };
 }

@@ -54,7 +54,8 @@ export function toConnectionError(thrown: unknown, url: URL, answered: boolean):
       thrown,
     );
   }
-  return new UnreachableError('unavailable', `${url.host} cannot be reached (${why})`, thrown);
+  const what = errno === 'EAI_AGAIN' ? 'its name does not resolve, because no DNS server answers' : why;
+  return new UnreachableError('unavailable', `${url.host} cannot be reached (${what})`, thrown);
 }
 
 /** No byte arrived for too long. */

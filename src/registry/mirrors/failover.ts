@@ -58,11 +58,12 @@ export async function failover<T>(
   }
 }
 
+/** In the order of time, so that the advice of the last error is the end. */
 function withTried(thrown: ArtifactError, tried: readonly string[]): ArtifactError {
   if (tried.length === 0) return thrown;
   const told = tried.slice(0, mostTold).join('; ');
   const more = tried.length > mostTold ? `; and ${tried.length - mostTold} more` : '';
-  return new ArtifactError(thrown.code, `${thrown.message}; before that ${told}${more}`, thrown);
+  return new ArtifactError(thrown.code, `${told}${more}; then ${thrown.message}`, thrown);
 }
 
 function toReason(message: string, subject: string): string {
