@@ -265,6 +265,8 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
     assert.match(plain, /port-forward daemonset\/o-oci-artifact-csi 9810 /);
     assert.doesNotMatch(notes('pageListen='), /port-forward/);
     assert.match(plain, /Before you uninstall, delete the pods/);
+    assert.match(plain, /WARNING: image\.repository is the default/);
+    assert.doesNotMatch(notes('image.repository=registry.example.com/csi/x'), /WARNING/);
     assert.doesNotMatch(plain, /looks for these pods|every secret|every pod may mount/);
     assert.match(notes('uninstallGuard=true'), /looks for these pods/);
     assert.match(notes('podPullSecrets=true'), /may read every secret/);

@@ -63,7 +63,10 @@ describe('deploy/', needs('helm', 'kustomize-build', 'kubeconform'), () => {
       template: { spec: { containers: { image: string; env: { name: string; value?: string }[] }[] } };
     };
     const [container] = template.spec.containers;
-    assert.match(container?.image ?? '', /^registry\.example\.com\/mirror\//);
+    assert.match(
+      container?.image ?? '',
+      /^registry\.example\.com\/csi\/oci-artifact-csi@sha256:[0-9a-f]{64}$/,
+    );
     const flag = container?.env.filter(({ name }) => name === 'OCI_ARTIFACT_DISK_MAX');
     assert.deepEqual(flag, [{ name: 'OCI_ARTIFACT_DISK_MAX', value: '85' }]);
   });
@@ -105,6 +108,9 @@ describe('the example', needs('helm', 'kubeconform'), () => {
     const { values } = release['spec'] as { values: object };
     const { source } = application['spec'] as { source: { helm: { valuesObject: object } } };
     await using directory = await temporaryDirectory();
+    // As `npm run release -- registry.example.com/csi` pushes it.
+    for (const path of ['examples/flux.yaml', 'examples/argocd.yaml'])
+      assert.match(read(path), / oci:\/\/registry\.example\.com\/csi\/charts\/oci-artifact-csi\n/);
     for (const given of [values, source.helm.valuesObject]) {
       await writeFile(join(directory.path, 'values.yaml'), stringify(given));
       assert.match(renderChart({ args: ['--values', join(directory.path, 'values.yaml')] }), /value: "85"/);

@@ -1,6 +1,7 @@
 import { renderChart } from './render.ts';
 
-const header = `# Written by npm run chart, from charts/oci-artifact-csi with its default values.
+const header = `# Written by npm run chart, from charts/oci-artifact-csi with its default values. kustomization.yaml says how to name
+# your image: the one here is not published yet.
 apiVersion: v1
 kind: Namespace
 metadata:
