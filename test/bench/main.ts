@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readOptions } from '../support/project/usage.ts';
 import { installTools } from '../tools/install.ts';
 import { runCached } from './cached.ts';
 import { runCold } from './cold.ts';
@@ -18,21 +18,21 @@ import { artifactMegabytes, runShared } from './shared.ts';
 const megabytesAllowed = 150;
 const cachedMsAllowed = 3;
 
-const { values } = parseArgs({
-  options: {
+const others: readonly string[] = ['cached', 'shared'];
+const rowNames = [...rows.map(({ name }) => name), ...others].join(', ');
+const values = readOptions(
+  `npm run bench [-- [--runs 3] [--row NAME]... [--downloads | --against FILE]]; a row is ${rowNames}`,
+  {
     runs: { type: 'string', default: '3' },
     row: { type: 'string', multiple: true, default: [] },
     downloads: { type: 'boolean', default: false },
     against: { type: 'string' },
   },
-});
+);
 const wanted = (name: string): boolean => values.row.length === 0 || values.row.includes(name);
-const others: readonly string[] = ['cached', 'shared'];
 const unknown = values.row.filter(name => !others.includes(name) && !rows.some(row => row.name === name));
 if (unknown.length > 0) {
-  console.error(
-    `no row ${unknown.join(', ')}; there are ${rows.map(({ name }) => name).join(', ')}, ${others.join(', ')}`,
-  );
+  console.error(`no row ${unknown.join(', ')}; there are ${rowNames}`);
   process.exit(2);
 }
 

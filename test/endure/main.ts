@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { openRandom } from '../support/os/random.ts';
+import { readOptions } from '../support/project/usage.ts';
 import { endure } from './endurance.ts';
 import { endureFailures, type Failures } from './failures.ts';
 
@@ -13,21 +13,19 @@ import { endureFailures, type Failures } from './failures.ts';
  * leaked mount, thread or file, or if the daemon ends by itself, and prints the seed that decides the requests.
  */
 
-const usage = 'usage: npm run endure [-- --kills <count> --failures <count> --seed <number>]';
+const usage = 'npm run endure [-- --kills <count> --failures <count> --seed <number>]';
 
 function readNumber(name: string, text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value >= 0) return value;
-  console.error(`invalid --${name} "${text}": must be a whole number\n${usage}`);
+  console.error(`invalid --${name} "${text}": must be a whole number\nusage: ${usage}`);
   return process.exit(2);
 }
 
-const { values } = parseArgs({
-  options: {
-    kills: { type: 'string', default: '2000' },
-    failures: { type: 'string', default: '10000' },
-    seed: { type: 'string', default: String(randomInt(1, 2 ** 31)) },
-  },
+const values = readOptions(usage, {
+  kills: { type: 'string', default: '2000' },
+  failures: { type: 'string', default: '10000' },
+  seed: { type: 'string', default: String(randomInt(1, 2 ** 31)) },
 });
 const kills = readNumber('kills', values.kills);
 const failures = readNumber('failures', values.failures);

@@ -3,9 +3,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import { parseArgs } from 'node:util';
 import { openRandom } from '../support/os/random.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
+import { readOptions } from '../support/project/usage.ts';
 import { compare, contextOf, rules } from './differences.ts';
 import { type Outcome, openExtractor } from './extractor.ts';
 import { describeImage, formatLayer, type Image, randomImage } from './image.ts';
@@ -17,15 +17,14 @@ import { openProduct } from './product.ts';
  * seed of an image reproduces it (`--images 1 --seed <seed>`).
  */
 
-const { values } = parseArgs({
-  options: {
-    images: { type: 'string', default: '2000' },
-    seed: { type: 'string', default: String(randomInt(1, 2 ** 30)) },
-  },
+const usage = 'npm run fuzz [-- --images <count> --seed <number>]';
+const values = readOptions(usage, {
+  images: { type: 'string', default: '2000' },
+  seed: { type: 'string', default: String(randomInt(1, 2 ** 30)) },
 });
 const [images, firstSeed] = [Number(values.images), Number(values.seed)];
 if (!(images > 0) || !Number.isInteger(firstSeed)) {
-  console.error('usage: npm run fuzz [-- --images <count> --seed <number>]');
+  console.error(`usage: ${usage}`);
   process.exit(2);
 }
 

@@ -2,8 +2,8 @@ import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { build, type PluginBuild } from 'esbuild';
+import { readOptions } from '../support/project/usage.ts';
 import { toLauncher } from './launcher.ts';
 import { serializers } from './serializers.ts';
 
@@ -14,8 +14,9 @@ import { serializers } from './serializers.ts';
  * A benchmark builds with `--outdir` elsewhere, and with `--replace src/a.ts=test/b.ts` another module.
  */
 
-const { values } = parseArgs({
-  options: { outdir: { type: 'string', default: 'dist' }, replace: { type: 'string' } },
+const values = readOptions('npm run build [-- [--outdir dist] [--replace src/a.ts=test/b.ts]]', {
+  outdir: { type: 'string', default: 'dist' },
+  replace: { type: 'string' },
 });
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const dist = join(root, values.outdir);

@@ -12,6 +12,7 @@ import {
   programs,
   programsOf,
   type ToolGroup,
+  toolGroups,
   toolsDirectory,
 } from './table.ts';
 
@@ -106,5 +107,11 @@ function complain(missing: readonly Program[], why: string): void {
 
 if (import.meta.main) {
   const groups = process.argv.slice(2) as ToolGroup[];
+  const known: readonly string[] = toolGroups;
+  if (groups.some(group => !known.includes(group))) {
+    const isHelp = process.argv.some(word => word === '--help' || word === '-h');
+    console[isHelp ? 'log' : 'error'](`usage: npm run tools [-- GROUP...]; a group is ${known.join(', ')}`);
+    process.exit(isHelp ? 0 : 2);
+  }
   for (const group of groups.length > 0 ? groups : (['test'] as const)) installTools(group);
 }

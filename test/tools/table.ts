@@ -52,7 +52,8 @@ export type Program =
   | 'chromium-headless-shell';
 
 /** Which tests need a program: npm test and npm run test:faults, npm run test:release, test:cluster, or test:arm64. */
-export type ToolGroup = 'test' | 'release' | 'cluster' | 'arm64';
+export const toolGroups = ['test', 'release', 'cluster', 'arm64'] as const;
+export type ToolGroup = (typeof toolGroups)[number];
 
 /** A directory of test/tools/go with a go.mod of its own: the versions of one must not move those of another. */
 export type GoModule =

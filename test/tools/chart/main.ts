@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readOptions } from '../../support/project/usage.ts';
 import { packChart } from './archive.ts';
 import { toDashboard } from './dashboard.ts';
 import { toPlainManifests } from './manifests.ts';
@@ -15,7 +15,10 @@ import { readValues, withTable } from './values-table.ts';
  */
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const { values: given } = parseArgs({ options: { pack: { type: 'string' }, image: { type: 'string' } } });
+const given = readOptions('npm run chart [-- --pack DIR [--image REPOSITORY@DIGEST]]', {
+  pack: { type: 'string' },
+  image: { type: 'string' },
+});
 
 const readme = join(chartDirectory, 'README.md');
 const values = readValues(readFileSync(join(chartDirectory, 'values.yaml'), 'utf8'));
