@@ -51,7 +51,6 @@ const foreign = [
   '--pack',
   '--downloads',
   '--against',
-  '--kustomize',
   '--values',
   '--reset-then-reuse-values',
   '--set',
