@@ -102,6 +102,8 @@ export type AccessRecord = {
   readonly digests: readonly Digest[];
   /** Content that mirrors served for the repository and that its registry has not confirmed. */
   readonly mirrored: readonly Digest[];
+  /** Content that an administrator loaded for every pod. Each is among `digests`, too. */
+  readonly loaded: readonly Digest[];
 };
 export type Accesses = {
   put(record: AccessRecord): Promise<void>;

@@ -157,8 +157,8 @@ export async function loadLayout(
       () => undefined,
       signal,
     );
-    // Only now, because this gives every pod access to the cached content of the repository, and policies may refuse
-    // it. A layout may contain other artifacts, which other pods may mount.
+    // Only now, because this gives every pod access to this content, and policies may refuse it. A layout may contain
+    // other artifacts, which other pods may mount.
     const parts = await findParts(descriptor, digest => brought.has(digest), blobs, signal);
     await access.grant(reference, [...parts]);
     await naming.record({ reference, descriptor, authorised: 'local' }, pulled.holds);

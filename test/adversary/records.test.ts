@@ -20,7 +20,8 @@ test('invented repositories are removed from records and memory once nothing of 
     const repository = { registry: 'evil.example', path: `made-up-${nth}` };
     await memory.admit(repository, { kind: 'anyone' }, {});
     const served = [digest(nth), digest(1000 + nth)].map(each => ({ digest: each, servedBy: {} }));
-    await memory.learn(repository, served);
+    memory.note(repository, served);
+    await memory.save(repository);
   }
   t.mock.timers.tick(601_000);
   await memory.sweep(async held => held === digest(7));

@@ -98,6 +98,42 @@ test('a refused load gives no pod access to its repository', async () => {
   await publish(daemon, `${repository}:torn`, {}, { pullPolicy: 'Never' });
 });
 
+test('a load gives every pod what it brought, and nothing else of the repository', async () => {
+  const registry = await closed();
+  const { reference, digest } = await registry.push('team/model', 'v1', [weights]);
+  const repository = reference.slice(0, reference.lastIndexOf(':'));
+  let daemon = await start([registry]);
+  await publish(daemon, reference, alice);
+  assert.equal(await load(daemon, `${repository}:public`, 'for all'), 'OK');
+  for (const start of [async () => daemon, restart]) {
+    daemon = await start(daemon);
+    for (const pullPolicy of ['IfNotPresent', 'Never']) {
+      const target = await publish(daemon, `${repository}:public`, {}, { pullPolicy });
+      assert.equal(readFileSync(join(target, 'weights'), 'utf8'), 'for all');
+      for (const closed of [reference, `${repository}@${digest}`])
+        await assert.rejects(
+          publish(daemon, closed, {}, { pullPolicy }),
+          /UNAUTHENTICATED|PERMISSION_DENIED|NOT_FOUND/,
+        );
+    }
+  }
+});
+
+test('content that a loaded manifest lists, and that the load did not bring, needs an answer of the registry', async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const repository = reference.slice(0, reference.lastIndexOf(':'));
+  const daemon = await start([registry]);
+  await publish(daemon, reference, alice);
+  const tar = await layoutOf([{ ...weights, isAbsent: true }]);
+  await loadTar(daemon, `${repository}:partial`, tar);
+  await assert.rejects(
+    publish(daemon, `${repository}:partial`, mallory),
+    /UNAUTHENTICATED|PERMISSION_DENIED/,
+  );
+  await assert.rejects(publish(daemon, `${repository}:partial`, {}, { pullPolicy: 'Never' }), /NOT_FOUND/);
+});
+
 /** Loads a layout of one file; without content, that file is not in it. */
 async function load(daemon: TestDaemon, reference: string, content: string | undefined): Promise<string> {
   const bytes = Buffer.from(content ?? 'not in it');

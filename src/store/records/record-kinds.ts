@@ -127,7 +127,10 @@ export const accessRecords: RecordKind<AccessRecord> = {
   noun: 'access record',
   durable: true,
   keyOf: record => record.repository,
-  parse: fields => (isAccess(fields) ? fields : undefined),
+  parse: fields => {
+    const whole = { loaded: [], ...fields }; // an older version did not write it
+    return isAccess(whole) ? whole : undefined;
+  },
 };
 
 const isAccess = isShaped<AccessRecord>({
@@ -139,6 +142,7 @@ const isAccess = isShaped<AccessRecord>({
   secrets: isTextList,
   digests: isDigestList,
   mirrored: isDigestList,
+  loaded: isDigestList,
 });
 
 export const signatureRecords: RecordKind<SignatureRecord> = {

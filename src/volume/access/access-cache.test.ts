@@ -24,7 +24,7 @@ function keep(): Accesses {
 
 test('what a registry gave to anyone is for every repository', async () => {
   const memory = await openAccessCache(keep(), 'salt');
-  await memory.learn(open, [{ digest, servedBy: registry }]);
+  memory.note(open, [{ digest, servedBy: registry }]);
   assert.deepEqual([memory.knows(open, digest), memory.knows(far, digest)], [true, false]);
   await memory.admit(open, { kind: 'anyone' }, {});
   assert.deepEqual([memory.knows(other, digest), memory.knows(far, digest)], [true, true]);
@@ -34,7 +34,8 @@ test('what a mirror gave is for the repository that it was brought for alone, af
   const accesses = keep();
   const before = await openAccessCache(accesses, 'salt');
   await before.admit(open, { kind: 'anyone' }, {});
-  await before.learn(open, [{ digest, servedBy: mirror }]);
+  before.note(open, [{ digest, servedBy: mirror }]);
+  await before.save(open);
   for (const memory of [before, await openAccessCache(accesses, 'salt')]) {
     assert.deepEqual(
       [open, other, far].map(repository => memory.knows(repository, digest)),
@@ -47,7 +48,7 @@ test('what a mirror gave is for the repository that it was brought for alone, af
 test('the word of the registry comes after that of a mirror, and stays', async () => {
   const memory = await openAccessCache(keep(), 'salt');
   await memory.admit(open, { kind: 'anyone' }, {});
-  for (const servedBy of [mirror, registry, mirror]) await memory.learn(open, [{ digest, servedBy }]);
+  for (const servedBy of [mirror, registry, mirror]) memory.note(open, [{ digest, servedBy }]);
   assert.equal(memory.knows(far, digest), true);
 });
 
@@ -56,7 +57,7 @@ test('an admitted caller is remembered while any content is cached', async t => 
   const accesses = keep();
   const memory = await openAccessCache(accesses, 'salt');
   await memory.admit(open, { kind: 'anyone' }, {});
-  await memory.learn(open, [{ digest, servedBy: mirror }]);
+  memory.note(open, [{ digest, servedBy: mirror }]);
   await memory.sweep(async () => true);
   assert.equal(memory.admits(open, {}), true);
   t.mock.timers.tick(601_000);
@@ -70,6 +71,6 @@ test('an access that the registry has just granted outlives a collection that fi
   const memory = await openAccessCache(accesses, 'salt');
   await memory.admit(open, { kind: 'anyone' }, {});
   await memory.sweep(async () => false);
-  await memory.learn(open, [{ digest, servedBy: registry }]);
+  memory.note(open, [{ digest, servedBy: registry }]);
   assert.equal((await openAccessCache(accesses, 'salt')).admits(open, {}), true);
 });

@@ -23,16 +23,18 @@ export type AccessCache = {
   admits(repository: Repository, asker: Asker): boolean;
   /** Whether this content was downloaded for the repository, or its registry served it to anyone. */
   knows(repository: Repository, digest: Digest): boolean;
+  /** Whether an administrator loaded this content for the repository. Every pod may have it. */
+  isLoaded(repository: Repository, digest: Digest): boolean;
   /** Whether this content was seen in another repository of the same registry. */
   isNear(repository: Repository, digest: Digest): boolean;
   /** Records an access that a registry has granted. Writes only what is new. */
   admit(repository: Repository, holder: Holder, asker: Asker): Promise<void>;
+  /** Records and writes content that an administrator has loaded. */
+  load(repository: Repository, digests: readonly Digest[]): Promise<void>;
   /** Records downloaded content of a repository in memory. Content from a mirror counts for this repository only. */
   note(repository: Repository, served: readonly Provenance[]): void;
   /** Writes what was recorded for a repository. */
   save(repository: Repository): Promise<void>;
-  /** Records and writes. */
-  learn(repository: Repository, served: readonly Provenance[]): Promise<void>;
   /**
    * Forgets content that is no longer cached, and repositories without content, because anybody can name new ones.
    * Keeps repositories that admitted a caller recently: their manifest may be on its way.
@@ -54,8 +56,8 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
   const unwritten = new Set<string>();
   const recency = createRecency();
 
-  const hashOf = (asker: Asker): string | undefined =>
-    asker.brought === undefined ? undefined : createHmac('sha256', salt).update(asker.brought).digest('hex');
+  const hashOf = ({ brought }: Asker): string | undefined =>
+    brought === undefined ? undefined : createHmac('sha256', salt).update(brought).digest('hex');
 
   const factsOf = (name: string): AccessFacts => {
     const facts = records.get(name) ?? toFacts(nothingKnown(name));
@@ -91,8 +93,7 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
   const settle = async (name: string): Promise<void> => {
     const facts = records.get(name);
     if (facts === undefined) return;
-    const isEmpty = facts.digests.size + facts.mirrored.size === 0;
-    if (!isEmpty || recency.has(name)) return write(name);
+    if (facts.digests.size + facts.mirrored.size > 0 || recency.has(name)) return write(name);
     records.delete(name);
     writers.delete(name);
     await accesses.remove(name);
@@ -122,6 +123,7 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
         })
       );
     },
+    isLoaded: (repository, digest) => records.get(formatRepository(repository))?.loaded.has(digest) === true,
     isNear(repository, digest) {
       return [...(holders.get(digest) ?? [])].some(name => name.startsWith(`${repository.registry}/`));
     },
@@ -130,16 +132,20 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
       recency.note(name);
       if (addHolder(factsOf(name), holder, asker.pod, hashOf(asker))) await write(name);
     },
+    async load(repository, digests) {
+      recency.note(formatRepository(repository));
+      for (const digest of digests) {
+        take(repository, [{ digest, servedBy: {} }]);
+        factsOf(formatRepository(repository)).loaded.add(digest);
+      }
+      await write(formatRepository(repository));
+    },
     note: take,
     save,
-    async learn(repository, served) {
-      take(repository, served);
-      await save(repository);
-    },
     async sweep(isHeld) {
       const changed: string[] = [];
       const pace = startPace(new AbortController().signal);
-      for (const [name, { digests, mirrored }] of records) {
+      for (const [name, { digests, mirrored, loaded }] of records) {
         const before = digests.size + mirrored.size;
         for (const digest of [...digests, ...mirrored]) {
           const rest = pace();
@@ -147,7 +153,10 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
           if (await isHeld(digest)) continue;
           digests.delete(digest);
           mirrored.delete(digest);
-          forget(holders, digest, name);
+          loaded.delete(digest);
+          const names = holders.get(digest);
+          names?.delete(name);
+          if (names?.size === 0) holders.delete(digest);
         }
         const left = digests.size + mirrored.size;
         if (left < before || (left === 0 && !recency.has(name))) changed.push(name);
@@ -163,24 +172,14 @@ function note(holders: Map<Digest, Set<string>>, digest: Digest, repository: str
   holders.set(digest, names.add(repository));
 }
 
-function forget(holders: Map<Digest, Set<string>>, digest: Digest, repository: string): void {
-  const names = holders.get(digest);
-  names?.delete(repository);
-  if (names?.size === 0) holders.delete(digest);
-}
-
 /** Pods, accounts and secrets that are remembered, latest first. The registry is asked again for others. */
 const mostAskers = 1000;
 
 /** The record of a repository, in sets. */
-type AccessFacts = Pick<AccessRecord, 'repository'> & {
-  anonymous: boolean;
-  node: boolean;
-  readonly accounts: Set<string>;
-  readonly pods: Set<string>;
-  readonly secrets: Set<string>;
-  readonly digests: Set<Digest>;
-  readonly mirrored: Set<Digest>;
+type AccessFacts = {
+  -readonly [Field in keyof AccessRecord]: AccessRecord[Field] extends readonly (infer Item)[]
+    ? Set<Item>
+    : AccessRecord[Field];
 };
 
 /** Adds a granted access. Returns whether it is new. */
@@ -222,7 +221,7 @@ function accountOf({ namespace, serviceAccount }: Pod): string | undefined {
 /** The record before any registry was asked. */
 function nothingKnown(repository: string): AccessRecord {
   const callers = { anonymous: false, node: false, accounts: [], pods: [], secrets: [] };
-  return { repository, ...callers, digests: [], mirrored: [] };
+  return { repository, ...callers, digests: [], mirrored: [], loaded: [] };
 }
 
 function toFacts(record: AccessRecord): AccessFacts {
@@ -233,6 +232,7 @@ function toFacts(record: AccessRecord): AccessFacts {
     secrets: new Set(record.secrets),
     digests: new Set(record.digests),
     mirrored: new Set(record.mirrored),
+    loaded: new Set(record.loaded),
   };
 }
 
@@ -244,5 +244,6 @@ function toRecord(facts: AccessFacts): AccessRecord {
     secrets: [...facts.secrets],
     digests: [...facts.digests],
     mirrored: [...facts.mirrored],
+    loaded: [...facts.loaded],
   };
 }

@@ -20,8 +20,12 @@ export type AccessCheck = {
    *
    * @throws ArtifactError as the registry answers, about the digest.
    */
-  admit(resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal): Promise<void>;
-  /** Records content that an administrator has loaded: every pod of the node may have it. */
+  admit(resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal): Promise<Scope>;
+  /** Asks the registry for a caller that was admitted to loaded content, and needs more. @throws as `admit`. */
+  ask(resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal): Promise<void>;
+  /** Whether an administrator has loaded this content for the repository. */
+  isLoaded(repository: Repository, digest: Digest): boolean;
+  /** Records content that an administrator has loaded: every pod of the node may have it, and nothing else. */
   grant(repository: Repository, digests: readonly Digest[]): Promise<void>;
   /** Forgets content that is no longer cached. */
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
@@ -45,9 +49,14 @@ export type AccessCheck = {
   ): Promise<readonly Content[]>;
 };
 
+/** What a caller may have: what is in the repository, or only what an administrator has loaded of it. */
+export type Scope = 'repository' | 'loaded';
+
 /** For nodes whose pods may all have what is cached. */
 export const unrestrictedAccess: AccessCheck = {
-  admit: async () => undefined,
+  admit: async () => 'repository',
+  ask: async () => undefined,
+  isLoaded: () => true,
   grant: async () => undefined,
   knows: () => true,
   note: () => {},
@@ -79,19 +88,18 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
     async admit(resolution, request, keyring, signal) {
       const asker = toAsker(request);
       const { reference, credential, servedBy } = resolution;
-      if (credential !== undefined && servedBy !== undefined)
-        return remember(reference, { credential, servedBy }, asker);
-      if (request.caller !== 'pod' || memory.admits(reference, asker)) return;
+      if (credential !== undefined && servedBy !== undefined) {
+        await remember(reference, { credential, servedBy }, asker);
+        return 'repository';
+      }
+      if (request.caller !== 'pod' || memory.admits(reference, asker)) return 'repository';
+      if (memory.isLoaded(reference, resolution.descriptor.digest)) return 'loaded';
       await ask(resolution, request, keyring, signal);
+      return 'repository';
     },
-    async grant(repository, digests) {
-      await memory.admit(repository, { kind: 'node' }, {});
-      const servedBy = {};
-      await memory.learn(
-        repository,
-        digests.map(digest => ({ digest, servedBy })),
-      );
-    },
+    ask,
+    isLoaded: memory.isLoaded,
+    grant: memory.load,
     knows: memory.knows,
     note: memory.note,
     save: memory.save,

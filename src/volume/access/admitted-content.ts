@@ -9,7 +9,7 @@ import type { Blobs, View, Views } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { contentsOf, type ViewPlan } from '../pull/view-plan.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
-import type { AccessCheck } from './access-check.ts';
+import type { AccessCheck, Scope } from './access-check.ts';
 
 declare const proof: unique symbol;
 
@@ -40,6 +40,8 @@ export type AdmittedContent = {
    * the same errors.
    */
   readonly id: string;
+  /** What of the repository the request may have. It grows when the registry admits the request to more. */
+  readonly scope: Scope;
   /** Which cached content may be used without asking a registry. */
   readonly possession: Possession;
   /** The registry that content may come from; empty if it may come from the cache only. */
@@ -98,9 +100,10 @@ export function openAdmittedContent(
     readonly views: Pick<Views, 'find'>;
   },
   resolution: Resolution,
-  request: Pick<PullRequest, 'reference' | 'caller' | 'brought'>,
+  request: PullRequest,
   keyring: Keyring,
   offline: boolean,
+  admittedTo: Scope,
 ): AdmittedContent {
   const { access, registry, views } = world;
   const { reference: repository } = resolution;
@@ -112,10 +115,18 @@ export function openAdmittedContent(
   /** Digests that the registry has not confirmed. It is not asked again, because it may be away. */
   const unconfirmed = new Set<Digest>();
 
+  let scope = admittedTo;
+  const isGiven = (digest: Digest): boolean =>
+    scope === 'loaded' ? access.isLoaded(repository, digest) : access.knows(repository, digest);
   const knows = ({ digest, data }: Descriptor): boolean =>
-    data !== undefined || request.brought?.has(digest) === true || access.knows(repository, digest);
+    data !== undefined || request.brought?.has(digest) === true || isGiven(digest);
 
-  const confirm = async (strange: readonly Content[], signal: AbortSignal): Promise<readonly Content[]> => {
+  const confirm = async (needed: readonly Content[], signal: AbortSignal): Promise<readonly Content[]> => {
+    if (scope === 'loaded' && needed.length > 0) {
+      await access.ask(resolution, request, keyring, signal);
+      scope = 'repository';
+    }
+    const strange = needed.filter(({ descriptor }) => !knows(descriptor));
     const isAsked = ({ descriptor }: Content): boolean => unconfirmed.has(descriptor.digest);
     const unasked = strange.filter(content => !isAsked(content));
     const rest = await access.confirm(repository, unasked, keyring, signal);
@@ -153,9 +164,15 @@ export function openAdmittedContent(
   return {
     resolution,
     possession,
-    id: offline ? `offline ${asker}` : `${formatRepository(repository)} ${keyring.id}`,
+    get scope() {
+      return scope;
+    },
+    get id() {
+      return `${scope} ${offline ? `offline ${asker}` : `${formatRepository(repository)} ${keyring.id}`}`;
+    },
     registry: offline ? '' : repository.registry,
-    waitingBy: waiting => openAdmittedContent(world, resolution, request, { ...keyring, waiting }, offline),
+    waitingBy: waiting =>
+      openAdmittedContent(world, resolution, request, { ...keyring, waiting }, offline, scope),
     async admit(content, signal) {
       for (const { descriptor } of await admitAll([content], signal)) {
         const { servedBy } = await fetchDocument(content, signal);

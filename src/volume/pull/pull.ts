@@ -179,9 +179,10 @@ export function createPull(world: {
       // access.
       if (request.caller === 'administrator')
         await verifyLayers(world, viewPlan.plan, content.possession, signal);
-      // Nothing is missing, so everything can be admitted before any of it is read.
-      await content.admitAll(contentsOf(viewPlan), signal);
     }
+    // Nothing is missing, so everything can be admitted before any of it is read.
+    if (policy === 'Never' || content.scope === 'loaded')
+      await content.admitAll(contentsOf(viewPlan), signal);
 
     const pace = startPace(signal);
     const digests = digestsOf(viewPlan);

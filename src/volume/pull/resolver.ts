@@ -8,7 +8,7 @@ import type { Resolution } from '../../ports/resolution.ts';
 import type { Blobs, Views } from '../../ports/store.ts';
 import type { AccessPolicy } from '../../ports/trust.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import type { AccessCheck } from '../access/access-check.ts';
+import type { AccessCheck, Scope } from '../access/access-check.ts';
 import {
   type AdmittedContent,
   boundToWord,
@@ -162,24 +162,23 @@ export function createAdmission(world: {
     policy: PullPolicy,
     keyring: Keyring,
     signal: AbortSignal,
-  ): Promise<Resolution> => {
+  ): Promise<{ readonly resolution: Resolution; readonly scope: Scope }> => {
     const resolution = await resolver.resolve(request, policy, keyring, signal);
     try {
-      await access.admit(resolution, request, keyring, policy === 'Never' ? boundToWord(signal) : signal);
-      return resolution;
+      const bound = policy === 'Never' ? boundToWord(signal) : signal;
+      return { resolution, scope: await access.admit(resolution, request, keyring, bound) };
     } catch (thrown) {
       signal.throwIfAborted();
       if (policy === 'Never') throw toNotCached(request.reference);
       if (toArtifactError(thrown).code === 'unavailable') throw conceal(thrown, resolution);
     }
     const answer = await resolver.ask(request, keyring, signal);
-    await access.admit(answer, request, keyring, signal);
-    return answer;
+    return { resolution: answer, scope: await access.admit(answer, request, keyring, signal) };
   };
 
   return async (request, policy, keyring, signal) => {
-    const resolution = await resolve(request, policy, keyring, signal);
-    return openAdmittedContent(world, resolution, request, keyring, policy === 'Never');
+    const { resolution, scope } = await resolve(request, policy, keyring, signal);
+    return openAdmittedContent(world, resolution, request, keyring, policy === 'Never', scope);
   };
 }
 

@@ -94,6 +94,7 @@ function putArtifact(put: Put, stateDir: string, nth: number, files: number): Ma
     secrets: [],
     digests: holds,
     mirrored: [],
+    loaded: [],
   });
   return { reference, manifest: manifest.digest, view, holds };
 }
