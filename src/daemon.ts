@@ -100,7 +100,7 @@ async function run(
       standby: standby.waitsFor,
       broken,
       ready: reasons,
-      notes: problems,
+      notes: async () => [...problems(), ...((await node?.pressure()) ?? [])],
       facts: () => node?.facts() ?? [],
       metrics,
     };
@@ -141,7 +141,7 @@ async function run(
   let registration = (): DaemonStatus['registration'] => 'off';
   const status = async (): Promise<NodeStatus> => ({
     ...(await station.node.artifacts.status()),
-    problems: problems(),
+    problems: [...problems(), ...(await station.node.pressure())],
     daemon: {
       version,
       driverName: settings.driverName,

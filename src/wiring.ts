@@ -61,6 +61,8 @@ export type Node = {
   diskUsage(): Promise<DiskUsage>;
   /** Configuration files that are broken, one line each. Their last good version is in force, or they refuse. */
   problems(): readonly string[];
+  /** Which mark of the disk or the cache is passed, and what follows from that. */
+  pressure(): Promise<readonly string[]>;
   /** Information about the node, one line each. */
   facts(): readonly string[];
   /** The entries of --prefetch. */
@@ -207,11 +209,13 @@ export async function openNode(
   });
   const adapters = stack.move();
   const facts = (): readonly string[] => [`fs-verity: ${formatVerity(store.verity)}`];
+  const pressure = async (): Promise<readonly string[]> =>
+    [await room.pressure()].flatMap(text => text ?? []);
   const status = async (): Promise<NodeStatus> => ({
     stateDir,
     disk: await world.disk.usage(),
     cacheBytes: await collector.cacheBytes(),
-    problems: problems(),
+    problems: [...problems(), ...(await pressure())],
     facts: facts(),
     prefetch: prefetch.status(),
   });
@@ -237,6 +241,7 @@ export async function openNode(
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
     problems,
+    pressure,
     facts,
     prefetch: prefetch.status,
     isSealed: store.verity.off === undefined,

@@ -73,7 +73,7 @@ test('healthz fails where a restart helps, readyz says why it is not ready', asy
 });
 
 test('readyz lists broken files although the daemon is ready', async () => {
-  const notes = () => ['registries.conf is broken', 'auth.json is broken'];
+  const notes = async () => ['registries.conf is broken', 'auth.json is broken'];
   await using server = await serveProbes(
     loopback,
     pagesWith({ notes, facts: () => ['fs-verity: off (ENOTTY)'] }),

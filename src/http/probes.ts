@@ -9,7 +9,7 @@ export type Pages = {
   /** Reasons why the daemon is not ready, one line each; empty if it is ready. */
   ready(): readonly string[];
   /** Problems that do not affect readiness, one line each. */
-  notes(): readonly string[];
+  notes(): Promise<readonly string[]>;
   /** Information about the node, one line each. */
   facts(): readonly string[];
   readonly metrics: { readonly contentType: string; scrape(): Promise<string> };
@@ -56,7 +56,7 @@ async function answer(path: string, pages: Pages, scrape: () => Promise<Uint8Arr
       const standby = pages.standby();
       if (standby !== undefined) return { status: 200, body: `standby: ${standby}\n` };
       const reasons = pages.ready();
-      const notes = pages.notes().map(note => `ready, but: ${note}\n`);
+      const notes = (await pages.notes()).map(note => `ready, but: ${note}\n`);
       const facts = pages.facts().map(fact => `${fact}\n`);
       if (reasons.length === 0)
         return { status: 200, body: `${notes.join('') || 'ready\n'}${facts.join('')}` };

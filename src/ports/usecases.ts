@@ -61,7 +61,10 @@ export type Pulled = {
   readonly path: string;
   readonly bytes: number;
   readonly inodes: number;
-  /** What the view does not show: names that a later layer replaced, and entries that were left out. */
+  /**
+   * What the view does not show: names that a later layer replaced, and entries that were left out. Also a full disk,
+   * from which the artifact may be collected.
+   */
   readonly notes: readonly string[];
 };
 
@@ -170,7 +173,7 @@ export type NodeStatus = {
   readonly stateDir: string;
   readonly disk: DiskUsage;
   readonly cacheBytes: number;
-  /** Configuration files that are broken, one line each. */
+  /** Configuration files that are broken, a disk above a mark, and others, one line each. */
   readonly problems: readonly string[];
   /** Information about the node, one line each. */
   readonly facts: readonly string[];

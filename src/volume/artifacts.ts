@@ -53,7 +53,7 @@ export function createArtifacts(world: {
   readonly catalog: Catalog;
   readonly collector: Collector;
   readonly archive: Archive;
-  readonly room: Pick<DiskSpace, 'reserve'>;
+  readonly room: Pick<DiskSpace, 'reserve' | 'pressure'>;
   readonly blobs: Blobs;
   readonly layers: Layers;
   readonly naming: Naming;
@@ -89,6 +89,12 @@ export function createArtifacts(world: {
     );
   };
 
+  /** What may happen to an artifact that nothing uses yet. */
+  const formatPressure = async (reference: string): Promise<readonly string[]> => {
+    const text = await world.room.pressure();
+    return text === undefined ? [] : [`${text}; \`oci-artifact-csi pin ${reference}\` keeps this artifact`];
+  };
+
   const artifacts: Artifacts = {
     async resolve(text, secrets, signal, onProgress = () => {}) {
       const wanted = { reference: text, caller: 'administrator' } as const;
@@ -110,7 +116,7 @@ export function createArtifacts(world: {
         path: view.path,
         bytes: view.bytes,
         inodes: view.inodes,
-        notes: view.notes ?? [],
+        notes: [...(view.notes ?? []), ...(await formatPressure(formatReference(pulled.reference)))],
       };
     },
     async explain(text, { secrets, pod: name }, signal) {

@@ -77,6 +77,15 @@ describe('collection', () => {
     assert.match(text, /room for (29|30)\.\d MiB below --disk-max \(75\)/);
   });
 
+  test('is announced by the status of a node whose disk is above a mark', async () => {
+    await using around = await openSmallDisk('size=40m', { '--cache-high': '10', '--cache-low': '5' });
+    await around.publish(await around.volume(8 * MiB)); // in use, so it stays
+    const { problems } = await around.daemon.artifacts.GetStatus({});
+    assert.deepEqual(problems, [
+      'the disk is above --cache-high (10): unused content is collected, unless it is pinned',
+    ]);
+  });
+
   test('by prune keeps volumes, pins and pulls in progress', async () => {
     await using around = await openSmallDisk('size=64m');
     const { daemon, node } = around;

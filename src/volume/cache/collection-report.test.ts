@@ -11,7 +11,10 @@ async function reportsOf(pruned: Pruned): Promise<readonly unknown[]> {
   const reports: unknown[] = [];
   const collector = { collect: async () => pruned } as unknown as Collector;
   const reporting = reportCollections(collector, (...report) => reports.push(report));
-  assert.equal(await reporting.collect(async () => false, never), pruned);
+  assert.equal(
+    await reporting.collect(async () => false, never, 'the disk is above --cache-high (75)'),
+    pruned,
+  );
   return reports;
 }
 
@@ -24,7 +27,7 @@ test('a collection that frees something is reported with the references that are
   assert.deepEqual(await reportsOf({ artifacts: 1, bytes: 3072, items }), [
     [
       { artifacts: 1, bytes: 3072, references: ['registry.example/tiny:1'] },
-      'garbage collection freed 3.0 KiB',
+      'garbage collection freed 3.0 KiB: the disk is above --cache-high (75)',
     ],
   ]);
   const many = Array.from({ length: 50 }, (_, index) => ({ reference: `r/${index}`, digest, bytes: 1 }));

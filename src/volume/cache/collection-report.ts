@@ -12,20 +12,22 @@ const mostNamed = 20;
 
 /**
  * The same collector, which reports each collection that frees something. Nobody asked for that collection, so an
- * operator who misses an artifact has no other trace of it.
+ * operator who misses an artifact has no other trace of it. The line says why: which mark was passed.
  */
 export function reportCollections(
   collector: Collector,
   report: (found: CollectionReport, text: string) => void,
-): Collector {
+): Pick<Collector, 'cacheBytes'> & {
+  collect(...args: readonly [...Parameters<Collector['collect']>, why: string]): Promise<Pruned>;
+} {
   return {
-    ...collector,
-    async collect(enough, signal) {
+    cacheBytes: collector.cacheBytes,
+    async collect(enough, signal, why) {
       const pruned = await collector.collect(enough, signal);
       const { artifacts, bytes, items } = pruned;
       if (items.length === 0) return pruned;
       const references = [...new Set(items.flatMap(({ reference }) => reference ?? []))].slice(0, mostNamed);
-      report({ artifacts, bytes, references }, `garbage collection freed ${formatSize(bytes)}`);
+      report({ artifacts, bytes, references }, `garbage collection freed ${formatSize(bytes)}: ${why}`);
       return pruned;
     },
   };

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { type Digest, toDigest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Collector } from './collector.ts';
-import { createDiskSpace, type Limits } from './disk-space.ts';
+import type { Limits } from './disk-marks.ts';
+import { createDiskSpace } from './disk-space.ts';
 
 const none = { bytes: 0, inodes: 0 };
 const never = new AbortController().signal;

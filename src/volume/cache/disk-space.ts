@@ -4,17 +4,7 @@ import type { Disk, DiskUsage, LayerSizes } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Collector } from './collector.ts';
-
-/** Limits of disk and cache usage. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */
-export type Limits = {
-  /** Where garbage collection begins and ends. */
-  readonly cacheHigh: number;
-  readonly cacheLow: number;
-  /** Where pulls fail. */
-  readonly diskMax: number;
-  readonly cacheMax?: number | undefined;
-  readonly maxArtifactSize?: number | undefined;
-};
+import { describePressure, inodesIn, type Limits, markAbove, roomIn } from './disk-marks.ts';
 
 export type DiskSpace = {
   /**
@@ -43,13 +33,26 @@ export type DiskSpace = {
   grow(digest: Digest, more: Need, written: Need): Promise<void>;
   /** Collects garbage down to the low mark if the disk or the cache is above the high mark. */
   relieve(signal: AbortSignal): Promise<void>;
+  /** Which mark the disk or the cache is above, and what follows from that; undefined if none. */
+  pressure(): Promise<string | undefined>;
 };
+
+/** Collects garbage. `why`: for the log. */
+type Collect = (
+  enough: (cacheBytes: number) => Promise<boolean>,
+  signal: AbortSignal,
+  why: string,
+) => Promise<unknown>;
 
 /** Milliseconds between two garbage collections for growing layers while there is space without them. */
 const reliefEveryMs = 10_000;
 
 export function createDiskSpace(
-  world: { readonly disk: Disk; readonly collector: Collector; readonly layerSizes: LayerSizes },
+  world: {
+    readonly disk: Disk;
+    readonly collector: Pick<Collector, 'cacheBytes'> & { readonly collect: Collect };
+    readonly layerSizes: LayerSizes;
+  },
   limits: Limits,
 ): DiskSpace {
   const { disk, collector, layerSizes } = world;
@@ -88,6 +91,16 @@ export function createDiskSpace(
     };
   };
 
+  /** Bytes of the cache, where a limit of them makes that matter. */
+  const cacheBytes = async (): Promise<number> => (cacheMax === undefined ? 0 : collector.cacheBytes());
+
+  const causeOf = async (need: Need): Promise<string> => {
+    const [usage, bytes] = [await disk.usage(), await cacheBytes()];
+    const now = markAbove(usage, bytes, limits);
+    const then = markAbove(usage, bytes + written(), limits, need);
+    return now ?? `with ${formatSize(need.bytes)} that pulls need${then === undefined ? '' : `, ${then}`}`;
+  };
+
   /** Collects garbage above the high mark. True if there is enough space then. */
   const make = async (need: Need, signal: AbortSignal): Promise<boolean> => {
     if (await fits(need, cacheHigh, 1)) return true;
@@ -95,6 +108,7 @@ export function createDiskSpace(
     await collector.collect(
       left => fits(need, Math.min(cacheLow, cacheHigh), Math.min(low, 1), left),
       signal,
+      await causeOf(need),
     );
     return fits(need, diskMax, 1);
   };
@@ -160,6 +174,9 @@ export function createDiskSpace(
     async relieve(signal) {
       await make(pending(), signal);
     },
+    async pressure() {
+      return describePressure(await disk.usage(), await cacheBytes(), limits);
+    },
   };
 }
 
@@ -171,18 +188,6 @@ function plus(one: Need, other: Need): Need {
 
 function sizeOf(layers: readonly LayerPlan[]): number {
   return layers.reduce((sum, layer) => sum + layer.descriptor.size, 0);
-}
-
-/**
- * Bytes below a mark; negative above it. Everything unavailable counts as used, including blocks reserved for root, as
- * kubelet counts for evictions. df shows less.
- */
-function roomIn({ totalBytes, availableBytes }: DiskUsage, percent: number): number {
-  return availableBytes - (totalBytes * (100 - percent)) / 100;
-}
-
-function inodesIn({ usedInodes, totalInodes }: DiskUsage, percent: number): number {
-  return totalInodes === 0 ? Infinity : Math.floor((totalInodes * percent) / 100) - usedInodes;
 }
 
 /** Names the limit that is exceeded. */

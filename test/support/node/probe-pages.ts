@@ -5,7 +5,7 @@ export function pagesWith(given: Partial<Pages>): Pages {
   return {
     standby: () => undefined,
     broken: () => [],
-    notes: () => [],
+    notes: async () => [],
     facts: () => [],
     ready: () => [],
     metrics: { contentType: 'text/plain', scrape: async () => '' },

@@ -1,0 +1,62 @@
+import type { DiskUsage } from '../../ports/store.ts';
+import { formatSize } from '../../util/size.ts';
+
+/** Limits of disk and cache usage. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */
+export type Limits = {
+  /** Where garbage collection begins and ends. */
+  readonly cacheHigh: number;
+  readonly cacheLow: number;
+  /** Where pulls fail. */
+  readonly diskMax: number;
+  readonly cacheMax?: number | undefined;
+  readonly maxArtifactSize?: number | undefined;
+};
+
+/**
+ * Bytes below a mark; negative above it. Everything unavailable counts as used, including blocks reserved for root, as
+ * kubelet counts for evictions. df shows less.
+ */
+export function roomIn({ totalBytes, availableBytes }: DiskUsage, percent: number): number {
+  return availableBytes - (totalBytes * (100 - percent)) / 100;
+}
+
+export function inodesIn({ usedInodes, totalInodes }: DiskUsage, percent: number): number {
+  return totalInodes === 0 ? Infinity : Math.floor((totalInodes * percent) / 100) - usedInodes;
+}
+
+/**
+ * The mark that the disk, its inodes or the cache is above, and undefined if none is: `the disk is above --cache-high
+ * (75)`. `more`: bytes and inodes that are needed beside.
+ */
+export function markAbove(
+  usage: DiskUsage,
+  cacheBytes: number,
+  limits: Limits,
+  more: { readonly bytes: number; readonly inodes: number } = { bytes: 0, inodes: 0 },
+): string | undefined {
+  const { cacheMax = Infinity } = limits;
+  const whose = (percent: number): string | undefined =>
+    more.bytes > roomIn(usage, percent)
+      ? 'the disk'
+      : more.inodes > inodesIn(usage, percent)
+        ? 'the number of inodes of the disk'
+        : undefined;
+  for (const [flag, percent] of [
+    ['--disk-max', limits.diskMax],
+    ['--cache-high', limits.cacheHigh],
+  ] as const) {
+    const subject = whose(percent);
+    if (subject !== undefined) return `${subject} is above ${flag} (${percent})`;
+  }
+  return cacheBytes + more.bytes > cacheMax
+    ? `the cache is above --cache-max (${formatSize(cacheMax)})`
+    : undefined;
+}
+
+/** What follows from such a mark, for people. */
+export function describePressure(usage: DiskUsage, cacheBytes: number, limits: Limits): string | undefined {
+  const mark = markAbove(usage, cacheBytes, limits);
+  if (mark === undefined) return undefined;
+  const fails = mark.includes('--disk-max') ? 'pulls fail, and ' : '';
+  return `${mark}: ${fails}unused content is collected, unless it is pinned`;
+}
