@@ -1,3 +1,4 @@
+import { abortable } from '../util/abortable.ts';
 import { ArtifactError } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
 import { loadKubeConfig } from './cluster.ts';
@@ -83,7 +84,8 @@ export async function openKubeApi(): Promise<KubeApi> {
       signal.throwIfAborted();
       try {
         const limited = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
-        return await ask({ namespace, name }, toOptions(limited));
+        // The client library does not pass the signal to all that it waits for.
+        return await abortable(ask({ namespace, name }, toOptions(limited)), limited);
       } catch (thrown) {
         signal.throwIfAborted();
         if (!(thrown instanceof kube.ApiException)) throw toOutage(thrown, server);

@@ -1,6 +1,6 @@
-import { once } from 'node:events';
-import http, { type IncomingMessage } from 'node:http';
+import http, { type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
+import { abortable } from '../util/abortable.ts';
 import { toArtifactError } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
 import type { Cluster } from './cluster.ts';
@@ -34,18 +34,20 @@ export function openEventApi(cluster: Cluster): EventApi {
     signal: AbortSignal,
   ): Promise<EventAnswer> => {
     try {
+      const limited = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
       const url = new URL(`${cluster.url.replace(/\/$/, '')}${path}`);
-      const { headers, ...options } = await cluster.credentials();
+      // A program of a KUBECONFIG may make them.
+      const { headers, ...options } = await abortable(cluster.credentials(), limited);
       const type = method === 'POST' ? 'application/json' : 'application/merge-patch+json';
       const request = (url.protocol === 'http:' ? http : https).request(url, {
         ...options,
         method,
         headers: { ...headers, 'content-type': type, accept: 'application/json' },
-        signal: AbortSignal.any([signal, AbortSignal.timeout(limitMs)]),
+        signal: limited,
       });
-      request.on('error', () => {}); // also one that comes after the head of the response
+      const responding = responseTo(request);
       request.end(JSON.stringify(body));
-      const [response] = (await once(request, 'response')) as [IncomingMessage];
+      const response = await responding;
       return toAnswer(cluster.url, response, await readText(response));
     } catch (thrown) {
       const why = `the Kubernetes API at ${cluster.url} cannot be asked: ${toArtifactError(thrown).message}`;
@@ -58,6 +60,19 @@ export function openEventApi(cluster: Cluster): EventApi {
     patch: (namespace, name, change, signal) =>
       ask('PATCH', `${pathOf(namespace)}/${encodeURIComponent(name)}`, change, signal),
   };
+}
+
+/** Ends with the request, whatever ends that. An answer 101 has no response. */
+function responseTo(request: ClientRequest): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request.on('response', resolve);
+    request.on('error', reject); // also one that comes after the head of the response
+    request.on('upgrade', (_, socket) => {
+      socket.destroy();
+      reject(new Error('it answered 101, and no other protocol was asked for'));
+    });
+    request.on('close', () => reject(new Error('the connection ended without a response')));
+  });
 }
 
 async function readText(response: IncomingMessage): Promise<string> {
