@@ -62,7 +62,15 @@ export type VolumeRecords = {
   remove(targetPath: string): Promise<void>;
   /** Lists the records. Leaves out torn and unreadable ones. */
   list(): Promise<readonly VolumeRecord[]>;
+  /**
+   * The same without the digests, of which many volumes may have megabytes. It reads a record again only if its file
+   * has changed, so that a status costs little.
+   */
+  listBrief(): Promise<readonly Brief<VolumeRecord>[]>;
 };
+
+/** A root without what only garbage collection needs. */
+export type Brief<T> = Omit<T, keyof Root>;
 
 /**
  * A complete list, which garbage collection needs. @throws `internal` naming a record that cannot be read; `list`

@@ -7,7 +7,7 @@ import type { Mounter } from '../ports/mounter.ts';
 import type { Names, PinRecord, Pins, VolumeRecords } from '../ports/records.ts';
 import type { Expander, Keychain } from '../ports/registry.ts';
 import type { Pod } from '../ports/request.ts';
-import type { Blobs, Layers, Look, Views } from '../ports/store.ts';
+import type { Blobs, Layers, Look, View, Views } from '../ports/store.ts';
 import type { Archive } from '../ports/unpacker.ts';
 import type { Artifacts, PodName, VolumeStatus } from '../ports/usecases.ts';
 import { ArtifactError } from '../util/error.ts';
@@ -142,7 +142,7 @@ export function createArtifacts(world: {
       const { reference, descriptor, beside } = await catalog.locateOnly(text);
       const all = [reference, ...beside];
       // Other names of the same content keep it themselves.
-      const user = (await volumes.list()).find(record => all.includes(record.resolved));
+      const user = (await volumes.listBrief()).find(record => all.includes(record.resolved));
       if (user !== undefined) {
         throw new ArtifactError(
           'denied',
@@ -180,8 +180,9 @@ export function createArtifacts(world: {
       const found: VolumeStatus[] = [];
       const pace = startPace(never);
       const signal = AbortSignal.timeout(labelsMs);
-      for (const record of await volumes.list()) {
-        found.push(await world.statusOf(record, signal));
+      const seen = new Map<string, View | undefined>();
+      for (const record of await volumes.listBrief()) {
+        found.push(await world.statusOf(record, signal, seen));
         await pace();
       }
       return found;

@@ -153,14 +153,14 @@ export function createCatalog(world: {
       const [known, made, records, pinned] = await Promise.all([
         names.list(),
         views.list(),
-        volumes.list(),
+        volumes.listBrief(),
         pins.list(),
       ]);
       const used = records.map(record => ({ ...record, reference: record.resolved }));
       // A tag may resolve to another digest by now; what its pins and volumes use is still cached.
       const rows = new Map(
         [
-          ...used.map(volume => ({ ...volume, usedAt: volume.publishedAt })),
+          ...used.map(volume => ({ ...volume, holds: undefined, usedAt: volume.publishedAt })),
           ...pinned.map(pin => ({ ...pin, usedAt: pin.pinnedAt })),
           ...known.map(name => ({ ...name, digest: name.descriptor.digest })),
         ].map(row => [rowKey(row), row]),
@@ -170,7 +170,9 @@ export function createCatalog(world: {
       const volumesOf = Map.groupBy(used, rowKey);
       const found: ArtifactSummary[] = [];
       const pace = startPace(never);
-      for (const [key, { reference, digest, holds, usedAt }] of rows) {
+      for (const [key, row] of rows) {
+        const { reference, digest, usedAt } = row;
+        const holds = row.holds ?? (await volumes.find(row.targetPath))?.holds ?? [];
         // Records of an older version list nothing until a daemon has started.
         const listed = holds.length === 0 ? [digest] : holds;
         const own = listed.flatMap(held => viewsOf.get(held) ?? []);
@@ -216,7 +218,7 @@ export function createCatalog(world: {
         if (rest !== undefined) await rest;
       }
       const isIt = (row: Row): boolean => rowKey(row) === rowKey({ reference: name.reference, digest });
-      const records = (await volumes.list()).filter(({ resolved: reference, digest: shown }) =>
+      const records = (await volumes.listBrief()).filter(({ resolved: reference, digest: shown }) =>
         isIt({ reference, digest: shown }),
       );
       const made = (await views.list()).filter(view => view.manifest === selected.digest);

@@ -59,7 +59,7 @@ function createWorld(pull?: PullFunction) {
   const publishing = createPublishing({
     viewTurns: createKeyedMutex(),
     verifyWritable() {},
-    statusOf: async ({ holds: _, ...record }) => ({ ...record, mounted: true }),
+    statusOf: async record => ({ ...record, mounted: true }),
     pull: {
       list: () => [],
       stop: async () => undefined,
@@ -95,7 +95,7 @@ function createWorld(pull?: PullFunction) {
         log.push('forget');
         records.delete(target);
       },
-      list: async () => [...records.values()],
+      listBrief: async () => [...records.values()],
     },
     names: { touch: async reference => void log.push(`touch ${reference}`) },
     views: {

@@ -25,7 +25,7 @@ const labelsMs = 2_000;
  */
 export function createPublishing(world: {
   readonly pull: Pull;
-  readonly volumes: VolumeRecords;
+  readonly volumes: Pick<VolumeRecords, 'find' | 'put' | 'remove' | 'listBrief'>;
   readonly names: Pick<Names, 'touch'>;
   readonly views: Pick<Views, 'find' | 'touch'>;
   readonly mounter: Mounter;
@@ -150,7 +150,7 @@ export function createPublishing(world: {
       return record;
     },
     async stats(volumeId, path, signal) {
-      const records = path === undefined ? await volumes.list() : [await volumes.find(path)];
+      const records = path === undefined ? await volumes.listBrief() : [await volumes.find(path)];
       const record = records.find(found => found?.volumeId === volumeId);
       if (record === undefined) {
         const where = path === undefined ? 'on this node' : `at ${path}`;

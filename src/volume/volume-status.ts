@@ -1,6 +1,6 @@
 import { parseReference } from '../oci/reference.ts';
 import type { Mounter, TargetState } from '../ports/mounter.ts';
-import type { VolumeRecord } from '../ports/records.ts';
+import type { Brief, Root, VolumeRecord } from '../ports/records.ts';
 import type { View, Views } from '../ports/store.ts';
 import type { AccessPolicy } from '../ports/trust.ts';
 import type { VolumeStatus } from '../ports/usecases.ts';
@@ -11,8 +11,14 @@ import type { SignatureCheck } from './access/signature-check.ts';
  * Reports whether a recorded volume is mounted, what is known to be wrong with its content, and whether the policies of
  * now would refuse it. It reads no content and no directory of the view. It asks no registry; only the labels of a
  * namespace may need the Kubernetes API, for which the signal limits the time.
+ *
+ * @param seen the views that were read for other volumes of the same list.
  */
-export type VolumeStatusReader = (record: VolumeRecord, signal: AbortSignal) => Promise<VolumeStatus>;
+export type VolumeStatusReader = (
+  record: Brief<VolumeRecord>,
+  signal: AbortSignal,
+  seen?: Map<string, View | undefined>,
+) => Promise<VolumeStatus>;
 
 export function createVolumeStatus(world: {
   readonly views: Pick<Views, 'find'>;
@@ -22,11 +28,17 @@ export function createVolumeStatus(world: {
 }): VolumeStatusReader {
   const { views, mounter, signatures, accessPolicy } = world;
 
-  const look = ({ targetPath, anywhere }: VolumeRecord, view: string | undefined): Promise<TargetState> =>
+  const look = (
+    { targetPath, anywhere }: Brief<VolumeRecord>,
+    view: string | undefined,
+  ): Promise<TargetState> =>
     // Nothing of ours is mounted at a symlink, at a file, or outside the present kubelet directory.
     mounter.state({ path: targetPath, anywhere }, view).catch(() => ({ kind: 'absent' }));
 
-  const findRefusal = async (record: VolumeRecord, signal: AbortSignal): Promise<string | undefined> => {
+  const findRefusal = async (
+    record: Brief<VolumeRecord>,
+    signal: AbortSignal,
+  ): Promise<string | undefined> => {
     const verdict = await signatures.evaluate(record.resolved, record.digest);
     if (verdict.kind === 'refused') return verdict.why;
     const parsed = parseReference(record.resolved);
@@ -42,9 +54,10 @@ export function createVolumeStatus(world: {
     }
   };
 
-  return async (record, signal) => {
-    const { holds: _, ...volume } = record;
-    const view = await views.find(record.view);
+  return async (record, signal, seen = new Map()) => {
+    const { holds: _, ...volume }: Brief<VolumeRecord> & Partial<Root> = record;
+    const view = seen.has(record.view) ? seen.get(record.view) : await views.find(record.view);
+    seen.set(record.view, view);
     const state = await look(record, view?.path);
     const damaged = view?.damage ?? findAlteration(view, state);
     const refused = await findRefusal(record, signal);

@@ -126,7 +126,7 @@ test('the log line of an unpublish names the pod and the artifact if there was a
       find: async target => records.get(target),
       remove: async target => void records.delete(target),
       put: unused,
-      list: unused,
+      listBrief: unused,
     },
     names: { touch: async () => {} },
     views: {

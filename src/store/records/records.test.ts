@@ -11,6 +11,7 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { cpuTime } from '../../../test/support/os/cpu-time.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { NameRecord, PinRecord, VolumeRecord } from '../../ports/records.ts';
@@ -272,4 +273,25 @@ test('any target path has a record of its own', async () => {
     for (const targetPath of targetPaths) await store.volumes.remove(targetPath);
   });
   await fc.assert(property, { numRuns: 10 });
+});
+
+test('a brief list follows every change, and reads no record again that has not changed', async () => {
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
+  const briefs = async () => (await store.volumes.listBrief()).toSorted((a, b) => a.bytes - b.bytes);
+  const { holds: _, ...brief } = volume;
+  const holds = Array.from({ length: 10_000 }, (__, nth) => toDigest('sha256', `${nth}`.padStart(64, '0')));
+  for (let nth = 0; nth < 20; nth++) await store.volumes.put({ ...volume, targetPath: `/t/${nth}`, holds });
+  assert.equal((await briefs()).length, 20);
+  const before = cpuTime();
+  const listed = await briefs();
+  assert.ok(cpuTime() - before < 50, 'it costs as much as the first one');
+  assert.ok(listed.every(one => !('holds' in one)));
+  for (let nth = 0; nth < 20; nth++) await store.volumes.remove(`/t/${nth}`);
+  await store.volumes.put(volume);
+  assert.deepEqual(await briefs(), [brief]);
+  await store.volumes.put({ ...volume, bytes: 7 });
+  assert.deepEqual(await briefs(), [{ ...brief, bytes: 7 }]);
+  await store.volumes.remove(volume.targetPath);
+  assert.deepEqual(await briefs(), []);
 });

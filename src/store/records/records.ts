@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync, statSync, utimesSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Brief, Root } from '../../ports/records.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
 import { nextTurn, startPace } from '../../util/pace.ts';
@@ -24,6 +25,8 @@ export type Records<T> = {
   /** A missing record is success. */
   remove(key: string): Promise<void>;
   list(): Promise<readonly T[]>;
+  /** The same without `holds`. A record is read again only if its file has changed. */
+  listBrief(): Promise<readonly Brief<T>[]>;
   /** For callers that need all of them. @throws `internal` naming one that cannot be read. */
   listAll(): Promise<readonly T[]>;
 };
@@ -92,8 +95,9 @@ export async function openRecords<T>(
   /** Returns the existing records. Foreign files are ignored. */
   async function* readAll(
     onUnreadable: (path: string, thrown: unknown) => void,
+    isWanted: (name: string) => boolean = () => true,
   ): AsyncGenerator<readonly [name: string, file: File]> {
-    const names = (await directory.list()).filter(isOurs);
+    const names = (await directory.list()).filter(name => isOurs(name) && isWanted(name));
     for (let at = 0; at < names.length; at += readAhead) {
       const some = names.slice(at, at + readAhead).map(async name => {
         const path = join(directory.path, name);
@@ -115,6 +119,34 @@ export async function openRecords<T>(
         if (rest !== undefined) await rest;
       }
       return records;
+    });
+
+  /** By the names of the files. A stamp is taken before its file is read. */
+  let briefs: ReadonlyMap<string, { readonly stamp: string; readonly brief: Brief<T> | undefined }> =
+    new Map();
+
+  const listBrief = (): Promise<readonly Brief<T>[]> =>
+    attempt(`listing ${directory.path}`, async () => {
+      const before = briefs;
+      const stamps = new Map<string, string>();
+      const now = new Map<string, { readonly stamp: string; readonly brief: Brief<T> | undefined }>();
+      const hasChanged = (name: string): boolean => {
+        const stamp = stampOf(join(directory.path, name));
+        const known = before.get(name);
+        stamps.set(name, stamp);
+        if (known?.stamp !== stamp) return true;
+        now.set(name, known);
+        return false;
+      };
+      const pace = startPace(never);
+      for await (const [name, file] of readAll(skip, hasChanged)) {
+        const record = parse(name, file);
+        now.set(name, { stamp: stamps.get(name) ?? '', brief: record && toBrief(record) });
+        const rest = pace();
+        if (rest !== undefined) await rest;
+      }
+      briefs = now;
+      return [...now.values()].flatMap(({ brief }) => (brief === undefined ? [] : [brief]));
     });
 
   for await (const [name, file] of readAll(() => {})) {
@@ -146,6 +178,7 @@ export async function openRecords<T>(
         if (kind.durable) await directory.sync();
       }),
     list: () => list(skip),
+    listBrief,
     listAll: () => list(refuse),
   };
 }
@@ -163,6 +196,17 @@ async function readHere(path: string): Promise<File> {
 async function readThere(path: string): Promise<File> {
   const text = await readFile(path, 'utf8');
   return { time: Math.round(statSync(path).mtimeMs), text };
+}
+
+/** Another for each version of a file: a put replaces the file. */
+function stampOf(path: string): string {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return found === undefined ? '' : `${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
+}
+
+function toBrief<T>(record: T): Brief<T> {
+  const { holds: _, ...brief } = record as T & Partial<Root>;
+  return brief;
 }
 
 function isOurs(name: string): boolean {

@@ -20,7 +20,7 @@ export function deferRemovals(
   note: (text: string) => void,
 ): DeferringRecords {
   const owed = new Set<string>();
-  const isThere = ({ targetPath }: VolumeRecord): boolean => !owed.has(targetPath);
+  const isThere = ({ targetPath }: Pick<VolumeRecord, 'targetPath'>): boolean => !owed.has(targetPath);
   return {
     find: async targetPath => (owed.has(targetPath) ? undefined : records.find(targetPath)),
     async put(record) {
@@ -40,6 +40,7 @@ export function deferRemovals(
       }
     },
     list: async () => (await records.list()).filter(isThere),
+    listBrief: async () => (await records.listBrief()).filter(isThere),
     listAll: async () => (await records.listAll()).filter(isThere),
     async settle() {
       for (const targetPath of owed) {

@@ -48,8 +48,6 @@ async function reconcile(node: {
         assert.ok(!mounts.has(target), 'what is mounted keeps its record');
         records.delete(target);
       },
-      find: unused,
-      put: unused,
     },
     mounter: {
       list: async root => {

@@ -19,7 +19,7 @@ export type Reconciled = {
  * same request gets the same digest again. Mounts without a record whose pod is gone are unmounted, too.
  */
 export async function reconcileVolumes(world: {
-  readonly volumes: VolumeRecords;
+  readonly volumes: Pick<VolumeRecords, 'list' | 'remove'>;
   readonly mounter: Mounter;
   readonly kubelet: Kubelet;
   readonly viewsDirectory: string;
