@@ -48,7 +48,9 @@ export function openEventApi(cluster: Cluster): EventApi {
       const responding = responseTo(request);
       request.end(JSON.stringify(body));
       const response = await responding;
-      return toAnswer(cluster.url, response, await readText(response));
+      const text = await readText(response);
+      limited.throwIfAborted(); // a body without a length ends like a complete one
+      return toAnswer(cluster.url, response, text);
     } catch (thrown) {
       const why = `the Kubernetes API at ${cluster.url} cannot be asked: ${toArtifactError(thrown).message}`;
       return { kind: 'failed', why, waitMs: 0 };
