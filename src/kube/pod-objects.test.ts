@@ -77,9 +77,9 @@ test('a pod of the same name but another uid is refused', async () => {
   assert.deepEqual(asked, ['pod shop/web'], 'no secret is read');
 });
 
-test('a pod that no longer exists is not found', async () => {
+test('the secrets of a pod that no longer exists are refused, and no registry is blamed', async () => {
   await assert.rejects(openPodObjects(apiOf({}).api).pullSecrets(pod, never), {
-    code: 'not-found',
+    code: 'denied',
     message: /no such pod any more/,
   });
 });

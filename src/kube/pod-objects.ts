@@ -60,7 +60,7 @@ export function openPodObjects(api: Pick<KubeApi, 'pod' | 'serviceAccount' | 'se
 function verifyPod({ namespace, name, uid }: Pod, object: PodObject | undefined): void {
   const subject = `the pull secrets of the pod ${namespace}/${name} cannot be read`;
   if (object === undefined) {
-    throw new ArtifactError('not-found', `${subject}: the Kubernetes API has no such pod any more`);
+    throw new ArtifactError('denied', `${subject}: the Kubernetes API has no such pod any more`);
   }
   const { metadata } = object;
   if (metadata?.uid === uid || metadata?.annotations?.[mirrorKey] === uid) return;

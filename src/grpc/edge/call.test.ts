@@ -23,3 +23,23 @@ test('a text that is cut ends with a sign of it', () => {
     assert.equal(line?.['reference'], shown.replaceAll('x', 'y'));
   }
 });
+
+test('a pod with its own name in a Secret does not hide itself from the log', () => {
+  const captured = captureLog();
+  const note = { volumeId: 'csi-1', target: '/pods/web-0/mount', namespace: 'evil-ns', pod: 'web-0' };
+  for (const secrets of [['csi-1', 'web-0', 'evil-ns'], undefined]) {
+    logCall(captured.log, {
+      method: '/csi.v1.Node/NodePublishVolume',
+      note: { ...note, reference: 'evil-ns/m:1' },
+      milliseconds: 1,
+      code: status.NOT_FOUND,
+      error: new Error('evil-ns is refused'),
+      secrets,
+    });
+  }
+  for (const line of captured.lines()) {
+    const { volumeId, target, namespace, pod } = line;
+    assert.deepEqual({ volumeId, target, namespace, pod }, note);
+    assert.doesNotMatch(`${String(line['reference'])} ${String(line['error'])}`, /evil-ns/);
+  }
+});

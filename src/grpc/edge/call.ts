@@ -11,7 +11,7 @@ import type { Logger } from 'pino';
 import { type ArtifactError, toArtifactError } from '../../util/error.ts';
 import { shorten } from '../../util/name.ts';
 import { printable } from '../../util/printable.ts';
-import { redact, secretTexts } from '../../volume/redaction.ts';
+import { redact, type Secrets, secretTexts } from '../../volume/redaction.ts';
 import { explain, type GrpcCaller, openCallSignal } from './call-signal.ts';
 import type { Drain } from './drain.ts';
 import { createCallLimit, received, sender } from './message-stream.ts';
@@ -105,7 +105,7 @@ async function perform<Response>(
   const started = performance.now();
   const method = wire.getPath();
   let note: CallNote = {};
-  let secrets: readonly string[] = [];
+  let secrets: Secrets = [];
   let error: ArtifactError | undefined;
   let code = status.OK;
   try {
@@ -120,9 +120,9 @@ async function perform<Response>(
       settle({ kind: 'done', response });
     } catch (thrown) {
       error = explain(thrown, aborting.signal);
-      const failed = toStatus(error);
+      const failed = toStatus(error, text => redact(text, secrets));
       code = failed.code;
-      settle({ kind: 'failed', status: { ...failed, details: redact(failed.details, secrets) } });
+      settle({ kind: 'failed', status: failed });
     }
     const milliseconds = performance.now() - started;
     logCall(edge.log, { method, note, milliseconds, code, error, secrets });
@@ -166,7 +166,7 @@ export type CallRecord = {
   readonly code: status;
   /** What a failed call threw. */
   readonly error: Error | undefined;
-  readonly secrets: readonly string[];
+  readonly secrets: Secrets;
 };
 
 /** Calls that kubelet and probes repeat: logged at info only if they fail, else at debug. */
@@ -176,12 +176,18 @@ const frequent =
 /** Longer values are cut, and control characters are escaped, so that every log line is readable. */
 const longest = 1024;
 
+/** What kubelet wrote. A pod that has these texts in a Secret must not hide itself from the log. */
+const fromKubelet = new Set(['volumeId', 'target', 'namespace', 'pod']);
+
 /** Logs one line for a call, without the secrets of its request. */
 export function logCall(log: Logger, { method, note, milliseconds, code, error, secrets }: CallRecord): void {
-  const clean = (value: unknown): unknown =>
-    typeof value === 'string' ? printable(shorten(redact(value, secrets), longest)) : value;
+  const shown = (text: string): string => printable(shorten(text, longest));
+  const clean = (value: unknown, key = ''): unknown => {
+    if (typeof value !== 'string') return value;
+    return shown(fromKubelet.has(key) ? value : redact(value, secrets));
+  };
   const fields = Object.fromEntries(
-    Object.entries(note).map(([key, value]): [string, unknown] => [key, clean(value)]),
+    Object.entries(note).map(([key, value]): [string, unknown] => [key, clean(value, key)]),
   );
   const [level, message] = describeEnd(method, code);
   log[level](

@@ -52,8 +52,17 @@ test('any message can be sent: well-formed and bounded', () => {
       text => {
         const { details } = toStatus(new ArtifactError('internal', text));
         assert.ok(details.length <= 4096);
+        assert.ok(!details.includes('%'), 'kubelet may use it as a format');
         encodeURI(details); // as gRPC does; throws for a lone surrogate
       },
     ),
   );
+});
+
+test('a secret is removed before anything alters its text', () => {
+  const secret = `100%d${'x'.repeat(5000)}`;
+  const { details } = toStatus(new ArtifactError('internal', `refused: ${secret}`), text =>
+    text.replaceAll(secret, '[redacted]'),
+  );
+  assert.equal(details, 'refused: [redacted]');
 });

@@ -28,11 +28,17 @@ const trailer = 'oci-artifact-error';
 /** Characters of a message: four times what a Kubernetes event holds, and far below the limit of an HTTP/2 header. */
 const longest = 4096;
 
-/** The message is cut after 4,096 characters, and made well-formed, because gRPC cannot send a lone surrogate. */
-export function toStatus(error: ArtifactError): Status {
+/**
+ * The message is cut after 4,096 characters, and made well-formed, because gRPC cannot send a lone surrogate. Without
+ * percent signs, whoever wrote them: kubelet may use an error as the format of a message.
+ *
+ * @param redact removes the secrets of the request. It comes first, because the rest alters the text of a secret.
+ */
+export function toStatus(error: ArtifactError, redact: (text: string) => string = text => text): Status {
   const metadata = new Metadata();
   metadata.set(trailer, error.code);
-  return { code: statuses[error.code], details: shorten(error.message, longest).toWellFormed(), metadata };
+  const details = shorten(redact(error.message).replaceAll('%', '\\u0025'), longest).toWellFormed();
+  return { code: statuses[error.code], details, metadata };
 }
 
 /** The code that toStatus added; undefined if the status is not from this program. */

@@ -3,7 +3,7 @@ import type { PublishRequest } from '../../ports/request.ts';
 import type { Progress, Volume } from '../../ports/usecases.ts';
 import type { ArtifactError } from '../../util/error.ts';
 import { describeProgress, resolving } from '../pull/progress.ts';
-import { redact, secretTexts } from '../redaction.ts';
+import { redact, type Secrets, secretTexts } from '../redaction.ts';
 import { formatSubject, type PullStory, type Told, tellMounted, tellProgress } from './pull-story.ts';
 
 /** What one call to publish reports to the owner of its pod, until it is disposed. None of these waits or fails. */
@@ -47,9 +47,12 @@ export function createPublishReports(
       const { pod, targetPath, reference } = request;
       if (pod === undefined) return undefined;
       const subject = formatSubject(reference, targetPath);
+      let secrets: { readonly texts: Secrets } | undefined;
       // Also what a pull waits for quotes the registry.
-      const send = (event: Pick<VolumeEvent, 'type' | 'reason' | 'kind' | 'message'>): void =>
-        events.send({ pod, targetPath, ...event, message: redact(event.message, secretTexts(request)) });
+      const send = (event: Pick<VolumeEvent, 'type' | 'reason' | 'kind' | 'message'>): void => {
+        secrets ??= { texts: secretTexts(request) };
+        events.send({ pod, targetPath, ...event, message: redact(event.message, secrets.texts) });
+      };
       const tell = (told: Told): void => send({ type: 'Normal', kind: '', ...told });
       const continueStory = (progress: Progress): void => {
         const { story, told } = tellProgress(stories.get(targetPath), subject, progress, now());
