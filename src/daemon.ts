@@ -17,7 +17,7 @@ import { openEvents } from './kube/events.ts';
 import { returnMemory } from './linux/memory.ts';
 import type { DiskUsage } from './ports/store.ts';
 import type { DaemonStatus, NodeStatus } from './ports/usecases.ts';
-import { type End, limitStop, listenForEnd } from './shutdown.ts';
+import { type End, limitStop } from './shutdown.ts';
 import { createStandby, takeOver } from './takeover.ts';
 import { ArtifactError, toArtifactError } from './util/error.ts';
 import { recognize } from './util/same-file.ts';
@@ -34,9 +34,8 @@ const takenWithinMs = 2_000;
  * of the reason why it could not start, which is the last line of its log. Stopping finishes short calls, leaves pulls
  * resumable and mounts in place, and removes the sockets, unless a standby takes them over.
  */
-export async function serve(settings: Settings): Promise<number> {
+export async function serve(settings: Settings, end: End): Promise<number> {
   const { log, dropped } = await createDaemonLog(settings);
-  const end = listenForEnd();
   const stack = new AsyncDisposableStack();
   try {
     return await run(settings, log, dropped, end, stack);

@@ -1,13 +1,17 @@
 #!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=4
 // A small young generation saves 80 MB at the peak of a large layer, for a little more garbage collection. One malloc
 // arena (glibc) saves 5 MB, because a thread can reuse what another one freed.
+import { listenForEnd } from './shutdown.ts';
 import { daemonOptions, ensureNodeOptions } from './util/node-options.ts';
 
 /** No scrape happens during a command. */
 const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
 
 // However the daemon was started, and before the rest is loaded, which would be loaded twice.
-if (process.argv[2] === 'serve') ensureNodeOptions(daemonOptions);
+const isDaemon = process.argv[2] === 'serve';
+if (isDaemon) ensureNodeOptions(daemonOptions);
+// As early as possible: the kernel drops a SIGTERM of process 1 that it does not handle.
+const end = isDaemon ? listenForEnd() : undefined;
 const { runCli } = await import('./cli/program.ts');
 const { openTerminal } = await import('./cli/terminal.ts');
 
@@ -17,7 +21,7 @@ process.exitCode = await runCli(
     serve: async settings => {
       // Everything is closed when serve returns. A connection attempt that hangs would keep the process for 10 s or
       // longer.
-      process.exit(await (await import('./daemon.ts')).serve(settings));
+      process.exit(await (await import('./daemon.ts')).serve(settings, end ?? listenForEnd()));
     },
     open: async (settings, log, direct) =>
       (await import('./wiring.ts')).openNode(settings, log, unmeasured, direct),
