@@ -6,6 +6,7 @@ import {
   LineCounter,
   type Node,
   parseDocument,
+  visit,
   type Document as Yaml,
 } from 'yaml';
 import { ArtifactError } from '../util/error.ts';
@@ -30,7 +31,7 @@ export function parseYaml(text: string, form: Form = { kind: 'plain' }): Table {
   const yaml = parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
-    uniqueKeys: true,
+    uniqueKeys: false, // in quadratic time; see findRepeated
     logLevel: 'error',
   });
   verify(yaml, lines, form);
@@ -62,8 +63,12 @@ export function parseYaml(text: string, form: Form = { kind: 'plain' }): Table {
   return toTable(document, { node: yaml.contents, line: lineOf(yaml.contents) ?? 1 });
 }
 
-function verify({ errors, warnings }: Yaml, lines: LineCounter, form: Form): void {
-  const [flaw] = form.kind === 'plain' ? [...errors, ...warnings] : errors;
+type Flaw = { readonly code: string; readonly message: string; readonly pos: readonly [number, number] };
+
+function verify(yaml: Yaml, lines: LineCounter, form: Form): void {
+  const { errors, warnings } = yaml;
+  const found: readonly Flaw[] = form.kind === 'plain' ? [...errors, ...warnings] : errors;
+  const flaw = found[0] ?? findRepeated(yaml);
   if (flaw === undefined) return;
   const { line } = lines.linePos(flaw.pos[0]);
   if (form.kind === 'kubernetes') {
@@ -71,4 +76,24 @@ function verify({ errors, warnings }: Yaml, lines: LineCounter, form: Form): voi
   }
   const why = flaw.code === 'BAD_ALIAS' ? unquoted : flaw.message;
   throw new ArtifactError('invalid', `line ${line}: it is not plain YAML: ${why}`);
+}
+
+/** The first key that its map has twice. */
+function findRepeated(yaml: Yaml): Flaw | undefined {
+  let found: Flaw | undefined;
+  visit(yaml, {
+    Map(_, map) {
+      const seen = new Set<unknown>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        const [from = 0, to = from] = key.range ?? [];
+        found ??= seen.has(key.value)
+          ? { code: 'DUPLICATE_KEY', message: 'Map keys must be unique', pos: [from, to] }
+          : undefined;
+        seen.add(key.value);
+      }
+      return found === undefined ? undefined : visit.BREAK;
+    },
+  });
+  return found;
 }

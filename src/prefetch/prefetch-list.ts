@@ -3,7 +3,7 @@ import { parseYaml } from '../configfile/yaml.ts';
 import type { Labels } from '../ports/kube.ts';
 import type { PrefetchEntry } from '../ports/prefetch.ts';
 import { parseDuration } from '../util/duration.ts';
-import { toArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 
 /**
@@ -16,6 +16,8 @@ export type ParseAttributes = (
 /** The volume attributes that an entry has too. `pullPolicy` follows from `interval`. */
 const attributes = ['reference', 'platform', 'unpack', 'subPath', 'include', 'exclude'];
 
+/** Characters of a list, so that reading it takes the main thread less than half a second: 4,000 artifacts. */
+const longest = 256 * 1024;
 const hourMs = 3_600_000;
 const leastIntervalMs = 60_000;
 
@@ -31,16 +33,23 @@ const leastIntervalMs = 60_000;
  * @throws ArtifactError `invalid` naming line and field.
  */
 export function parsePrefetchList(text: string, parseAttributes: ParseAttributes): readonly PrefetchEntry[] {
+  if (text.length > longest)
+    throw new ArtifactError(
+      'invalid',
+      `it has ${text.length} characters, and may have ${longest}; list fewer artifacts`,
+    );
   const top = parseYaml(text);
   top.only('artifacts');
   top.need('artifacts');
   const entries = (top.tables('artifacts', 'be-empty') ?? []).map(entry => toEntry(entry, parseAttributes));
-  for (const [index, [entry, table]] of entries.entries()) {
-    const earlier = entries.slice(0, index).find(([other]) => isSame(other, entry));
-    if (earlier !== undefined)
+  const lines = new Map<string, number | undefined>();
+  for (const [entry, table] of entries) {
+    const key = wishOf(entry);
+    if (lines.has(key))
       table.refuse(
-        `lists ${quoteName(entry.artifact.reference)} again, as line ${earlier[1].line} does; keep one of the two`,
+        `lists ${quoteName(entry.artifact.reference)} again, as line ${lines.get(key)} does; keep one of the two`,
       );
+    lines.set(key, table.line);
   }
   return entries.map(([entry]) => entry);
 }
@@ -90,9 +99,7 @@ function within<T>(field: Pick<Table, 'refuse'>, parse: () => T): T {
   }
 }
 
-/** Whether two entries ask for the same content for the same nodes. */
-function isSame(one: PrefetchEntry, other: PrefetchEntry): boolean {
-  const keyOf = ({ artifact, nodeSelector }: PrefetchEntry): string =>
-    JSON.stringify([artifact, nodeSelector]);
-  return keyOf(one) === keyOf(other);
+/** Equal for entries that ask for the same content for the same nodes. */
+function wishOf({ artifact, nodeSelector }: PrefetchEntry): string {
+  return JSON.stringify([artifact, nodeSelector]);
 }
