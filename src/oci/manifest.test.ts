@@ -121,6 +121,21 @@ const refused: readonly (readonly [string, unknown, string, RegExp])[] = [
     ociManifest,
     /"layers\[0\]\.annotations" has more than 1000 annotations/,
   ],
+  ...(['artifactType', 'mediaType'] as const).map(
+    field =>
+      [
+        `a layer's ${field} beyond RFC 6838`,
+        { ...manifest, layers: [{ ...descriptor, [field]: `a/${'b'.repeat(254)}` }] },
+        ociManifest,
+        new RegExp(`"layers\\[0\\]\\.${field}" has 256 characters; 255 are the most`),
+      ] as const,
+  ),
+  [
+    'an artifactType of megabytes',
+    { ...manifest, artifactType: '<'.repeat(3_900_000) },
+    ociManifest,
+    /"artifactType" has 3900000 characters; 255 are the most/,
+  ],
   ['annotations that are no text', { ...manifest, annotations: { a: 1 } }, ociManifest, /annotations/],
 ];
 

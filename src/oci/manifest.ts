@@ -78,7 +78,7 @@ export function* parseManifest(
   }
   const json = yield* parseJson(bytes, refuse);
   const document = isObject(json) ? json : refuse('it is not a JSON object');
-  const own = optionalText(document.mediaType, 'mediaType', refuse) || undefined;
+  const own = typeText(document.mediaType, 'mediaType', refuse) || undefined;
   if (own !== undefined && own !== mediaType && (isIndex(mediaType) || isManifest(mediaType))) {
     refuse(`it was served as ${mediaType} and calls itself ${own}`);
   }
@@ -89,7 +89,7 @@ export function* parseManifest(
   }
   const kind = isList ? ociIndex : ociManifest;
   const type = own ?? (isIndex(mediaType) || isManifest(mediaType) ? mediaType : kind);
-  const artifactType = optionalText(document.artifactType, 'artifactType', refuse);
+  const artifactType = typeText(document.artifactType, 'artifactType', refuse);
   const common = {
     mediaType: type,
     annotations: parseAnnotations(document.annotations, 'annotations', refuse),
@@ -133,6 +133,9 @@ export function titleOf({ annotations }: Descriptor): string | undefined {
   return annotations['org.opencontainers.image.title'] || undefined;
 }
 
+/** The longest media type: two names of 127 characters with a slash between them (RFC 6838, section 4.2). */
+export const maxTypeLength = 255;
+
 /** The maximum of one object. Of all content of a manifest, very many keys take longest, at every publish. */
 const maxAnnotations = 1_000;
 
@@ -166,11 +169,11 @@ function parseDescriptor(value: unknown, field: string, refuse: Refuse): Descrip
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
     return refuse(`"${field}.size" is ${quote(size)}, not a number of bytes`);
   }
-  const artifactType = optionalText(value.artifactType, `${field}.artifactType`, refuse);
+  const artifactType = typeText(value.artifactType, `${field}.artifactType`, refuse);
   const platform = parsePlatformField(value.platform, `${field}.platform`, refuse);
   const data = parseData(optionalText(value.data, `${field}.data`, refuse), { digest, size });
   return {
-    mediaType: optionalText(value.mediaType, `${field}.mediaType`, refuse) ?? '',
+    mediaType: typeText(value.mediaType, `${field}.mediaType`, refuse) ?? '',
     digest,
     size,
     annotations: parseAnnotations(value.annotations, `${field}.annotations`, refuse),
@@ -183,9 +186,9 @@ function parseDescriptor(value: unknown, field: string, refuse: Refuse): Descrip
 function parsePlatformField(value: unknown, field: string, refuse: Refuse): Platform | undefined {
   if (!isThere(value)) return undefined;
   if (!isObject(value)) return refuse(`"${field}" is not an object`);
-  const os = optionalText(value.os, `${field}.os`, refuse) ?? '';
-  const architecture = optionalText(value.architecture, `${field}.architecture`, refuse) ?? '';
-  const variant = optionalText(value.variant, `${field}.variant`, refuse);
+  const os = typeText(value.os, `${field}.os`, refuse) ?? '';
+  const architecture = typeText(value.architecture, `${field}.architecture`, refuse) ?? '';
+  const variant = typeText(value.variant, `${field}.variant`, refuse);
   if (os === '' && architecture === '') return undefined;
   return { os, architecture, ...(variant === undefined || variant === '' ? {} : { variant }) };
 }
@@ -206,6 +209,14 @@ function parseAnnotations(value: unknown, field: string, refuse: Refuse): Readon
 function optionalText(value: unknown, field: string, refuse: Refuse): string | undefined {
   if (!isThere(value)) return undefined;
   return typeof value === 'string' ? value : refuse(`"${field}" is not text`);
+}
+
+/** A media type or a part of a platform: text that records keep and lists show for each artifact. */
+function typeText(value: unknown, field: string, refuse: Refuse): string | undefined {
+  const text = optionalText(value, field, refuse);
+  return text !== undefined && text.length > maxTypeLength
+    ? refuse(`"${field}" has ${text.length} characters; ${maxTypeLength} are the most`)
+    : text;
 }
 
 /** Go writes nil as null, and some tools omit it. */

@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { maxTypeLength } from '../../oci/manifest.ts';
 import type { Selection } from '../../ports/request.ts';
 import type { ViewRecord } from '../../ports/store.ts';
 import {
@@ -41,5 +42,9 @@ export async function readView(
   await using file = await open(path);
   const { mtimeMs } = await file.stat();
   const record = parseFields(await file.readFile('utf8'));
-  return isView(record) && record.key === key ? { ...record, usedAt: mtimeMs } : undefined;
+  if (!isView(record) || record.key !== key) return undefined;
+  const { artifactType, ...same } = record;
+  // An older version wrote types of any length, and all records are listed at once.
+  const isShown = artifactType !== undefined && artifactType.length <= maxTypeLength;
+  return { ...same, ...(isShown && { artifactType }), usedAt: mtimeMs };
 }

@@ -43,6 +43,19 @@ test('a view is found with its record, also when the store is reopened', async (
   assert.deepEqual(await store.views.list(), [found]);
 });
 
+test('an artifact type of an older version that is longer than a media type may be is not shown', async () => {
+  await using temporary = await temporaryDirectory();
+  {
+    await using store = await openStore({ stateDir: temporary.path });
+    const [long, longest] = ['b'.repeat(256), 'b'.repeat(255)];
+    await store.views.build({ ...record, key: 'long', artifactType: long }, directory({}), never);
+    await store.views.build({ ...record, key: 'longest', artifactType: longest }, directory({}), never);
+  }
+  await using store = await openStore({ stateDir: temporary.path });
+  const types = (await store.views.list()).map(({ key, artifactType }) => `${key} ${artifactType?.length}`);
+  assert.deepEqual(types.toSorted(), ['long undefined', 'longest 255']);
+});
+
 test('a view has only durable files: a layer that failed, and was committed again, makes it fail', async () => {
   await using temporary = await temporaryDirectory();
   await using store = await openStore({ stateDir: temporary.path });
