@@ -111,7 +111,7 @@ export function addCommands(program: Command, act: Act): void {
     flags: command =>
       addCredentials(
         command
-          .option('--credentials', 'show where credentials for it are looked for and found instead')
+          .option('--credentials', 'show only where credentials for it are looked for, and which are used')
           .option('--pod <namespace/name>', 'with --credentials: the credentials of that pod'),
       ),
     direct: ['registries', 'credentials', 'podPullSecrets', 'signatures'],

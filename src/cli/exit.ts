@@ -26,7 +26,7 @@ const meanings: Readonly<Record<ErrorCode, string>> = {
   denied: 'the registry, a policy or the configuration refuses',
   unmountable: 'the artifact cannot become a volume',
   corrupt: 'wrong bytes; for fsck: damage in the cache',
-  unavailable: 'the registry or the daemon cannot be reached, or configuration is broken',
+  unavailable: 'unreachable registry or daemon, --timeout, or broken configuration',
   busy: 'busy, or the state directory is in use; try again',
   exists: 'another volume is there already; for serve: another daemon',
   exhausted: 'no space: the disk is full, or the cache is at its limit',

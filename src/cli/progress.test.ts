@@ -44,6 +44,13 @@ test('without a terminal a long download is at most eleven lines', () => {
   assert.equal(text().trimEnd().split('\n').length, 11);
 });
 
+test('without a terminal a phase of unknown size has no line', () => {
+  const { stream, text } = remember(false);
+  using view = openProgress(stream, 'text');
+  for (const phase of ['check', 'read', 'unpack']) view.update({ phase, bytes: 0, totalBytes: 0 });
+  assert.equal(text(), '');
+});
+
 test('a terminal gets a line for each layer and one for all, drawn again in place and gone at the end', () => {
   const { stream, text } = remember(true);
   const current = [{ name: 'weights.bin', bytes: 400, totalBytes: 900, bytesPerSecond: 50 }];

@@ -72,6 +72,8 @@ function openLines(stream: Terminal['stderr']): ProgressView {
   let last = '';
   return {
     update(progress) {
+      // A phase of unknown size says nothing that its result will not say.
+      if (progress.totalBytes === 0 && progress.waits === undefined && progress.phase !== 'resolve') return;
       const step = `${progress.phase} ${progress.waits} ${Math.floor(percent(progress.bytes, progress.totalBytes) / 10)}`;
       if (step === last) return;
       last = step;

@@ -26,11 +26,15 @@ export function addDaemonFlags(command: Command): Command {
   return command;
 }
 
+/** What only the daemon does, in the background. */
+const background: readonly (keyof Settings)[] = ['prefetch', 'prefetchRate', 'scrubInterval'];
+
 /** The flags that apply to a command without a daemon. A daemon uses its own. */
 export function addDirectFlags(command: Command, wanted: readonly (Topic | keyof Settings)[]): Command {
   const added = command.options.map(({ long }) => long);
   for (const key of toKeys([...wanted, 'logLevel']))
-    if (!added.includes(formatFlag(key))) command.addOption(toOption(key).helpGroup('Without a daemon:'));
+    if (!background.includes(key) && !added.includes(formatFlag(key)))
+      command.addOption(toOption(key).helpGroup('Without a daemon:'));
   return command;
 }
 

@@ -151,7 +151,7 @@ test('fsck prints findings and exits 7, or 0 if they were repaired', async () =>
   assert.equal(found.code, 7);
   assert.equal(
     found.stdout,
-    'blobs/sha256/ab: the digest is another\n12 objects checked, 1 damaged; fsck --repair takes it out of use\n',
+    'blobs/sha256/ab: the digest is another\n12 objects checked, 1 damaged; fsck --repair takes it out of use, and a pod that has it keeps it until it is deleted\n',
   );
   assert.equal(found.stderr, `${onDirectory}check 50 % (512 B of 1.0 KiB)\n`);
   const repaired = await runShell(['fsck', '--repair', '--output', 'json'], { artifacts });

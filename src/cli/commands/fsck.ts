@@ -24,7 +24,10 @@ export async function fsck(shell: Shell, _: readonly string[], options: Options)
   view.hide();
   const left = findings.filter(({ repaired }) => !repaired).length;
   const wrong = findings.length;
-  const rest = options.repair === true ? `, ${left} not repaired` : '; fsck --repair takes it out of use';
+  const rest =
+    options.repair === true
+      ? `, ${left} not repaired`
+      : '; fsck --repair takes it out of use, and a pod that has it keeps it until it is deleted';
   const advice = left === 0 ? '' : rest;
   await print(shell, {
     value: { checked, wrong, findings },

@@ -43,7 +43,7 @@ test('pull takes every flag of a selection, and tells its progress in lines wher
   ]);
   assert.equal(
     ran.stdout,
-    `registry.example/z:1@${digest}\n1.0 TiB, 3 files and directories\nnote: ${pulled.notes[0]}\n`,
+    `registry.example/z:1@${digest}\n1.0 TiB, 2 files and directories\nnote: ${pulled.notes[0]}\n`,
   );
 });
 

@@ -26,10 +26,11 @@ async function cancel(shell: Shell, reference: string): Promise<void> {
   await print(shell, { value: { reference, pulls }, text, names: [reference] });
 }
 
+/** The root is not counted. */
 function formatPulled(pulled: Pulled): string {
   return formatLines([
     toDigested(pulled),
-    `${formatSize(pulled.bytes)}, ${pulled.inodes} files and directories`,
+    `${formatSize(pulled.bytes)}, ${pulled.inodes - 1} files and directories`,
     ...pulled.notes.map(note => `note: ${note}`),
   ]);
 }

@@ -40,7 +40,11 @@ export const examples: Readonly<Record<string, readonly Example[]>> = {
     ['fsck', 'report damage'],
     ['fsck --repair', 'report it, and take damaged content out of use'],
   ],
-  completion: [['completion bash', 'print the script for bash']],
+  completion: [
+    ['completion bash', 'write it to /etc/bash_completion.d/oci-artifact-csi'],
+    ['completion zsh', 'write it to a file _oci-artifact-csi in a directory of fpath'],
+    ['completion fish', 'write it to /etc/fish/completions/oci-artifact-csi.fish'],
+  ],
   man: [['man | man -l -', 'show the page']],
   version: [['version -o json', 'the same as a document']],
 };
