@@ -122,7 +122,8 @@ test('if a tag moves between two requests, its first digest is verified and moun
       const { digest, manifest } = isGood ? good : bad;
       // Now with all that a HEAD must say, now with nothing: then it is asked again, by GET.
       if (method === 'HEAD' && turn < 2) return { kind: 'raw', text: head(digest, manifest.size) };
-      if (method === 'HEAD') return { kind: 'raw', text: 'HTTP/1.1 405 No\r\ncontent-length: 0\r\n\r\n' };
+      if (method === 'HEAD')
+        return { kind: 'raw', text: 'HTTP/1.1 405 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n' };
       return { kind: 'raw', text: body(digest, isGood ? goodBytes : badBytes) };
     });
     const [goodBytes, badBytes] = [await bytesOf(good), await bytesOf(bad)];
