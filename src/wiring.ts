@@ -110,15 +110,9 @@ export async function openNode(
   const pods = kube === undefined ? undefined : openPodObjects(kube);
   const sources = stack.use(await openSources({ ...settings, transport }, log, pods, store.salt));
   const { registry, keychain } = sources;
+  const { maxLayerEntries: maxEntries, maxLayerSize: maxBytes, maxLayerRatio: maxRatio } = settings;
   const unpacker = stack.use(
-    openUnpacker(
-      {
-        maxEntries: settings.maxLayerEntries,
-        maxBytes: settings.maxLayerSize,
-        maxRatio: settings.maxLayerRatio,
-      },
-      (digest, more, written) => room.grow(digest, more, written),
-    ),
+    openUnpacker({ maxEntries, maxBytes, maxRatio }, (...growth) => room.grow(...growth)),
   );
   const policies = await openPolicies(settings, kube, warn);
   const { trust, accessPolicy } = policies;

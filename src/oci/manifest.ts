@@ -28,6 +28,7 @@ export const ociIndex = 'application/vnd.oci.image.index.v1+json';
 export const ociManifest = 'application/vnd.oci.image.manifest.v1+json';
 export const dockerList = 'application/vnd.docker.distribution.manifest.list.v2+json';
 export const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json';
+/** Docker's first schema, which signs itself and has no content-addressed config. */
 const dockerSchema1 = /^application\/vnd\.docker\.distribution\.manifest\.v1\b/;
 
 /** Every supported manifest type, in the order of preference. */
@@ -39,11 +40,6 @@ function isIndex(mediaType: string): boolean {
 
 function isManifest(mediaType: string): boolean {
   return mediaType === ociManifest || mediaType === dockerManifest;
-}
-
-/** Docker's first schema, which signs itself and has no content-addressed config. */
-function isSchema1(mediaType: string): boolean {
-  return dockerSchema1.test(mediaType);
 }
 
 /** A config without a type counts as an image's, as in other runtimes. */
@@ -73,7 +69,7 @@ export function* parseManifest(
   const refuse = (why: string): never => {
     throw new ArtifactError('unmountable', `the manifest of ${label} cannot be used: ${why}`);
   };
-  if (isSchema1(mediaType)) {
+  if (dockerSchema1.test(mediaType)) {
     refuse('it is a Docker schema 1 manifest; push it again with a current tool');
   }
   const json = yield* parseJson(bytes, refuse);

@@ -61,10 +61,7 @@ export type Pulled = {
   readonly path: string;
   readonly bytes: number;
   readonly inodes: number;
-  /**
-   * What the view does not show: names that a later layer replaced, and entries that were left out. Also a full disk,
-   * from which the artifact may be collected.
-   */
+  /** Names that a later layer replaced, entries that were left out, and a disk from which it may be collected. */
   readonly notes: readonly string[];
 };
 
