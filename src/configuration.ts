@@ -41,7 +41,7 @@ export async function openSources(
   salt: string,
 ): Promise<ArtifactSources> {
   await using stack = new AsyncDisposableStack();
-  const note = (text: string): void => log.warn(text);
+  const note = (text: string, level: 'info' | 'warn' = 'warn'): void => log[level](text);
   const configuration = openConfiguration(
     {
       file: settings.registriesConf,

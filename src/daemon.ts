@@ -35,7 +35,7 @@ const takenWithinMs = 2_000;
  * resumable and mounts in place, and removes the sockets, unless a standby takes them over.
  */
 export async function serve(settings: Settings, end: End): Promise<number> {
-  const { log, dropped } = await createDaemonLog(settings);
+  const { log, dropped } = createDaemonLog(settings);
   const stack = new AsyncDisposableStack();
   try {
     return await run(settings, log, dropped, end, stack);
@@ -62,6 +62,8 @@ async function run(
   end: End,
   stack: AsyncDisposableStack,
 ): Promise<number> {
+  const { nodeId, stateDir: state, kubeletDir } = settings;
+  log.info({ version, node: nodeId, stateDir: state, kubeletDir }, 'the daemon starts');
   process.on('SIGHUP', () => log.info(hupped));
   const standby = createStandby(log);
   const started = performance.now();

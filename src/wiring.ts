@@ -114,7 +114,8 @@ export async function openNode(
   const unpacker = stack.use(
     openUnpacker({ maxEntries, maxBytes, maxRatio }, (...growth) => room.grow(...growth)),
   );
-  const policies = await openPolicies(settings, kube, warn);
+  const note = (text: string, level: 'info' | 'warn' = 'warn'): void => log[level](text);
+  const policies = await openPolicies(settings, kube, note);
   const { trust, accessPolicy } = policies;
   const volumes = deferRemovals(store.volumes, warn);
   const world = {

@@ -1,20 +1,15 @@
 import { type Logger, pino } from 'pino';
 import { openLineWriter } from '../linux/line-writer.ts';
+import { formatLogLine } from './log-line.ts';
 import type { Settings } from './settings.ts';
 
 /** How long the exit waits for a reader of the log. */
 const flushWithinMs = 1_000;
 
-/** One line per event. */
-const textFormat = { colorize: false, singleLine: true, translateTime: false, errorLikeObjectKeys: [] };
-
 /** A log that never blocks. Unread lines are kept up to a bound, then dropped and counted. */
-export async function createDaemonLog(
-  settings: Settings,
-): Promise<{ readonly log: Logger; dropped(): number }> {
+export function createDaemonLog(settings: Settings): { readonly log: Logger; dropped(): number } {
   const { logLevel: level, logFormat } = settings;
-  const format =
-    logFormat === 'text' ? (await import('pino-pretty')).default.prettyFactory(textFormat) : String;
+  const format = logFormat === 'text' ? formatLogLine : String;
   const formatters = { level: (label: string) => ({ level: label }) };
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters };
   const output = openLineWriter(1, dropped =>

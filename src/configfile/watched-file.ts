@@ -30,8 +30,8 @@ export type Watched<Content> = {
   readonly problemsOf: (content: Content) => readonly string[];
   /** Further messages for the log. */
   readonly notesOf?: (content: Content) => readonly string[];
-  /** Called with each problem and note once, until it is gone; and with a change that leaves no problem. */
-  readonly note: (text: string) => void;
+  /** Called with each problem and note once, until it is gone; and, as `info`, with a change that leaves no problem. */
+  readonly note: (text: string, level?: 'info') => void;
   /** Milliseconds between two checks of the files. Default: a check at each use. */
   readonly lookEveryMs?: number;
   /** Milliseconds of a monotonic clock. */
@@ -53,9 +53,13 @@ export function watchFiles<Content>(watched: Watched<Content>): () => Content {
 
   const tell = (content: Content, isChange: boolean): void => {
     const problems = problemsOf(content);
-    if (isChange && problems.length === 0) note(`${what} has changed and was read again`);
+    if (isChange && problems.length === 0) note(`${what} has changed and was read again`, 'info');
     const lines = [...problems, ...notesOf(content)];
-    lines.filter(line => !told.includes(line)).forEach(note);
+    lines
+      .filter(line => !told.includes(line))
+      .forEach(line => {
+        note(line);
+      });
     told = lines;
   };
 

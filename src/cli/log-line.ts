@@ -1,0 +1,33 @@
+import { formatJson, printable } from '../util/printable.ts';
+
+/** Fields in the order in which people read them; the others follow, and then the long ones. */
+const first = ['pod', 'reference', 'bytes', 'ms', 'code', 'error'];
+const last = ['digest', 'volumeId', 'target', 'method', 'stack'];
+
+/**
+ * A line of the log as text, from its JSON: `2026-11-29T20:00:00.000Z INFO volume published pod=shop/web-0
+ * reference=localhost:5000/models/tiny:1 bytes=35840 ms=13 code=OK …`. A value that is not one word is in quotes.
+ */
+export function formatLogLine(json: string): string {
+  const { time, level, msg, namespace, ...rest } = JSON.parse(json) as Record<string, unknown>;
+  const pod = namespace === undefined ? rest['pod'] : `${asText(namespace)}/${asText(rest['pod'])}`;
+  const fields = Object.entries({ ...rest, pod }).filter(([, value]) => value !== undefined && value !== '');
+  const words = fields
+    .toSorted(([one], [other]) => rank(one) - rank(other))
+    .map(([key, value]) => `${key}=${toWord(value)}`);
+  return [time, asText(level).toUpperCase(), printable(asText(msg)), ...words].join(' ') + '\n';
+}
+
+function rank(key: string): number {
+  const [early, late] = [first.indexOf(key), last.indexOf(key)];
+  return early >= 0 ? early - first.length : late + 1;
+}
+
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : formatJson(value);
+}
+
+function toWord(value: unknown): string {
+  const text = asText(value);
+  return typeof value === 'string' && !/^[^\s"=]+$/.test(text) ? formatJson(text) : printable(text);
+}
