@@ -333,6 +333,10 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
     ['resources.limit.cpu=1', /limit/],
     ['tolerations[0].operater=Exists', /operater/],
     ['cacheHigh=101', /cacheHigh|maximum/],
+    ['cacheHigh=60,cacheLow=70', /cacheLow \(70\) is above cacheHigh \(60\)/],
+    ['proxy.secret=a b', /secret/],
+    ['prefetch.inline.artifacts[0].refrence=a.example/b:1', /refrence/],
+    ['accessPolicy.inline.default=dney', /default/],
     ['scrubInterval=1w', /scrubInterval|pattern/],
     ['kubeletDir=var/lib', /kubeletDir|pattern/],
     ['driverName=a/b', /driverName|pattern/],
@@ -350,7 +354,7 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
   test('is refused: an access policy that reads labels, without the right to read them', () => {
     const policy = {
       default: 'deny',
-      rules: [{ namespaceSelector: {}, references: ['**'], action: 'allow' }],
+      rules: [{ namespaceSelector: { matchLabels: { team: 'a' } }, references: ['**'], action: 'allow' }],
     };
     const args = ['--set-json', `accessPolicy.inline=${JSON.stringify(policy)}`];
     refuses(args, /set podPullSecrets: true/);
@@ -362,6 +366,22 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
       /set podPullSecrets: true/,
     );
     renderChart({ args: [...args, '--set', 'podPullSecrets=true'] });
+  });
+
+  test('is not a comment that names a field', () => {
+    const text = '# without a namespaceSelector\ndefault: deny\n';
+    renderChart({ args: ['--set-json', `accessPolicy.inline=${JSON.stringify(text)}`] });
+    const rules = 'default: deny\nrules: [{namespaceSelector: {matchLabels: {a: b}}}]\n';
+    refuses(['--set-json', `accessPolicy.inline=${JSON.stringify(rules)}`], /set podPullSecrets: true/);
+  });
+
+  test('is not a path that YAML would cut', () => {
+    const { pod, container } = podWith('--set', 'stateDir=/data/oci #2');
+    assert.deepEqual(pod.volumes.find(({ name }) => name === 'state')?.['hostPath'], {
+      path: '/data/oci #2',
+      type: 'DirectoryOrCreate',
+    });
+    assert.ok(container.volumeMounts.some(({ mountPath }) => mountPath === '/data/oci #2'));
   });
 
   test('is not what Helm adds to the values of a dependency', () => {

@@ -110,10 +110,22 @@ describe('the guard of an uninstall', needs('helm', 'kubeconform'), () => {
       '/api/v1/pods?limit=500&continue=more': page([
         pod('b', { name: 'm', persistentVolumeClaim: { claimName: 'models' } }, 'n2'),
         pod('c', { name: 'm', emptyDir: {} }, 'n2'),
+        pod('models', { name: 'x', ephemeral: { volumeClaimTemplate: {} } }, 'n2'),
       ]),
     });
     assert.equal(code, 1);
     assert.match(output, /^2 pods use other\.example: shop\/a, shop\/b\nDelete them first/);
+  });
+
+  test('refuses it while a pod has a generic ephemeral volume', async () => {
+    const { code, output } = await guard({
+      '/api/v1/persistentvolumes': page([
+        { spec: { csi: { driver: 'other.example' }, claimRef: { namespace: 'shop', name: 'web-0-m' } } },
+      ]),
+      '/api/v1/pods': page([pod('web-0', { name: 'm', ephemeral: { volumeClaimTemplate: {} } }, 'n1')]),
+    });
+    assert.equal(code, 1);
+    assert.match(output, /^1 pods use other\.example: shop\/web-0\n/);
   });
 
   test('refuses it while the API does not answer', async () => {

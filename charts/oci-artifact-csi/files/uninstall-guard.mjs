@@ -26,8 +26,11 @@ for await (const { spec } of list('/api/v1/persistentvolumes'))
 
 const users = [];
 for await (const { metadata, spec, status } of list('/api/v1/pods')) {
-  const uses = ({ csi, persistentVolumeClaim: claim }) =>
-    csi?.driver === DRIVER || (claim && claims.has(`${metadata.namespace}/${claim.claimName}`));
+  // Kubernetes names the claim of a generic ephemeral volume by its pod.
+  const claimOf = ({ name, ephemeral, persistentVolumeClaim }) =>
+    ephemeral ? `${metadata.name}-${name}` : persistentVolumeClaim?.claimName;
+  const uses = volume =>
+    volume.csi?.driver === DRIVER || claims.has(`${metadata.namespace}/${claimOf(volume)}`);
   // A pod has no volume before it has a node, and kubelet unmounts those of a pod that has ended.
   const hasEnded = ['Succeeded', 'Failed'].includes(status?.phase);
   if (spec.nodeName && !hasEnded && spec.volumes?.some(uses)) users.push(`${metadata.namespace}/${metadata.name}`);

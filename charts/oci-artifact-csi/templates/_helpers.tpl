@@ -42,10 +42,25 @@ OCI_ARTIFACT_{{ snakecase . | upper }}
 {{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- end }}
 
-{{- /* Whether a file has a field, or can have it: what an inline file has is known. */}}
-{{- define "oci-artifact-csi.mayContain" -}}
-{{- $source := index . 1 -}}
-{{- if and $source (or (not $source.inline) (contains (index . 0) (toJson $source.inline))) }}true{{ end -}}
+{{- /* Whether an entry of a list in an inline file has a field: (list "rules" "namespaceSelector" source). */}}
+{{- define "oci-artifact-csi.hasField" -}}
+{{- $inline := (index . 2).inline -}}
+{{- if kindIs "string" $inline }}{{ $inline = fromYaml $inline }}{{ end -}}
+{{- $field := index . 1 -}}
+{{- $has := false -}}
+{{- if kindIs "map" $inline -}}
+{{- $entries := get $inline (index . 0) -}}
+{{- if kindIs "slice" $entries -}}
+{{- range $entries }}{{ if kindIs "map" . }}{{ if hasKey . $field }}{{ $has = true }}{{ end }}{{ end }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if $has }}true{{ end -}}
+{{- end }}
+
+{{- /* The same for a file that is not inline, and can have it. */}}
+{{- define "oci-artifact-csi.mayHaveField" -}}
+{{- $source := index . 2 -}}
+{{- if and $source (or (not $source.inline) (include "oci-artifact-csi.hasField" .)) }}true{{ end -}}
 {{- end }}
 
 {{- /* The rules of the ClusterRole. Each feature that is on brings those that it needs. */}}
@@ -59,12 +74,12 @@ OCI_ARTIFACT_{{ snakecase . | upper }}
 - apiGroups: [""]
   resources: [pods, serviceaccounts, secrets]
   verbs: [get]
-{{- if include "oci-artifact-csi.mayContain" (list "namespaceSelector" .Values.accessPolicy) }}
+{{- if include "oci-artifact-csi.mayHaveField" (list "rules" "namespaceSelector" .Values.accessPolicy) }}
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]
 {{- end }}
-{{- if include "oci-artifact-csi.mayContain" (list "nodeSelector" .Values.prefetch) }}
+{{- if include "oci-artifact-csi.mayHaveField" (list "artifacts" "nodeSelector" .Values.prefetch) }}
 - apiGroups: [""]
   resources: [nodes]
   verbs: [get]
