@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { describeUnknown } from './cli/command-line.ts';
 import { createDaemonLog } from './cli/daemon-log.ts';
 import { exitCodes } from './cli/exit.ts';
 import type { Settings } from './cli/settings.ts';
@@ -64,6 +65,7 @@ async function run(
 ): Promise<number> {
   const { nodeId, stateDir: state, kubeletDir } = settings;
   log.info({ version, node: nodeId, stateDir: state, kubeletDir }, 'the daemon starts');
+  for (const text of describeUnknown(process.env)) log.warn(text);
   process.on('SIGHUP', () => log.info(hupped));
   const standby = createStandby(log);
   const started = performance.now();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { test } from 'node:test';
-import { formatFlag, formatVariable, toSettings } from './command-line.ts';
+import { describeUnknown, formatFlag, formatVariable, toSettings } from './command-line.ts';
 import { flags } from './flags.ts';
 import type { Settings } from './settings.ts';
 
@@ -158,4 +158,17 @@ test('the configuration of credential providers requires the directory of their 
   assert.throws(() => toSettings({ credentialProviderBinDir: '/bin' }, {}), /give both or none/);
   const both = toSettings({ ...config, credentialProviderBinDir: '/opt/bin' }, {});
   assert.equal(both.credentialProviderBinDir, '/opt/bin');
+});
+
+test('a variable of no flag is said, with the one that may be meant, and not those of a Service', () => {
+  const known = Object.keys(flags).map(key => [formatVariable(key as keyof Settings), '']);
+  assert.deepEqual(describeUnknown({ ...Object.fromEntries(known), PATH: '/bin' }), []);
+  assert.deepEqual(describeUnknown({ OCI_ARTIFACT_CACHE_HIHG: '60' }), [
+    'no flag has the environment variable "OCI_ARTIFACT_CACHE_HIHG" (did you mean OCI_ARTIFACT_CACHE_HIGH?); it is ignored',
+  ]);
+  const service = ['SERVICE_HOST', 'SERVICE_PORT', 'SERVICE_PORT_HTTP', 'PORT', 'PORT_80_TCP_ADDR'];
+  assert.deepEqual(
+    describeUnknown(Object.fromEntries(service.map(name => [`OCI_ARTIFACT_CSI_${name}`, 'x']))),
+    [],
+  );
 });

@@ -1,4 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
+import { quoteName } from '../util/name.ts';
+import { suggest } from '../util/near.ts';
 import { flags } from './flags.ts';
 import type { Settings } from './settings.ts';
 
@@ -10,6 +12,21 @@ export function formatFlag(key: string): string {
 /** The environment variable of a flag. */
 export function formatVariable(key: keyof Settings): string {
   return flags[key].variable ?? `OCI_ARTIFACT_${formatFlag(key).slice(2).replaceAll('-', '_').toUpperCase()}`;
+}
+
+/** What Kubernetes sets for a Service such as `oci-artifact-csi`, and what the tests of the project set. */
+const foreign = /_SERVICE_HOST$|_SERVICE_PORT(?:_|$)|_PORT$|_PORT_\d+_|^OCI_ARTIFACT_TEST_/;
+
+/** Says of each variable with the prefix of the flags that no flag has it. It has no effect, and may be misspelt. */
+export function describeUnknown(
+  environment: Readonly<Record<string, string | undefined>>,
+): readonly string[] {
+  const known = Object.keys(flags).map(key => formatVariable(key as keyof Settings));
+  return Object.keys(environment)
+    .filter(name => name.startsWith('OCI_ARTIFACT_') && !known.includes(name) && !foreign.test(name))
+    .map(
+      name => `no flag has the environment variable ${quoteName(name)}${suggest(name, known)}; it is ignored`,
+    );
 }
 
 /**
