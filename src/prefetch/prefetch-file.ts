@@ -36,7 +36,7 @@ export async function openPrefetchFile(
   const parse = (reading: Reading): readonly PrefetchEntry[] => {
     const text = reading.text(file);
     if (text === undefined)
-      throw new ArtifactError('invalid', 'it does not exist; is it mounted into this container?');
+      throw new ArtifactError('invalid', 'it does not exist in this container; mount it there');
     const entries = parsePrefetchList(text, parseAttributes);
     const selecting = entries.find(({ nodeSelector }) => Object.keys(nodeSelector).length > 0);
     if (selecting === undefined || hasLabels) return entries;

@@ -86,6 +86,11 @@ const refusals: readonly (readonly [what: string, text: string, message: RegExp]
     /interval is for tags, and a digest never moves; leave it out$/,
   ],
   [
+    'an interval without a unit',
+    'artifacts:\n  - { reference: "a/b:c", interval: 5 }',
+    /^line 2: artifacts\[0\]\.interval must have a unit, such as 1h$/,
+  ],
+  [
     'a short interval',
     'artifacts:\n  - { reference: "a/b:c", interval: 59s }',
     /interval: invalid value ".*": must be 1m at least$/,

@@ -1,4 +1,4 @@
-import type { Table } from '../configfile/field.ts';
+import type { Field, Table } from '../configfile/field.ts';
 import { parseYaml } from '../configfile/yaml.ts';
 import type { Labels } from '../ports/kube.ts';
 import type { PrefetchEntry } from '../ports/prefetch.ts';
@@ -79,9 +79,19 @@ function toInterval(entry: Table, reference: string): number | undefined {
   const isDigest = reference.includes('@');
   if (field === undefined) return isDigest ? undefined : hourMs;
   if (isDigest) field.refuse('is for tags, and a digest never moves; leave it out');
-  const interval = within(field, () => parseDuration(field.text()));
+  const text = toText(field);
+  const interval = within(field, () => parseDuration(text));
   if (interval < leastIntervalMs) field.invalid('must be 1m at least');
   return interval;
+}
+
+/** The text of a duration. A number, which lacks the unit, is no text in YAML. */
+function toText(field: Field): string {
+  try {
+    return field.text();
+  } catch {
+    return field.refuse('must have a unit, such as 1h');
+  }
 }
 
 function toLabels(table: Table | undefined): Labels {

@@ -42,7 +42,8 @@ test('the file is read again when it changes: written in place, replaced, remove
   rmSync(file);
   await assert.rejects(policy.verify(reference, request, never), {
     code: 'denied',
-    message: /^ghcr\.io\/acme\/model:v1 is refused, and so is everything, .*it does not exist; is it mounted/,
+    message:
+      /^ghcr\.io\/acme\/model:v1 is refused, and so is everything, .*it does not exist in this container; mount it there/,
   });
   writeFileSync(file, allowing);
   await policy.verify(reference, request, never);

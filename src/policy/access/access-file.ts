@@ -35,7 +35,10 @@ export function openAccessFile(file: string, { namespaces, note }: Means): Acces
     try {
       const text = reading.text(file);
       if (text === undefined)
-        return { kind: 'broken', why: 'it does not exist; is it mounted into this container?' };
+        return {
+          kind: 'broken',
+          why: 'it does not exist in this container; mount it there',
+        };
       const rules = parseAccessPolicy(text);
       const asking = namespaces === undefined ? findLabelRule(rules) : undefined;
       if (asking === undefined) return { kind: 'loaded', rules };

@@ -66,7 +66,7 @@ function load(file: string, means: Means): PolicyState {
   } catch (thrown) {
     if (!(thrown instanceof ArtifactError)) throw thrown;
     const why = `${file}: ${thrown.message}`;
-    const problem = `the signature policy ${why}; until that is corrected, every publish is refused`;
+    const problem = `the signature policy ${why}; until it is right, every publish is refused`;
     return { kind: 'broken', why, problems: [problem] };
   }
 }
@@ -160,5 +160,5 @@ function labelOf(material: Material): string {
 function readText(path: string, { reading }: Means): string {
   const text = reading.text(path);
   if (text !== undefined) return text;
-  throw new ArtifactError('invalid', 'it does not exist; is it mounted into this container?');
+  throw new ArtifactError('invalid', 'it does not exist in this container; mount it there');
 }
