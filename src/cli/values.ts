@@ -48,9 +48,7 @@ export function parseAddress(text: string): ListenAddress {
 export function parseLoopback(text: string): ListenAddress {
   const address = parseAddress(text);
   const isLoopback = /^(?:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1)$/i.test(address.host ?? '');
-  return isLoopback
-    ? address
-    : refuse(text, 'address', 'one of loopback, such as 127.0.0.1:9810 or [::1]:9810');
+  return isLoopback ? address : refuse(text, 'address', 'on loopback, such as 127.0.0.1:9810 or [::1]:9810');
 }
 
 /** A path of a file or directory, made absolute. */
