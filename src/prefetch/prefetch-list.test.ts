@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { cpuTime } from '../../test/support/os/cpu-time.ts';
 import { parseAttributes } from '../volume/attributes.ts';
 import { parsePrefetchList } from './prefetch-list.ts';
 
@@ -111,3 +112,16 @@ for (const [what, text, message] of refusals) {
     assert.throws(() => parse(text), { code: 'invalid', message });
   });
 }
+
+test('a long list is read in linear time, up to a bound', () => {
+  const listOf = (count: number): string =>
+    `artifacts:\n${Array.from({ length: count }, (_, nth) => `  - reference: r.example/m${nth}:v1\n`).join('')}`;
+  assert.equal(parse(listOf(5_000)).length, 5_000);
+  assert.throws(() => parse(listOf(10_000)), { code: 'invalid', message: /list fewer artifacts$/ });
+  const repeated = `${Array.from({ length: 20_000 }, (_, nth) => `k${nth}: 1`).join('\n')}\nk7: 2`;
+  const start = cpuTime();
+  assert.throws(() => parse(repeated), {
+    message: /^line 20001: it is not plain YAML: Map keys must be unique/,
+  });
+  assert.ok(cpuTime() - start < 2_500);
+});

@@ -208,6 +208,25 @@ test('a pull ends when its entry leaves the list, and the list is followed', asy
   assert.deepEqual([...pins.keys()], ['r.example/b:1']);
 });
 
+test('a slow pull delays neither the list nor for long the others, and goes on after them', async t => {
+  const { set, tags, pulls, pins, prefetch, run, pass, waiting } = openWorld(t);
+  tags.set('r.example/a:1', first).set('r.example/b:1', first).set('r.example/huge:1', second);
+  set([entryOf('r.example/a:1')]);
+  run();
+  await pass(40_000);
+  waiting.add('r.example/huge:1');
+  set([entryOf('r.example/a:1'), entryOf('r.example/huge:1')]);
+  await pass(40_000);
+  set([entryOf('r.example/huge:1'), entryOf('r.example/b:1')]);
+  await pass(6_000);
+  assert.deepEqual(prefetch.status().map(stateOf), ['pulling', 'waiting']);
+  assert.deepEqual([...pins.keys()], [], 'an entry that left the list keeps no pin');
+  await pass(70_000);
+  assert.deepEqual(prefetch.status().map(stateOf), ['pulling', `ready ${first}`]);
+  assert.equal(pulls.filter(pull => pull.includes('huge')).length, 2);
+  assert.equal(prefetch.status()[0]?.problem, undefined, 'it has not failed');
+});
+
 test('the pin of an entry ends when the labels of the node no longer match', async t => {
   const labels = { gpu: 'a100' };
   const { set, tags, pins, prefetch, run, pass } = openWorld(t, labels);

@@ -28,12 +28,22 @@ const firstRetryMs = 10_000;
 const longestRetryMs = 10 * 60_000;
 /** How long an entry may wait for its registry before the others get their turn. */
 const patienceMs = 10_000;
+/**
+ * How long an entry may work while others are due; twice as long in each further turn, because a registry without
+ * ranges starts again. What came is kept.
+ */
+const turnMs = 60_000;
+
+/** Why a turn ended that is no failure. */
+const turnOver = 'others are due';
 
 type Item = {
   readonly entry: PrefetchEntry;
   status: PrefetchStatus;
   dueAt: number;
   failures: number;
+  /** Turns that ended before the work did, because others were due. */
+  turns: number;
 };
 
 /** @param random from 0 to 1. */
@@ -61,7 +71,7 @@ export function createPrefetch(
       if (known !== undefined) return known;
       const dueAt = Date.now() + random() * Math.min(spreadMs, (entry.intervalMs ?? Infinity) / 20);
       const status = { reference: entry.artifact.reference, state: 'waiting', nextAt: dueAt } as const;
-      return { entry, status, dueAt, failures: 0 };
+      return { entry, status, dueAt, failures: 0, turns: 0 };
     });
   };
 
@@ -100,18 +110,26 @@ export function createPrefetch(
   const isListed = ({ entry }: Item): boolean =>
     list.entries()?.some(other => keyOf(other) === keyOf(entry)) ?? true;
 
-  /** Ends the turn of an item that has left the list, or whose registry lets it wait: the others have theirs. */
+  const isOtherDue = (item: Item): boolean =>
+    items.some(other => other !== item && other.dueAt <= Date.now());
+
+  /** Ends the turn of an item that has left the list, is slow, or whose registry lets it wait: the others have theirs. */
   const withTurn = async (
     item: Item,
     work: (onProgress: (progress: Progress) => void, signal: AbortSignal) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> => {
     const turn = new AbortController();
+    const endsAt = Date.now() + turnMs * 2 ** item.turns;
     const end = (why: string): void => turn.abort(new ArtifactError('unavailable', why));
     let wait: { readonly since: number; readonly why: string } | undefined;
     using _look = setInterval(() => {
       if (!isListed(item)) end('it has left the list');
       else if (wait !== undefined && Date.now() - wait.since >= patienceMs) end(wait.why);
+      else if (Date.now() >= endsAt && isOtherDue(item)) {
+        item.turns++;
+        end(turnOver);
+      }
     }, lookMs).unref();
     const onProgress = ({ waits }: Progress): void => {
       wait = waits === undefined ? undefined : { since: wait?.since ?? Date.now(), why: waits };
@@ -145,6 +163,7 @@ export function createPrefetch(
     const reference = formatReference(pulled.reference);
     if (keep) await naming.pin(reference, 'prefetch');
     item.failures = 0;
+    item.turns = 0;
     if (item.status.digest !== digest) log.info(`${reference} is in the cache, as ${digest}`);
     settle(item, { state: 'ready', digest }, again);
   };
@@ -152,6 +171,7 @@ export function createPrefetch(
   const fail = (item: Item, thrown: unknown): void => {
     const { reference, digest, problem: before } = item.status;
     const problem = toArtifactError(thrown).message;
+    if (problem === turnOver) return settle(item, { state: 'waiting', ...(digest && { digest }) }, 0);
     if (problem !== before) log.warn(`${reference} is not prefetched: ${problem}`);
     const longest = Math.min(longestRetryMs, firstRetryMs * 2 ** item.failures++);
     settle(item, { state: 'failed', problem, ...(digest && { digest }) }, longest * (0.5 + 0.5 * random()));
@@ -166,10 +186,9 @@ export function createPrefetch(
 
   /** Works on the item that has been due for longest. Answers how long to wait before the next step. */
   const step = async (signal: AbortSignal): Promise<number> => {
-    await follow();
     const next = items.toSorted((a, b) => a.dueAt - b.dueAt)[0];
     const leftMs = (next?.dueAt ?? Infinity) - Date.now();
-    if (next === undefined || leftMs > 0) return Math.min(leftMs, lookMs);
+    if (next === undefined || leftMs > 0) return Math.min(leftMs, 1_000);
     try {
       await withTurn(next, (onProgress, turn) => bring(next, onProgress, turn), signal);
     } catch (thrown) {
@@ -179,17 +198,23 @@ export function createPrefetch(
     return 0;
   };
 
+  const repeat = async (work: () => Promise<number>, signal: AbortSignal): Promise<void> => {
+    while (!signal.aborted) {
+      const waitMs = await work().catch((thrown: unknown) => {
+        if (!signal.aborted)
+          log.warn(`the list of --prefetch cannot be followed: ${toArtifactError(thrown).message}`);
+        return lookMs;
+      });
+      await sleep(waitMs, signal);
+    }
+  };
+
   return {
     follow,
+    /** The list is followed while an artifact is pulled, which may take hours. */
     async run(signal) {
-      while (!signal.aborted) {
-        const waitMs = await step(signal).catch((thrown: unknown) => {
-          if (!signal.aborted)
-            log.warn(`the list of --prefetch cannot be followed: ${toArtifactError(thrown).message}`);
-          return lookMs;
-        });
-        await sleep(waitMs, signal);
-      }
+      const followOn = (): Promise<number> => follow().then(() => lookMs);
+      await Promise.all([repeat(followOn, signal), repeat(() => step(signal), signal)]);
     },
     status: () => items.map(({ status }) => status),
   };
