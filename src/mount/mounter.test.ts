@@ -335,3 +335,25 @@ test('these tests left no mount', asRoot, () => {
   assert.ok(used.length > 10);
   assert.deepEqual(used.flatMap(mountsBelow), []);
 });
+
+test('a mount that no record names is unmounted only if it is a view', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  const { path } = node.target;
+  await mounter.unmountView(node.target); // there is nothing
+  await mounter.mount(node.view, node.target, []);
+  await mounter.unmountView(node.target);
+  assert.ok(!existsSync(path));
+  await mounter.mount(node.view, node.target, []);
+  rmSync(node.view, { recursive: true });
+  await mounter.unmountView(node.target);
+  assert.ok(!existsSync(path), 'a removed view is a view');
+
+  mountTmpfs(path, 'size=1m');
+  writeFileSync(join(path, 'data'), 'precious');
+  await assert.rejects(mounter.unmountView(node.target), {
+    code: 'unmountable',
+    message: /is no volume of this driver/,
+  });
+  assert.equal(readFileSync(join(path, 'data'), 'utf8'), 'precious');
+});

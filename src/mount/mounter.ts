@@ -5,6 +5,7 @@ import {
   openDirectory,
   openIfThere,
   removeDirectory,
+  statDirectory,
 } from '../linux/directory.ts';
 import { pathOf } from '../linux/libc.ts';
 import { attachMount, cloneMount, detachMount, restriction, restrictMount } from '../linux/mount.ts';
@@ -14,7 +15,7 @@ import { ArtifactError, errnoOf } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 import { toMountError } from './error.ts';
 import { hasOwnNamespace, openPropagation } from './propagation.ts';
-import { scan } from './scan.ts';
+import { findForeign, scan } from './scan.ts';
 import { firstEntry, inspect, openHandle, openTarget, type TargetHandle } from './target.ts';
 
 /** Mounts in the mount namespace of this process. Disposing it closes its descriptors and leaves the mounts. */
@@ -65,6 +66,29 @@ export function openMounter(options: {
     }
   }
 
+  function unmount(target: Target): void {
+    using handle = locate(target);
+    if (handle === undefined) return;
+    try {
+      unbind(handle, target.keepsDirectory === true);
+    } catch (error) {
+      throw toMountError(error, `unmount ${target.path}`);
+    }
+  }
+
+  /** @throws `unmountable` if something other than views is mounted at the target. */
+  async function verifyView(target: Target): Promise<void> {
+    using handle = locate(target);
+    using directory = handle && openTarget(handle);
+    if (directory === undefined || !statDirectory(directory).isMountRoot) return;
+    const foreign = await findForeign(pathOf(directory.fd));
+    if (foreign === undefined) return;
+    throw new ArtifactError(
+      'unmountable',
+      `${target.path} is no volume of this driver: it shows ${quoteName(foreign)}, which stays mounted; whoever mounted it must unmount it`,
+    );
+  }
+
   /** Below the kubelet directory, a path is spelled as kubelet spells it, possibly through a symlink. */
   function spell(mountPoint: string, kubelet: OpenDirectory): string {
     const real = `${pathOf(kubelet.fd)}/`;
@@ -92,14 +116,10 @@ export function openMounter(options: {
         throw toMountError(error, `mount ${view} at ${target.path}`);
       }
     },
-    async unmount(target) {
-      using handle = locate(target);
-      if (handle === undefined) return;
-      try {
-        unbind(handle, target.keepsDirectory === true);
-      } catch (error) {
-        throw toMountError(error, `unmount ${target.path}`);
-      }
+    unmount: async target => unmount(target),
+    async unmountView(target) {
+      await verifyView(target);
+      unmount(target);
     },
     problem() {
       using directory = openIfThere(posix.join(kubeletDir, 'pods')) ?? openIfThere(kubeletDir);

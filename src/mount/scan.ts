@@ -15,3 +15,15 @@ export async function scan(directory: string): Promise<MountedView[]> {
   const entries = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
   return selectBelow(entries, directory, pathOf(root.fd), mountId);
 }
+
+/**
+ * Returns what is mounted at a mount point and is no view: a directory of its filesystem, by its path there. A view has
+ * the path of its key below `views`, also in a state directory that is no longer there. What shows a removed directory shows a view that was removed.
+ */
+export async function findForeign(mountPoint: string): Promise<string | undefined> {
+  const entries = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
+  return entries.find(entry => entry.mountPoint === mountPoint && !entry.dead && !viewPath.test(entry.root))
+    ?.root;
+}
+
+const viewPath = /\/views\/[^/]+$/;

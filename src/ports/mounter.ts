@@ -30,6 +30,13 @@ export type Mounter = {
    * @throws `unmountable` naming an entry, if the directory is not empty afterwards.
    */
   unmount(target: Target): Promise<void>;
+  /**
+   * The same at a target that no record names: what is mounted there must be a view, of this or an earlier state
+   * directory.
+   *
+   * @throws `unmountable` too if something else is mounted there, which stays.
+   */
+  unmountView(target: Target): Promise<void>;
   /** Lists the mounts of directories below `root` (views) with their mount points, from mountinfo. */
   list(root: string): Promise<readonly MountedView[]>;
 };

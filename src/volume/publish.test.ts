@@ -116,6 +116,10 @@ function createWorld(pull?: PullFunction) {
         log.push(keepsDirectory === true ? 'unmount from the directory' : 'unmount');
         world.state = { kind: 'absent' };
       },
+      unmountView: async () => {
+        log.push('unmount a view');
+        world.state = { kind: 'absent' };
+      },
       list: async () => [],
     },
   });

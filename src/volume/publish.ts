@@ -141,7 +141,8 @@ export function createPublishing(world: {
       signal.throwIfAborted();
       using _target = take(target);
       const record = await volumes.find(target.path);
-      await mounter.unmount(record === undefined ? target : toTarget(record));
+      if (record === undefined) await mounter.unmountView(target);
+      else await mounter.unmount(toTarget(record));
       await volumes.remove(target.path);
       if (record === undefined) return undefined;
       // A volume must end although the time of its last use cannot be written on a read-only disk.

@@ -133,7 +133,13 @@ test('the log line of an unpublish names the pod and the artifact if there was a
       touch: async () => {},
       find: unused,
     },
-    mounter: { unmount: async () => {}, state: unused, mount: unused, list: unused },
+    mounter: {
+      unmount: async () => {},
+      unmountView: async () => {},
+      state: unused,
+      mount: unused,
+      list: unused,
+    },
   });
   await using edge = await startEdge({ publishing });
   const request = { volume_id: volume.volumeId, target_path: targetPath };

@@ -35,7 +35,6 @@ async function reconcile(node: {
   readonly pods?: readonly string[];
   readonly stuck?: string;
 }) {
-  const unused = (): never => assert.fail('not part of reconciliation');
   const records = new Map(node.records?.map(record => [record.targetPath, record]));
   const mounts = new Set(node.mounts);
   const unmounted: { readonly path: string; readonly anywhere: boolean }[] = [];
@@ -59,8 +58,6 @@ async function reconcile(node: {
         unmounted.push(target);
         mounts.delete(target.path);
       },
-      state: unused,
-      mount: unused,
     },
   });
   return { found, unmounted, records: [...records.keys()], mounts: [...mounts] };

@@ -20,7 +20,7 @@ export type Reconciled = {
  */
 export async function reconcileVolumes(world: {
   readonly volumes: Pick<VolumeRecords, 'list' | 'remove'>;
-  readonly mounter: Mounter;
+  readonly mounter: Pick<Mounter, 'list' | 'unmount'>;
   readonly kubelet: Kubelet;
   readonly viewsDirectory: string;
 }): Promise<Reconciled> {
