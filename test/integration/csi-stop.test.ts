@@ -12,7 +12,8 @@ import {
   volume,
 } from '../support/node/csi-edge.ts';
 
-const again = 'the daemon is stopping, kubelet will call again';
+const again =
+  'the daemon is stopping; kubelet calls again by itself, and a command can be given again when it is back';
 
 test('a stop without calls is quick, removes the socket, and may be repeated', async () => {
   await using edge = await startEdge();

@@ -41,7 +41,10 @@ export function openDrain(): Drain {
 }
 
 export function refusal(): ArtifactError {
-  return new ArtifactError('unavailable', 'the daemon is stopping, kubelet will call again');
+  return new ArtifactError(
+    'unavailable',
+    'the daemon is stopping; kubelet calls again by itself, and a command can be given again when it is back',
+  );
 }
 
 /** ABORTED: kubelet calls again, and the successor answers. */

@@ -175,7 +175,8 @@ export function createDiskSpace(
       await make(pending(), signal);
     },
     async pressure() {
-      return describePressure(await disk.usage(), await cacheBytes(), limits);
+      const [usage, bytes] = await Promise.all([disk.usage(), cacheBytes()]).catch(() => []); // reported elsewhere
+      return usage === undefined || bytes === undefined ? undefined : describePressure(usage, bytes, limits);
     },
   };
 }
