@@ -1,5 +1,6 @@
 import type { PullRequest } from '../ports/request.ts';
-import type { Pulled } from '../ports/usecases.ts';
+import type { Progress, Pulled } from '../ports/usecases.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { toInterruption } from './interruption.ts';
 import { openProgress } from './progress.ts';
 import type { Shell } from './shell.ts';
@@ -7,16 +8,29 @@ import type { Shell } from './shell.ts';
 /** Pulls with progress on stderr. The error of an interrupted pull says how to continue. */
 export async function pulling(shell: Shell, request: PullRequest): Promise<Pulled> {
   const { backend, signal } = shell;
+  let bytes = 0;
   try {
     using view = openProgress(shell.terminal.stderr, shell.output);
-    return await backend.artifacts.pull(request, progress => view.update(progress), signal);
+    const onProgress = (progress: Progress): void => {
+      bytes = progress.bytes;
+      view.update(progress);
+    };
+    return await backend.artifacts.pull(request, onProgress, signal);
   } catch (error) {
-    throw toPullError(error, request, signal);
+    throw toPullError(error, request, signal, bytes);
   }
 }
 
-/** The error of a pull, which says how to continue if it was interrupted. */
-export function toPullError(thrown: unknown, { reference }: PullRequest, signal: AbortSignal): unknown {
+/** The error of a pull, which says how to continue if it was interrupted, or ended after some of its bytes. */
+export function toPullError(
+  thrown: unknown,
+  { reference }: PullRequest,
+  signal: AbortSignal,
+  bytes = 0,
+): unknown {
   const sequel = `what was downloaded of ${reference} is kept, and the same command continues from there`;
-  return toInterruption(thrown, signal, sequel);
+  const { code, message } = toArtifactError(thrown);
+  return !signal.aborted && code === 'unavailable' && bytes > 0
+    ? new ArtifactError(code, `${message}; ${sequel}`, thrown)
+    : toInterruption(thrown, signal, sequel);
 }

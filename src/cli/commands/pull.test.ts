@@ -7,6 +7,7 @@ import { runShell } from '../../../test/support/node/shell.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Artifacts, Pulled } from '../../ports/usecases.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { interruption } from '../terminal.ts';
 
 test('pull takes every flag of a selection, and tells its progress in lines where there is no terminal', async () => {
@@ -93,6 +94,19 @@ test('an interrupted pull says that the same command continues, and exits 130', 
   });
   assert.equal(ran.code, 130);
   assert.match(ran.stderr, /interrupted; .*z:1 is kept, and the same command continues from there/);
+});
+
+test('a pull that failed after some bytes says that they are kept', async () => {
+  const failing = (bytes: number) => ({
+    pull: async (...[, update]: Parameters<Artifacts['pull']>): Promise<never> => {
+      update({ phase: 'download', bytes, totalBytes: 9, layers: 0, totalLayers: 1, bytesPerSecond: 0 });
+      throw new ArtifactError('unavailable', 'r.io cannot be reached; check that host');
+    },
+  });
+  const some = await runShell(['pull', 'z:1'], { artifacts: failing(5) });
+  assert.match(some.stderr, /check that host; what was downloaded of z:1 is kept, and the same command/);
+  const none = await runShell(['pull', 'z:1'], { artifacts: failing(0) });
+  assert.match(none.stderr, /check that host$/m);
 });
 
 test('a password comes from the input, an auth file from its path, under the keys of a pull secret', async () => {

@@ -112,6 +112,14 @@ test('other files are never replaced, and symlinks are not followed', async () =
   await rm(file);
 });
 
+test('a socket below a file is refused with its path', async () => {
+  await writeFile(join(directory, 'file'), '');
+  await assert.rejects(bindSocket(join(directory, 'file', 'a.sock'), 'if-silent'), {
+    code: 'invalid',
+    message: /no directory for the socket .*file\/a\.sock, and none can be made \(E.*\); correct --endpoint/,
+  });
+});
+
 test('a path that the kernel cannot bind is refused with its bound', async () => {
   const longest = join(directory, 'x'.repeat(106 - directory.length));
   await assert.rejects(bindSocket(`${longest}x`, 'always'), {

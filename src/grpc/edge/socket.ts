@@ -48,7 +48,10 @@ export async function bindSocket(path: string, takeover: Takeover): Promise<Boun
   const aside = join(dirname(path), `${asidePrefix}${randomBytes(3).toString('hex')}`);
   verifySocketPath(path);
   verifySocketPath(aside);
-  await mkdir(dirname(path), { recursive: true });
+  await mkdir(dirname(path), { recursive: true }).catch((thrown: unknown) => {
+    const why = `there is no directory for the socket ${path}, and none can be made (${errnoOf(thrown)})`;
+    throw new ArtifactError('invalid', `${why}; correct --endpoint or --kubelet-dir`, thrown);
+  });
   await verifyFree(path, takeover);
   await removeStale(dirname(path));
   const waiting = new Set<Socket>();
