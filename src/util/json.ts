@@ -32,7 +32,7 @@ export function parseJson(source: Uint8Array | string, rules: JsonRules = {}): u
  * third of a second for some documents of 4 MiB. The structure is parsed here, within limits; each text and number is
  * parsed by `JSON.parse`. Of two equal keys the last one counts, as there.
  *
- * @throws ArtifactError `invalid` with the reason and position, without a quote.
+ * @throws ArtifactError `invalid` with the reason, line and column, without a quote.
  */
 export function* parseJsonInSteps(
   source: Uint8Array | string,
@@ -48,7 +48,7 @@ export function* parseJsonInSteps(
   const malformed = (): ArtifactError =>
     refusal(
       at < bytes.length
-        ? `it is not JSON: there is something else at position ${at}`
+        ? `it is not JSON: there is a syntax error at ${formatPlace(bytes, at)}`
         : 'it is not JSON: it ends too early',
     );
 
@@ -201,4 +201,10 @@ function toBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
 
 function refusal(why: string): ArtifactError {
   return new ArtifactError('invalid', why);
+}
+
+/** Both count from 1; a column is a byte. */
+function formatPlace(bytes: Buffer, at: number): string {
+  const before = bytes.subarray(0, at).toString('latin1').split('\n');
+  return `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
 }

@@ -107,6 +107,10 @@ describe('a document of another shape is an error as a whole', () => {
       'defualt is an unknown field (did you mean default?); the known fields are default, transports',
     ],
     [{ default: [accept], transports: [] }, 'transports must be an object'],
+    [
+      { default: [accept], transports: { dokcer: { 'quay.io': [accept] } } },
+      'transports.dokcer is no transport (did you mean docker?), so its rules would not be in force',
+    ],
     [{ default: [accept], transports: { docker: [] } }, 'transports.docker must be an object'],
     [
       { default: [accept], transports: { docker: { 'quay.io': [] } } },

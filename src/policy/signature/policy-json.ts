@@ -8,6 +8,7 @@ import {
   withoutHttpsPort,
 } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { findNear } from '../../util/near.ts';
 import { withoutSpareTag } from './identity.ts';
 import { parseRequirement, type Requirement } from './requirement.ts';
 
@@ -24,7 +25,7 @@ export type Policy<R = Requirement> = {
 /**
  * Parses policy.json (containers-policy.json(5)). Requirements that this driver does not support are `unusable` and
  * refuse in their scope, while other scopes work; a document of another shape is an error as a whole. Transports other
- * than docker concern no registry and are ignored. `strict`: fields that containers does not know are not supported.
+ * than docker concern no registry and are ignored, but not a misspelt docker. `strict`: fields that containers does not know are not supported.
  *
  * @throws ArtifactError `invalid` naming the field, or the line of a syntax error.
  */
@@ -35,7 +36,14 @@ export function parsePolicy(text: string, strict = false): Policy {
   if (fallback === undefined) {
     throw new ArtifactError('invalid', 'default is missing; write "default": [{"type": "reject"}]');
   }
-  const docker = top.table('transports')?.table('docker');
+  const transports = top.table('transports');
+  for (const name of transports?.keys ?? []) {
+    if (name !== 'docker' && findNear(name, ['docker']) !== undefined) {
+      const why = 'so its rules would not be in force';
+      throw new ArtifactError('invalid', `transports.${name} is no transport (did you mean docker?), ${why}`);
+    }
+  }
+  const docker = transports?.table('docker');
   const scopes = new Map<string, Rule>();
   for (const scope of docker?.keys ?? []) {
     const rule = docker === undefined ? undefined : parseRule(docker, scope, strict);
