@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { readOptions } from '../support/project/usage.ts';
 import { installTools } from '../tools/install.ts';
+import { readOptions } from '../tools/usage.ts';
 import { runCached } from './cached.ts';
 import { runCold } from './cold.ts';
 import { type Row, rows } from './rows.ts';

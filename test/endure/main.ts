@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { openRandom } from '../support/os/random.ts';
-import { readOptions } from '../support/project/usage.ts';
+import { readOptions } from '../tools/usage.ts';
 import { endure } from './endurance.ts';
 import { endureFailures, type Failures } from './failures.ts';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { openRandom } from '../support/os/random.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
-import { readOptions } from '../support/project/usage.ts';
+import { readOptions } from '../tools/usage.ts';
 import { compare, contextOf, rules } from './differences.ts';
 import { type Outcome, openExtractor } from './extractor.ts';
 import { describeImage, formatLayer, type Image, randomImage } from './image.ts';

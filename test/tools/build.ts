@@ -3,9 +3,9 @@ import { basename, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { build, type PluginBuild } from 'esbuild';
-import { readOptions } from '../support/project/usage.ts';
 import { toLauncher } from './launcher.ts';
 import { serializers } from './serializers.ts';
+import { readOptions } from './usage.ts';
 
 /**
  * `npm run build`: the program as JavaScript in dist/, which starts in half the time. dist/ with node_modules/koffi

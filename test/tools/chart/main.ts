@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { readOptions } from '../../support/project/usage.ts';
+import { readOptions } from '../usage.ts';
 import { packChart } from './archive.ts';
 import { toDashboard } from './dashboard.ts';
 import { toPlainManifests } from './manifests.ts';
