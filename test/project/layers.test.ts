@@ -15,6 +15,11 @@ test('imports point down, through interfaces, and in no circle', () => {
   assert.deepEqual(findViolations(files), []);
 });
 
+test('access is confirmed in one file, so that nothing is read without it', () => {
+  const confirming = files.filter(({ text }) => /\.confirm\(/.test(text)).map(({ path }) => path);
+  assert.deepEqual(confirming, ['volume/access/admitted-content.ts']);
+});
+
 test('no thread loads native code, or leaves work on files to the pool: neither may be under way when it ends', () => {
   assert.ok(files.some(({ path }) => path.endsWith('worker.ts')));
   assert.deepEqual(findThreadFaults(files), []);
