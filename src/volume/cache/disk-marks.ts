@@ -24,16 +24,19 @@ export function inodesIn({ usedInodes, totalInodes }: DiskUsage, percent: number
   return totalInodes === 0 ? Infinity : Math.floor((totalInodes * percent) / 100) - usedInodes;
 }
 
+/** A mark that is passed. `text`: `the disk is above --cache-high (75)`. */
+type Mark = { readonly flag: '--disk-max' | '--cache-high' | '--cache-max'; readonly text: string };
+
 /**
- * The mark that the disk, its inodes or the cache is above, and undefined if none is: `the disk is above --cache-high
- * (75)`. `more`: bytes and inodes that are needed beside.
+ * The mark that the disk, its inodes or the cache is above; undefined if none is. `more`: bytes and inodes that are
+ * needed beside.
  */
 export function markAbove(
   usage: DiskUsage,
   cacheBytes: number,
   limits: Limits,
   more: { readonly bytes: number; readonly inodes: number } = { bytes: 0, inodes: 0 },
-): string | undefined {
+): Mark | undefined {
   const { cacheMax = Infinity } = limits;
   const whose = (percent: number): string | undefined =>
     more.bytes > roomIn(usage, percent)
@@ -46,10 +49,10 @@ export function markAbove(
     ['--cache-high', limits.cacheHigh],
   ] as const) {
     const subject = whose(percent);
-    if (subject !== undefined) return `${subject} is above ${flag} (${percent})`;
+    if (subject !== undefined) return { flag, text: `${subject} is above ${flag} (${percent})` };
   }
   return cacheBytes + more.bytes > cacheMax
-    ? `the cache is above --cache-max (${formatSize(cacheMax)})`
+    ? { flag: '--cache-max', text: `the cache is above --cache-max (${formatSize(cacheMax)})` }
     : undefined;
 }
 
@@ -57,6 +60,6 @@ export function markAbove(
 export function describePressure(usage: DiskUsage, cacheBytes: number, limits: Limits): string | undefined {
   const mark = markAbove(usage, cacheBytes, limits);
   if (mark === undefined) return undefined;
-  const fails = mark.includes('--disk-max') ? 'pulls fail, and ' : '';
-  return `${mark}: ${fails}unused content is collected, unless it is pinned`;
+  const fails = mark.flag === '--disk-max' ? 'pulls fail, and ' : '';
+  return `${mark.text}: ${fails}unused content is collected, unless it is pinned`;
 }

@@ -98,7 +98,8 @@ export function createDiskSpace(
     const [usage, bytes] = [await disk.usage(), await cacheBytes()];
     const now = markAbove(usage, bytes, limits);
     const then = markAbove(usage, bytes + written(), limits, need);
-    return now ?? `with ${formatSize(need.bytes)} that pulls need${then === undefined ? '' : `, ${then}`}`;
+    if (now !== undefined) return now.text;
+    return `with ${formatSize(need.bytes)} that pulls need${then === undefined ? '' : `, ${then.text}`}`;
   };
 
   /** Collects garbage above the high mark. True if there is enough space then. */
