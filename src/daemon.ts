@@ -77,6 +77,8 @@ async function run(
   /** Why there is no page for people. Volumes do not need one, and another process may have its address. */
   let pageProblem: string | undefined;
   const problems = (): readonly string[] => (node?.problems() ?? []).concat(pageProblem ?? []);
+  /** The problems, and the mark that the disk or the cache is above. */
+  const notes = async (): Promise<readonly string[]> => [...problems(), ...((await node?.pressure()) ?? [])];
   const reasons = (): readonly string[] =>
     missing.size > 0 ? [...missing] : [...broken(), ...(node?.obstacles() ?? [])];
 
@@ -103,7 +105,7 @@ async function run(
       standby: standby.waitsFor,
       broken,
       ready: reasons,
-      notes: async () => [...problems(), ...((await node?.pressure()) ?? [])],
+      notes,
       facts: () => node?.facts() ?? [],
       metrics,
     };
@@ -144,7 +146,7 @@ async function run(
   let registration = (): DaemonStatus['registration'] => 'off';
   const status = async (): Promise<NodeStatus> => ({
     ...(await station.node.artifacts.status()),
-    problems: [...problems(), ...(await station.node.pressure())],
+    problems: await notes(),
     daemon: {
       version,
       driverName: settings.driverName,
