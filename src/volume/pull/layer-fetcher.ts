@@ -6,8 +6,7 @@ import type { ServedBy, Sink } from '../../ports/registry.ts';
 import type { Blobs, Layers } from '../../ports/store.ts';
 import type { Unpacker } from '../../ports/unpacker.ts';
 import { toArtifactError } from '../../util/error.ts';
-import type { Tenants } from '../../util/fair-slots.ts';
-import { createFairSlots, type FairSlots } from '../../util/fair-slots.ts';
+import { createFairSlots, type FairSlots, type Tenants } from '../../util/fair-slots.ts';
 import { createSharedTurns } from '../../util/mutex.ts';
 import type { AdmittedContent, AdmittedReader } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
@@ -31,8 +30,8 @@ export type LayerFetcher = {
   /** Whether the layer is cached in the form that its plan needs. */
   isHeld(layer: LayerPlan): Promise<boolean>;
   /**
-   * Fetches a layer into the cache in the form that its plan needs, or its bytes alone if it is cached and nothing else
-   * proves that the repository has it. Callers of the same digest and registry share a
+   * Fetches a layer into the cache in the form that its plan needs. If the layer is cached, and nothing else proves
+   * that the repository has it, its bytes are downloaded and dropped. Callers of the same digest and registry share a
    * download. If the credential of the first is refused, the next continues with its own, from the byte that was
    * reached. Answers which endpoint served it; undefined if nothing was transferred.
    *
