@@ -13,7 +13,7 @@ import {
 } from '../support/node/csi-edge.ts';
 
 const again =
-  'the daemon is stopping; kubelet calls again by itself, and a command can be given again when it is back';
+  'the daemon is stopping; kubelet calls again by itself; run a command again when the daemon is back';
 
 test('a stop without calls is quick, removes the socket, and may be repeated', async () => {
   await using edge = await startEdge();

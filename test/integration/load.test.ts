@@ -54,7 +54,7 @@ test('a load ends as soon as its daemon is gone, and reports it', needs('root'),
     const said =
       signal === 'SIGKILL'
         ? /standard input: the daemon at unix:\S+ has ended, or does not listen; its log may say why$/
-        : /standard input: the daemon is stopping; .*a command can be given again when it is back$/;
+        : /standard input: the daemon is stopping; .*run a command again when the daemon is back$/;
     assert.match(stderr, said);
   }
 });

@@ -43,7 +43,7 @@ export function openDrain(): Drain {
 export function refusal(): ArtifactError {
   return new ArtifactError(
     'unavailable',
-    'the daemon is stopping; kubelet calls again by itself, and a command can be given again when it is back',
+    'the daemon is stopping; kubelet calls again by itself; run a command again when the daemon is back',
   );
 }
 

@@ -109,7 +109,7 @@ describe('a document of another shape is an error as a whole', () => {
     [{ default: [accept], transports: [] }, 'transports must be an object'],
     [
       { default: [accept], transports: { dokcer: { 'quay.io': [accept] } } },
-      'transports.dokcer is no transport (did you mean docker?), so its rules would not be in force',
+      'transports.dokcer is not a transport (did you mean docker?), so its rules would not be in force',
     ],
     [{ default: [accept], transports: { docker: [] } }, 'transports.docker must be an object'],
     [

@@ -40,7 +40,10 @@ export function parsePolicy(text: string, strict = false): Policy {
   for (const name of transports?.keys ?? []) {
     if (name !== 'docker' && findNear(name, ['docker']) !== undefined) {
       const why = 'so its rules would not be in force';
-      throw new ArtifactError('invalid', `transports.${name} is no transport (did you mean docker?), ${why}`);
+      throw new ArtifactError(
+        'invalid',
+        `transports.${name} is not a transport (did you mean docker?), ${why}`,
+      );
     }
   }
   const docker = transports?.table('docker');
