@@ -10,7 +10,7 @@ import type { DiskUsage } from './store.ts';
 
 /** Progress of a pull. Sizes are compressed bytes, as the registry transfers them; cached content counts as done. */
 export type Progress = {
-  readonly phase: 'resolve' | 'download' | 'unpack' | 'view' | 'done';
+  readonly phase: 'resolve' | 'download' | 'unpack' | 'build' | 'done';
   readonly bytes: number;
   readonly totalBytes: number;
   readonly layers: number;

@@ -167,7 +167,7 @@ test('a pull streams its phases and ends with its result', async () => {
         requests.push(request);
         onProgress(progress);
         for (let bytes = 0; bytes < 5000; bytes++) onProgress({ ...progress, phase: 'download', bytes });
-        onProgress({ ...progress, phase: 'view', bytes: 9, layers: 2 });
+        onProgress({ ...progress, phase: 'build', bytes: 9, layers: 2 });
         return pulled;
       },
     },
@@ -185,7 +185,7 @@ test('a pull streams its phases and ends with its result', async () => {
   ]);
   assert.deepEqual(messages.at(-1)?.result, pulled);
   const phases = messages.slice(0, -1).map(message => message.progress?.phase);
-  assert.deepEqual([...new Set(phases)], ['RESOLVE', 'DOWNLOAD', 'VIEW']);
+  assert.deepEqual([...new Set(phases)], ['RESOLVE', 'DOWNLOAD', 'BUILD']);
   assert.ok(phases.length < 100, `${phases.length} messages`);
 });
 

@@ -200,7 +200,7 @@ test(
       assert.equal(mounted.code, 0, mounted.stderr);
       assert.match(
         mounted.stderr.replace(onDirectory(node), ''),
-        /^download 0 % \(0 B of 195 KiB, 0 of 1 layers\)\n(?:.*\n)*view 100 % /,
+        /^download 0 % \(0 B of 195 KiB, 0 of 1 layers\)\n(?:.*\n)*build 100 % /,
       );
       await registry[Symbol.asyncDispose]();
       const again = await runCommandHere(node, ['mount', reference, target]);

@@ -74,7 +74,7 @@ async function errors(): Promise<readonly string[]> {
     const { code, stderr } = await runShell(words(line), given);
     assert.notEqual(code, 0, line);
     seen.add(code);
-    const said = stderr.replaceAll(/^(?:resolve|download|unpack|view)\b.*\n/gm, ''); // progress
+    const said = stderr.replaceAll(/^(?:resolve|download|unpack|build)\b.*\n/gm, ''); // progress
     lines.push(clean(`$ oci-artifact-csi ${line}\n${said}exit code ${code}\n`));
   };
   const plugged = join(node.path, 'plain');

@@ -30,7 +30,7 @@ const phases = {
   resolve: 'RESOLVE',
   download: 'DOWNLOAD',
   unpack: 'UNPACK',
-  view: 'VIEW',
+  build: 'BUILD',
   done: 'DONE',
 } as const;
 

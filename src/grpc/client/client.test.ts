@@ -27,7 +27,7 @@ import { connectRemote } from './client.ts';
 const never = new AbortController().signal;
 
 test('what a daemon answers arrives as if it had been asked in this process', async () => {
-  const steps: readonly Progress[] = (['resolve', 'download', 'unpack', 'view', 'done'] as const).map(
+  const steps: readonly Progress[] = (['resolve', 'download', 'unpack', 'build', 'done'] as const).map(
     (phase, bytes) => ({
       phase,
       bytes,

@@ -32,7 +32,7 @@ const phases: Readonly<Record<Progress__Output['phase'], Progress['phase']>> = {
   RESOLVE: 'resolve',
   DOWNLOAD: 'download',
   UNPACK: 'unpack',
-  VIEW: 'view',
+  BUILD: 'build',
   DONE: 'done',
 };
 

@@ -20,7 +20,7 @@ const progressOf = (gib: number, more: Partial<Progress> = {}): Progress => ({
 });
 
 const nothing: Progress = { ...progressOf(0), phase: 'resolve', totalBytes: 0, totalLayers: 0 };
-const cached = progressOf(8, { phase: 'view' });
+const cached = progressOf(8, { phase: 'build' });
 const waiting = { waits: 'r asks to wait until noon' };
 
 /** What is told of reports, each at its minute, and of a mount at the last minute. */
@@ -57,14 +57,14 @@ const stories: readonly (readonly [string, Parameters<typeof tell>, readonly str
         [1, progressOf(4, { bytesPerSecond: 64 * 1024 ** 2 })],
         [1.5, progressOf(6)],
         [1.9, progressOf(8, { phase: 'unpack' })],
-        [2, progressOf(8, { phase: 'view' })],
+        [2, progressOf(8, { phase: 'build' })],
       ],
       2.5,
     ],
     [
       `Pulling ${subject}: pulled 0 B of 8.0 GiB, 0 of 4 layers`,
       `Pulling ${subject}: pulled 4.0 GiB of 8.0 GiB, 2 of 4 layers, 64.0 MiB/s`,
-      `Pulling ${subject}: all 8.0 GiB are here, and the tree is being built`,
+      `Pulling ${subject}: all 8.0 GiB are here, and the view is being built`,
       `Pulled: Pulled ${subject} in 150 s: 8.0 GiB at 54.6 MiB/s, ${digest}`,
     ],
   ],

@@ -14,7 +14,8 @@ export function describeProgress(progress: Progress | undefined): string {
   const { totalBytes, waits } = progress;
   if (waits !== undefined) return totalBytes === 0 ? waits : `${waits}; ${pulledOf(progress)}`;
   if (progress.phase === 'resolve') return unanswered;
-  if (progress.phase === 'view') return `all ${formatSize(totalBytes)} are here, and the tree is being built`;
+  if (progress.phase === 'build')
+    return `all ${formatSize(totalBytes)} are here, and the view is being built`;
   return progress.phase === 'unpack' ? `${pulledOf(progress)}, unpacking` : pulledOf(progress);
 }
 

@@ -188,7 +188,7 @@ export function createViewBuilder(world: {
       for (let isFirst = true; view === undefined; isFirst = false) {
         const wanted = await admitHeld(viewPlan, content, signal);
         await fetchAll(viewPlan, wanted, content, context, signal);
-        context.report({ ...totals(viewPlan.plan.layers), phase: 'view' });
+        context.report({ ...totals(viewPlan.plan.layers), phase: 'build' });
         try {
           view = await find(viewPlan, content, signal); // it may have lacked a proof only
           view ??= await build(content.admitView(viewPlan) ?? refuse(viewPlan), context, signal);
