@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
-import { valueOf } from './configfile/watched-file.ts';
+import { type Note, valueOf } from './configfile/watched-file.ts';
 import { type KeychainOptions, type NodeKeychain, openKeychain } from './credentials/keychain.ts';
 import type { KubeApi } from './kube/api.ts';
 import { openNamespaces } from './kube/namespaces.ts';
@@ -41,7 +41,7 @@ export async function openSources(
   salt: string,
 ): Promise<ArtifactSources> {
   await using stack = new AsyncDisposableStack();
-  const note = (text: string, level: 'info' | 'warn' = 'warn'): void => log[level](text);
+  const note: Note = (text, level = 'warn') => log[level](text);
   const configuration = openConfiguration(
     {
       file: settings.registriesConf,
@@ -122,7 +122,7 @@ type PolicySettings = Pick<
 export async function openPolicies(
   settings: PolicySettings,
   kube: KubeApi | undefined,
-  note: (text: string) => void,
+  note: Note,
 ): Promise<Policies> {
   const trust = await openTrust(settings, note);
   const accessPolicy = await openAccess(settings, kube, note);
@@ -141,7 +141,7 @@ export async function openPolicies(
 }
 
 /** sigstore's libraries are slow to load. */
-async function openTrust(settings: PolicySettings, note: (text: string) => void): Promise<PolicyTrust> {
+async function openTrust(settings: PolicySettings, note: Note): Promise<PolicyTrust> {
   const { policy, strictPolicy: strict } = settings;
   if (policy === undefined) {
     const accepted = { kind: 'accepted', by: 'no policy file is configured' } as const;
@@ -155,7 +155,7 @@ async function openTrust(settings: PolicySettings, note: (text: string) => void)
 async function openAccess(
   { accessPolicy }: PolicySettings,
   kube: KubeApi | undefined,
-  note: (text: string) => void,
+  note: Note,
 ): Promise<AccessFile> {
   if (accessPolicy === undefined)
     return { verify: async () => undefined, problems: () => [], obstacles: () => [] };

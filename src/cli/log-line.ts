@@ -9,13 +9,18 @@ const last = ['digest', 'volumeId', 'target', 'method', 'stack'];
  * reference=localhost:5000/models/tiny:1 bytes=35840 ms=13 code=OK …`. A value that is not one word is in quotes.
  */
 export function formatLogLine(json: string): string {
-  const { time, level, msg, namespace, ...rest } = JSON.parse(json) as Record<string, unknown>;
+  const { time, level, ...entry } = JSON.parse(json) as Record<string, unknown>;
+  return `${asText(time)} ${asText(level).toUpperCase()} ${formatEntry(entry)}\n`;
+}
+
+/** The message of a line of the log, and its fields. */
+export function formatEntry({ msg, namespace, ...rest }: Readonly<Record<string, unknown>>): string {
   const pod = namespace === undefined ? rest['pod'] : `${asText(namespace)}/${asText(rest['pod'])}`;
   const fields = Object.entries({ ...rest, pod }).filter(([, value]) => value !== undefined && value !== '');
   const words = fields
     .toSorted(([one], [other]) => rank(one) - rank(other))
     .map(([key, value]) => `${key}=${toWord(value)}`);
-  return [time, asText(level).toUpperCase(), printable(asText(msg)), ...words].join(' ') + '\n';
+  return [printable(asText(msg)), ...words].join(' ');
 }
 
 function rank(key: string): number {

@@ -395,11 +395,12 @@ test('what the parts of this process log is a line for people, or JSON where tha
     log.info('not for a shell');
     log.warn({ host: 'mirror\u001b[2J', ms: 5 }, 'a mirror is\npassed over');
     log.warn('short');
+    log.error('a file is broken, which the error says too');
     throw new ArtifactError('busy', 'enough');
   };
   const text = await runShell(['ls'], { builder: { open } });
   assert.deepEqual(text.stderr.split('\n'), [
-    'oci-artifact-csi: warn: a mirror is\\u000apassed over {"host":"mirror\\u001b[2J","ms":5}',
+    'oci-artifact-csi: warn: a mirror is\\u000apassed over ms=5 host=mirror\\u001b[2J',
     'oci-artifact-csi: warn: short',
     'oci-artifact-csi: enough',
     '',

@@ -122,6 +122,21 @@ test('a change is reported, and a problem once, until it is gone', async () => {
   assert.deepEqual(told, ['wrong is wrong', 'the thing has changed and was read again', 'wrong is wrong']);
 });
 
+test('problems are noted as errors, other messages are not', async () => {
+  const told: unknown[] = [];
+  watchFiles({
+    what: 'the thing',
+    read: () => ({}),
+    problemsOf: () => ['it is wrong'],
+    notesOf: () => ['it has a key that is not used'],
+    note: (text, level = 'warn') => told.push([level, text]),
+  })();
+  assert.deepEqual(told, [
+    ['error', 'it is wrong'],
+    ['warn', 'it has a key that is not used'],
+  ]);
+});
+
 test('a file that cannot be read is named, and retried at each check', async () => {
   const file = fresh();
   await mkdir(file);

@@ -21,6 +21,12 @@ export type Reading = {
   isProgram(path: string): boolean;
 };
 
+/**
+ * Called with each problem of a file, as `error`, and with each further message, once until it is gone; and, as `info`,
+ * with a change that leaves no problem.
+ */
+export type Note = (text: string, level?: 'info' | 'warn' | 'error') => void;
+
 /** How files become a value. */
 export type Watched<Content> = {
   /** The name of the files in a log message. */
@@ -30,8 +36,7 @@ export type Watched<Content> = {
   readonly problemsOf: (content: Content) => readonly string[];
   /** Further messages for the log. */
   readonly notesOf?: (content: Content) => readonly string[];
-  /** Called with each problem and note once, until it is gone; and, as `info`, with a change that leaves no problem. */
-  readonly note: (text: string, level?: 'info') => void;
+  readonly note: Note;
   /** Milliseconds between two checks of the files. Default: a check at each use. */
   readonly lookEveryMs?: number;
   /** Milliseconds of a monotonic clock. */
@@ -54,13 +59,10 @@ export function watchFiles<Content>(watched: Watched<Content>): () => Content {
   const tell = (content: Content, isChange: boolean): void => {
     const problems = problemsOf(content);
     if (isChange && problems.length === 0) note(`${what} has changed and was read again`, 'info');
-    const lines = [...problems, ...notesOf(content)];
-    lines
-      .filter(line => !told.includes(line))
-      .forEach(line => {
-        note(line);
-      });
-    told = lines;
+    const notes = notesOf(content);
+    for (const problem of problems) if (!told.includes(problem)) note(problem, 'error');
+    for (const line of notes) if (!told.includes(line)) note(line);
+    told = [...problems, ...notes];
   };
 
   return () => {
@@ -80,6 +82,23 @@ export function watchFiles<Content>(watched: Watched<Content>): () => Content {
     tell(content, before !== undefined);
     return content;
   };
+}
+
+/**
+ * Returns the text of a file that the caller's messages name.
+ *
+ * @throws ArtifactError `invalid` saying why there is none.
+ */
+export function readNamed(file: string, reading: Reading): string {
+  let text: string | undefined;
+  try {
+    text = reading.text(file);
+  } catch (thrown) {
+    const { cause } = toArtifactError(thrown);
+    throw new ArtifactError('invalid', `it cannot be read (${errnoOf(cause) ?? String(cause)})`, thrown);
+  }
+  if (text !== undefined) return text;
+  throw new ArtifactError('invalid', 'it does not exist in this container; mount it there');
 }
 
 /** The results of a reading so far. */

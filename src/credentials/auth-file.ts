@@ -1,4 +1,11 @@
-import { type Part, problemsOf, readPart, valueOf, watchFiles } from '../configfile/watched-file.ts';
+import {
+  type Note,
+  type Part,
+  problemsOf,
+  readPart,
+  valueOf,
+  watchFiles,
+} from '../configfile/watched-file.ts';
 import type { Credential } from '../oci/credential.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { canonicalHost } from './auth-key.ts';
@@ -15,11 +22,7 @@ export type AuthFile = CredentialSource & {
 /**
  * The only source whose `credHelpers` and `credsStore` are used: a caller must not choose programs that run as root.
  */
-export function openAuthFile(
-  path: string,
-  helpers: CredentialHelpers,
-  note: (text: string) => void,
-): AuthFile {
+export function openAuthFile(path: string, helpers: CredentialHelpers, note: Note): AuthFile {
   const origin: CredentialOrigin = {
     name: `the auth file ${path}`,
     holder: { kind: 'node' },

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { obstaclesOf, type Part, problemsOf, valueOf } from '../configfile/watched-file.ts';
+import { type Note, obstaclesOf, type Part, problemsOf, valueOf } from '../configfile/watched-file.ts';
 import { type Credential, tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { PodSecrets } from '../ports/kube.ts';
@@ -24,7 +24,7 @@ export type KeychainOptions = {
   /** Salts the id of a keyring. The same salt after a restart recognizes the same callers. */
   readonly salt?: string;
   /** Called once for a file that broke, and for one that changed. */
-  readonly note?: (text: string) => void;
+  readonly note?: Note;
 };
 
 /**

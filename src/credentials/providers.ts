@@ -1,6 +1,13 @@
 import { join } from 'node:path';
 import type { Field, Table } from '../configfile/field.ts';
-import { type Part, problemsOf, type Reading, readPart, watchFiles } from '../configfile/watched-file.ts';
+import {
+  type Note,
+  type Part,
+  problemsOf,
+  type Reading,
+  readPart,
+  watchFiles,
+} from '../configfile/watched-file.ts';
 import { parseYaml } from '../configfile/yaml.ts';
 import type { PodSecrets } from '../ports/kube.ts';
 import { ArtifactError } from '../util/error.ts';
@@ -18,7 +25,7 @@ export type ProviderOptions = {
 /** What a keychain gives its providers. `closing` ends their programs. */
 export type ProviderMeans = {
   readonly pods: PodSecrets | undefined;
-  readonly note: (text: string) => void;
+  readonly note: Note;
   readonly closing: AbortSignal;
 };
 

@@ -1,8 +1,10 @@
 import {
   lastGood,
+  type Note,
   type Part,
   problemsOf,
   type Reading,
+  readNamed,
   readPart,
   watchFiles,
 } from '../configfile/watched-file.ts';
@@ -21,7 +23,7 @@ type Options = {
   /** Whether the Kubernetes API, which has the labels of this node, is in use. */
   readonly hasLabels: boolean;
   /** Called once when the file becomes broken, and when it has changed and can be used. */
-  readonly note: (text: string) => void;
+  readonly note: Note;
 };
 
 /** Opens the list. Without a file it is empty. While the file is broken, the last good list stays in use. */
@@ -34,10 +36,7 @@ export async function openPrefetchFile(
   const { parsePrefetchList } = await import('./prefetch-list.ts');
 
   const parse = (reading: Reading): readonly PrefetchEntry[] => {
-    const text = reading.text(file);
-    if (text === undefined)
-      throw new ArtifactError('invalid', 'it does not exist in this container; mount it there');
-    const entries = parsePrefetchList(text, parseAttributes);
+    const entries = parsePrefetchList(readNamed(file, reading), parseAttributes);
     const selecting = entries.find(({ nodeSelector }) => Object.keys(nodeSelector).length > 0);
     if (selecting === undefined || hasLabels) return entries;
     throw new ArtifactError(

@@ -65,11 +65,11 @@ test('a broken file is a problem at the start, and refuses all pods', async () =
   });
 });
 
-test('a directory in place of the file refuses all pods', async () => {
+test('a directory in place of the file refuses all pods, and the error names it once', async () => {
   const { verify } = open(directory);
   await assert.rejects(verify(reference, request, never), {
     code: 'denied',
-    message: /cannot be read \(EISDIR\)/,
+    message: `ghcr.io/acme/model:v1 is refused, and so is everything, as the access policy ${directory} cannot be used: it cannot be read (EISDIR); correct it`,
   });
 });
 

@@ -1,4 +1,4 @@
-import { type Reading, watchFiles } from '../../configfile/watched-file.ts';
+import { type Note, type Reading, readNamed, watchFiles } from '../../configfile/watched-file.ts';
 import { formatReference } from '../../oci/reference.ts';
 import type { Namespaces } from '../../ports/kube.ts';
 import type { AccessPolicy } from '../../ports/trust.ts';
@@ -11,7 +11,7 @@ type Means = {
   /** Returns the labels of a namespace; undefined while the Kubernetes API is off. */
   readonly namespaces: Namespaces | undefined;
   /** Called once when the file becomes broken, and when it has changed and can be used. */
-  readonly note: (text: string) => void;
+  readonly note: Note;
 };
 
 /** The administrator's policy on which pods may mount which artifacts. */
@@ -33,13 +33,7 @@ type State =
 export function openAccessFile(file: string, { namespaces, note }: Means): AccessFile {
   const read = (reading: Reading): State => {
     try {
-      const text = reading.text(file);
-      if (text === undefined)
-        return {
-          kind: 'broken',
-          why: 'it does not exist in this container; mount it there',
-        };
-      const rules = parseAccessPolicy(text);
+      const rules = parseAccessPolicy(readNamed(file, reading));
       const asking = namespaces === undefined ? findLabelRule(rules) : undefined;
       if (asking === undefined) return { kind: 'loaded', rules };
       const why = `${asking} has a namespaceSelector, and the Kubernetes API, which has the labels of namespaces, is off; set --pod-pull-secrets, or list names in namespaces`;

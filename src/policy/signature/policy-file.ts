@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import { type Reading, watchFiles } from '../../configfile/watched-file.ts';
+import { type Note, type Reading, readNamed, watchFiles } from '../../configfile/watched-file.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { SignedIdentity } from './identity.ts';
 import { findIdleScopes, type Policy, parsePolicy, type Rule } from './policy-json.ts';
@@ -30,11 +30,7 @@ type Means = { readonly reading: Reading; readonly strict: boolean };
 /**
  * Returns the policy of the present file and the files that it names; the same object while their content is the same.
  */
-export function openPolicyFile(
-  file: string,
-  strict: boolean,
-  note: (text: string) => void,
-): () => PolicyState {
+export function openPolicyFile(file: string, strict: boolean, note: Note): () => PolicyState {
   return watchFiles<PolicyState>({
     what: `the signature policy ${file}`,
     read: reading => load(file, { reading, strict }),
@@ -45,7 +41,7 @@ export function openPolicyFile(
 
 function load(file: string, means: Means): PolicyState {
   try {
-    const written = parsePolicy(readText(file, means), means.strict);
+    const written = parsePolicy(readNamed(file, means.reading), means.strict);
     const rules = new Map<string, Rule<LoadedRequirement>>();
     for (const [scope, rule] of written.scopes) rules.set(scope, loadRule(rule, means));
     const policy = { fallback: loadRule(written.fallback, means), scopes: rules };
@@ -145,7 +141,7 @@ function loadKeys(materials: readonly Material[], means: Means): readonly Public
 function readMaterial(material: Material, means: Means): string {
   if (material.kind === 'data') return material.pem;
   try {
-    return readText(material.path, means);
+    return readNamed(material.path, means.reading);
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : '';
     throw new ArtifactError('invalid', `${labelOf(material)}: ${why}`, thrown);
@@ -154,11 +150,4 @@ function readMaterial(material: Material, means: Means): string {
 
 function labelOf(material: Material): string {
   return material.kind === 'path' ? `${material.field} (${material.path})` : material.field;
-}
-
-/** @throws ArtifactError with the reason why there is no text. */
-function readText(path: string, { reading }: Means): string {
-  const text = reading.text(path);
-  if (text !== undefined) return text;
-  throw new ArtifactError('invalid', 'it does not exist in this container; mount it there');
 }

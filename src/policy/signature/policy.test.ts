@@ -83,6 +83,13 @@ describe('verdicts', () => {
 });
 
 describe('an unusable policy', () => {
+  test('is named once by the error of a file that cannot be read', () => {
+    const { problems } = openSignaturePolicy(policies.path);
+    assert.deepEqual(problems(), [
+      `the signature policy ${policies.path}: it cannot be read (EISDIR); until it is right, every publish is refused`,
+    ]);
+  });
+
   test('refuses everything while it is broken, even what was accepted before, and reports it at once', async () => {
     const { trust, policyFile } = await policies.trustBy([byKey]);
     const source = openTestSource();

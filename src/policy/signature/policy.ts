@@ -1,3 +1,4 @@
+import type { Note } from '../../configfile/watched-file.ts';
 import { formatReference } from '../../oci/reference.ts';
 import type { Trust, Verdict } from '../../ports/trust.ts';
 import { evaluate } from './evaluation.ts';
@@ -12,7 +13,7 @@ export type SignaturePolicyOptions = {
   /** Fields of the policy that containers does not know refuse everything in their scope. */
   readonly strict?: boolean;
   /** Called with each problem of the policy, once, and when a changed policy has none. */
-  readonly note?: (text: string) => void;
+  readonly note?: Note;
 };
 
 /** Evaluates whether artifacts are signed as the node's administrator requires. */

@@ -1,5 +1,6 @@
 import {
   lastGood,
+  type Note,
   obstaclesOf,
   type Part,
   problemsOf,
@@ -54,7 +55,7 @@ const lookEveryMs = 1000;
  */
 export function openConfiguration(
   files: ConfigurationFiles,
-  note: (text: string) => void,
+  note: Note,
   now: () => number = () => performance.now(),
 ): LiveConfiguration {
   const current = watchFiles<Configuration>({
