@@ -76,9 +76,8 @@ async function run(
   let openedAt: number | undefined;
   /** Why there is no page for people. Volumes do not need one, and another process may have its address. */
   let pageProblem: string | undefined;
-  const problems = (): readonly string[] => (node?.problems() ?? []).concat(pageProblem ?? []);
-  /** The problems, and the mark that the disk or the cache is above. */
-  const notes = async (): Promise<readonly string[]> => [...problems(), ...((await node?.pressure()) ?? [])];
+  const withPage = (texts: readonly string[] = []): readonly string[] => texts.concat(pageProblem ?? []);
+  const problems = (): readonly string[] => withPage(node?.problems());
   const reasons = (): readonly string[] =>
     missing.size > 0 ? [...missing] : [...broken(), ...(node?.obstacles() ?? [])];
 
@@ -105,7 +104,7 @@ async function run(
       standby: standby.waitsFor,
       broken,
       ready: reasons,
-      notes,
+      notes: async () => withPage(await node?.notes()),
       facts: () => node?.facts() ?? [],
       metrics,
     };
@@ -144,16 +143,19 @@ async function run(
   checks.push(watchStateDir(stateDir), node.expired);
   const edge = { log, observe: metrics.operation, driverName: settings.driverName };
   let registration = (): DaemonStatus['registration'] => 'off';
-  const status = async (): Promise<NodeStatus> => ({
-    ...(await station.node.artifacts.status()),
-    problems: await notes(),
-    daemon: {
-      version,
-      driverName: settings.driverName,
-      notReady: reasons(),
-      registration: registration(),
-    },
-  });
+  const status = async (): Promise<NodeStatus> => {
+    const found = await station.node.artifacts.status();
+    return {
+      ...found,
+      problems: withPage(found.problems),
+      daemon: {
+        version,
+        driverName: settings.driverName,
+        notReady: reasons(),
+        registration: registration(),
+      },
+    };
+  };
   const artifacts = { ...node.artifacts, status };
   const driver = stack.use(
     serveCsi({

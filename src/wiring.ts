@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
+import type { Note } from './configfile/watched-file.ts';
 import { openPolicies, openSources } from './configuration.ts';
 import { type KubeApi, openKubeApi } from './kube/api.ts';
 import { openNodeLabels } from './kube/node-labels.ts';
@@ -61,8 +62,8 @@ export type Node = {
   diskUsage(): Promise<DiskUsage>;
   /** Configuration files that are broken, one line each. Their last good version is in force, or they refuse. */
   problems(): readonly string[];
-  /** Which mark of the disk or the cache is passed, and what follows from that. */
-  pressure(): Promise<readonly string[]>;
+  /** The problems, and which mark of the disk or the cache is passed. */
+  notes(): Promise<readonly string[]>;
   /** Information about the node, one line each. */
   facts(): readonly string[];
   /** The entries of --prefetch. */
@@ -114,7 +115,7 @@ export async function openNode(
   const unpacker = stack.use(
     openUnpacker({ maxEntries, maxBytes, maxRatio }, (...growth) => room.grow(...growth)),
   );
-  const note = (text: string, level: 'info' | 'warn' = 'warn'): void => log[level](text);
+  const note: Note = (text, level = 'warn') => log[level](text);
   const policies = await openPolicies(settings, kube, note);
   const { trust, accessPolicy } = policies;
   const volumes = deferRemovals(store.volumes, warn);
@@ -204,13 +205,12 @@ export async function openNode(
   });
   const adapters = stack.move();
   const facts = (): readonly string[] => [`fs-verity: ${formatVerity(store.verity)}`];
-  const pressure = async (): Promise<readonly string[]> =>
-    [await room.pressure()].flatMap(text => text ?? []);
+  const notes = async (): Promise<readonly string[]> => [...problems(), (await room.pressure()) ?? []].flat();
   const status = async (): Promise<NodeStatus> => ({
     stateDir,
     disk: await world.disk.usage(),
     cacheBytes: await collector.cacheBytes(),
-    problems: [...problems(), ...(await pressure())],
+    problems: await notes(),
     facts: facts(),
     prefetch: prefetch.status(),
   });
@@ -236,7 +236,7 @@ export async function openNode(
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
     problems,
-    pressure,
+    notes,
     facts,
     prefetch: prefetch.status,
     isSealed: store.verity.off === undefined,

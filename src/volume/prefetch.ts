@@ -34,8 +34,8 @@ const patienceMs = 10_000;
  */
 const turnMs = 60_000;
 
-/** Why a turn ended that is no failure. */
-const turnOver = 'others are due';
+/** How a turn ended that did not fail. `over`: others are due, and the item comes again after them. */
+type Outcome = 'done' | 'over';
 
 type Item = {
   readonly entry: PrefetchEntry;
@@ -113,22 +113,23 @@ export function createPrefetch(
   const isOtherDue = (item: Item): boolean =>
     items.some(other => other !== item && other.dueAt <= Date.now());
 
-  /** Ends the turn of an item that has left the list, is slow, or whose registry lets it wait: the others have theirs. */
+  /** Ends the turn of an item that has left the list, is slow, or whose registry lets it wait. */
   const withTurn = async (
     item: Item,
     work: (onProgress: (progress: Progress) => void, signal: AbortSignal) => Promise<void>,
     signal: AbortSignal,
-  ): Promise<void> => {
+  ): Promise<Outcome> => {
     const turn = new AbortController();
     const endsAt = Date.now() + turnMs * 2 ** item.turns;
     const end = (why: string): void => turn.abort(new ArtifactError('unavailable', why));
     let wait: { readonly since: number; readonly why: string } | undefined;
+    let isOver = false;
     using _look = setInterval(() => {
       if (!isListed(item)) end('it has left the list');
       else if (wait !== undefined && Date.now() - wait.since >= patienceMs) end(wait.why);
       else if (Date.now() >= endsAt && isOtherDue(item)) {
-        item.turns++;
-        end(turnOver);
+        isOver = true;
+        end('others are due');
       }
     }, lookMs).unref();
     const onProgress = ({ waits }: Progress): void => {
@@ -136,7 +137,9 @@ export function createPrefetch(
     };
     try {
       await work(onProgress, AbortSignal.any([signal, turn.signal]));
+      return 'done';
     } catch (thrown) {
+      if (isOver) return 'over';
       turn.signal.throwIfAborted();
       throw thrown;
     }
@@ -168,10 +171,15 @@ export function createPrefetch(
     settle(item, { state: 'ready', digest }, again);
   };
 
+  const giveWay = (item: Item): void => {
+    const { digest } = item.status;
+    item.turns++;
+    settle(item, { state: 'waiting', ...(digest && { digest }) }, 0);
+  };
+
   const fail = (item: Item, thrown: unknown): void => {
     const { reference, digest, problem: before } = item.status;
     const problem = toArtifactError(thrown).message;
-    if (problem === turnOver) return settle(item, { state: 'waiting', ...(digest && { digest }) }, 0);
     if (problem !== before) log.warn(`${reference} is not prefetched: ${problem}`);
     const longest = Math.min(longestRetryMs, firstRetryMs * 2 ** item.failures++);
     settle(item, { state: 'failed', problem, ...(digest && { digest }) }, longest * (0.5 + 0.5 * random()));
@@ -190,7 +198,8 @@ export function createPrefetch(
     const leftMs = (next?.dueAt ?? Infinity) - Date.now();
     if (next === undefined || leftMs > 0) return Math.min(leftMs, 1_000);
     try {
-      await withTurn(next, (onProgress, turn) => bring(next, onProgress, turn), signal);
+      const outcome = await withTurn(next, (onProgress, turn) => bring(next, onProgress, turn), signal);
+      if (outcome === 'over') giveWay(next);
     } catch (thrown) {
       signal.throwIfAborted();
       fail(next, thrown);
