@@ -171,7 +171,9 @@ export async function openNode(
     settings.scrubInterval,
   );
   const reader = createAdmittedReader(world.blobs);
-  const manifests = createManifestLoader({ ...world, reader, integrity });
+  const rate = settings.prefetchRate;
+  const bandwidth = rate > 0 ? createBandwidth(rate, 'prefetch') : undefined;
+  const manifests = createManifestLoader({ ...world, reader, integrity, bandwidth });
   const naming = createNaming(world);
   const trees = createTrees(world.layers, settings.maxLayerEntries);
   const statusOf = createVolumeStatus({ ...world, accessPolicy });
@@ -179,8 +181,6 @@ export async function openNode(
   const collector = createCollector({ ...world, access });
   const reported = reportCollections(collector, (found, text) => log.info(found, text));
   const room = createDiskSpace({ ...world, collector: reported }, settings);
-  const bandwidth =
-    settings.prefetchRate > 0 ? createBandwidth(settings.prefetchRate, 'prefetch') : undefined;
   const source = createLayerFetcher({ ...world, reader, room, bandwidth }, settings.maxParallelDownloads);
   const viewBuilder = createViewBuilder({ ...world, source, room, trees, integrity });
   const admit = createAdmission({ ...world, resolver, access });

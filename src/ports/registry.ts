@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { GrowingFile } from '../util/growing-file.ts';
+import type { Allowance } from '../util/token-bucket.ts';
 import type { Pod, PullRequest } from './request.ts';
 
 /** Completes references by the node's configuration. */
@@ -120,4 +121,6 @@ export type Sink = {
   verify?(): Promise<void>;
   /** A file that the client may write in another thread instead of calling `write`. */
   readonly file?: GrowingFile;
+  /** Bounds the rate at which the client may receive the bytes. */
+  readonly allowance?: Allowance | undefined;
 };

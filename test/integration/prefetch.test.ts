@@ -106,6 +106,32 @@ test('--prefetch-rate slows a download down until a pod wants it', async () => {
   await daemon.artifacts.Prune({});
 });
 
+test('--prefetch-rate holds for many small layers that are asked for at once', async () => {
+  const layers = Array.from({ length: 48 }, (_, index) => ({
+    name: `part ${index}`,
+    bytes: Buffer.alloc(64 * 1024 * (1 + (index % 2)), `${index}`),
+  }));
+  const total = layers.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  const parts = await registry.push('parts', 'v1', layers);
+  const sent = (): number =>
+    parts.layers.reduce((sum, { digest }) => sum + registry.sent(`/blobs/${digest}`), 0);
+  writeFileSync(list, JSON.stringify({ artifacts: [{ ...entry, reference: parts.reference }] }));
+  const rate = 4 * 1024 * 1024;
+  await using daemon = await startDaemon(node, { flags: { ...flags, '--prefetch-rate': '4MiB/s' } });
+  for (const end = Date.now() + 20_000; sent() === 0; await sleep(5)) assert.ok(Date.now() < end);
+  const began = performance.now();
+  for (let now = 0; now < total; await sleep(20)) {
+    now = sent();
+    const seconds = (performance.now() - began) / 1000;
+    assert.ok(now <= rate * seconds + 1024 * 1024, `${now} bytes in ${seconds} s`);
+    assert.ok(seconds < 10, `${now} bytes in ${seconds} s`);
+  }
+  await settled(daemon, ([row]) => row?.state === 'READY');
+  writeFileSync(list, 'artifacts: []');
+  await settled(daemon, found => found.length === 0);
+  await daemon.artifacts.Prune({});
+});
+
 test('a daemon without the list ends the pins of an earlier one, and keeps those of people', async () => {
   const other = await registry.push('kept', 'v1', [layer]);
   writeFileSync(list, JSON.stringify({ artifacts: [entry] }));

@@ -3,6 +3,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { Paused } from '../../util/pause.ts';
+import { receive } from '../../util/token-bucket.ts';
 import type { Upstream } from '../config/route.ts';
 import { isEndpointError } from '../http/endpoint-error.ts';
 import type { FinalResponse } from '../http/redirect.ts';
@@ -121,7 +122,7 @@ function toReceiver(
     if (!fits) throw noRange;
   }
   const past = status === 200 ? sink.offset : 0;
-  const write = skip(past, chunk => {
+  const store = skip(past, chunk => {
     if (sink.offset + chunk.length > size) {
       sink.restart();
       throw new ArtifactError(
@@ -131,6 +132,11 @@ function toReceiver(
     }
     sink.write(chunk);
   });
+  const { file, allowance } = sink;
+  const write = (chunk: Uint8Array): Promise<void> | undefined => {
+    store(chunk);
+    return allowance && receive(allowance, chunk.length);
+  };
   // The length was announced above, so no more than that arrives.
-  return length === undefined ? write : Object.assign(write, { file: sink.file, past });
+  return length === undefined ? write : Object.assign(write, { file, past, allowance });
 }

@@ -1,7 +1,7 @@
 import { ArtifactError } from '../../util/error.ts';
-import { anyRate, type Head, type LeastRate } from '../http/request.ts';
+import { type Accept, anyRate, type Head, type LeastRate } from '../http/request.ts';
 import type { Tls } from '../http/tls.ts';
-import { type Choose, type Connection, openConnection, type PlainRequest } from './connection.ts';
+import { type Connection, openConnection, type PlainRequest } from './connection.ts';
 
 /** The bytes that are received before the receiver takes them. */
 const bufferBytes = 256 * 1024;
@@ -9,7 +9,7 @@ const bufferBytes = 256 * 1024;
 /** GETs of blobs over connections of their own. Disposing it closes them, and no other is opened. */
 export type ConnectionPool = Disposable & {
   /** As PlainSend. @throws `cancelled` once it is disposed. */
-  send(request: PlainRequest, choose: Choose, signal: AbortSignal): Promise<Head | undefined>;
+  send(request: PlainRequest, accept: Accept, signal: AbortSignal): Promise<Head | undefined>;
 };
 
 /**
@@ -57,7 +57,7 @@ export function openConnectionPool(
   }
 
   return {
-    async send(request, choose, signal) {
+    async send(request, accept, signal) {
       const { url, trust, fence } = request;
       // A connection that the configuration allowed is not reused for a request that a server redirected.
       const key = [url.origin, trust.insecure, trust.id, fence ?? 'open'].join(' ');
@@ -66,7 +66,7 @@ export function openConnectionPool(
         let used = idle.get(key)?.pop();
         while (used?.free() === false) used = idle.get(key)?.pop();
         const connection = used ?? connect(key, request);
-        const outcome = await connection.get(request, choose, signal).finally(() => release(key, connection));
+        const outcome = await connection.get(request, accept, signal).finally(() => release(key, connection));
         if (outcome.kind === 'answered') return outcome.head;
         if (outcome.kind === 'other') return undefined;
         // A server may close a connection just as it is reused. That does not predict the next one.

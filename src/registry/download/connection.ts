@@ -4,11 +4,13 @@ import { ArtifactError } from '../../util/error.ts';
 import { cancelled, stall, toConnectionError } from '../http/connection-error.ts';
 import { lookupWithin } from '../http/redirect.ts';
 import {
+  type Accept,
   formatGet,
   type Head,
   type HttpRequest,
   type LeastRate,
   parseResponseStart,
+  type Receiver,
   watchRate,
 } from '../http/request.ts';
 import type { Tls } from '../http/tls.ts';
@@ -22,13 +24,6 @@ export type Outcome =
   | { readonly kind: 'other' }
   | { readonly kind: 'gone'; readonly failure: ArtifactError };
 
-/**
- * A Receiver. If it returns a promise, which never rejects, the reading pauses until it resolves. Bytes that still
- * arrive are accepted.
- */
-export type Taker = (chunk: Uint8Array) => Promise<void> | void;
-export type Choose = (head: Head) => Taker;
-
 /** The part of a request that a GET needs. */
 export type PlainRequest = Pick<HttpRequest, 'url' | 'headers' | 'trust' | 'connectMs' | 'fence'>;
 
@@ -37,7 +32,7 @@ export type Connection = {
   /** Whether it can send another request. */
   free(): boolean;
   /** @throws as Send, if something arrived or the server stalls. */
-  get(request: PlainRequest, choose: Choose, signal: AbortSignal): Promise<Outcome>;
+  get(request: PlainRequest, accept: Accept, signal: AbortSignal): Promise<Outcome>;
   close(): void;
 };
 
@@ -57,13 +52,13 @@ const freeMs = 4_000;
 
 type Turn = {
   readonly url: URL;
-  readonly choose: Choose;
+  readonly accept: Accept;
   readonly signal: AbortSignal;
   readonly abort: () => void;
   readonly watch: Disposable;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (thrown: unknown) => void;
-  answer?: { readonly head: Head; readonly take: Taker; readonly lasts: boolean; left: number };
+  answer?: { readonly head: Head; readonly take: Receiver; readonly lasts: boolean; left: number };
 };
 
 export function openConnection(
@@ -146,7 +141,7 @@ export function openConnection(
     const { headBytes, contentLength: left, lasts } = parsed;
     const rest = start.subarray(headBytes);
     start = Buffer.of();
-    current.answer = { head: parsed, take: current.choose(parsed), lasts, left };
+    current.answer = { head: parsed, take: current.accept(parsed), lasts, left };
     hand(current.answer, rest);
   }
 
@@ -186,7 +181,7 @@ export function openConnection(
   return {
     free: () => turn === undefined && !socket.destroyed,
     close: () => void socket.destroy(),
-    get: ({ url, headers }, choose, signal) =>
+    get: ({ url, headers }, accept, signal) =>
       new Promise((resolve, reject) => {
         const question = formatGet(url, headers);
         const abort = (): void => fail(cancelled(signal));
@@ -196,7 +191,7 @@ export function openConnection(
           return isSlowed ? undefined : socket.bytesRead;
         };
         const watch = watchRate(leastRate, url, received, fail);
-        turn = { url, choose, signal, abort, watch, resolve, reject };
+        turn = { url, accept, signal, abort, watch, resolve, reject };
         if (signal.aborted) return abort();
         signal.addEventListener('abort', abort);
         socket.ref();

@@ -1,8 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
 import { ArtifactError } from '../../util/error.ts';
-import { type FileShare, lifeOf, setSize, sizeOf, waitForRoom } from '../../util/growing-file.ts';
+import { type FileShare, lifeOf, setSize, sizeOf } from '../../util/growing-file.ts';
 import type { ThreadContext } from '../../util/thread.ts';
+import { type Allowance, receive } from '../../util/token-bucket.ts';
 import { type Head, skip } from '../http/request.ts';
 import { openTls } from '../http/tls.ts';
 import { type ConnectionPool, openConnectionPool } from './connection-pool.ts';
@@ -93,10 +94,15 @@ function toAnswer(thrown: unknown): WorkerAnswer {
 async function pour(
   { open, end, leave }: Call,
   fill: FileWriter,
-  { past, hashes }: { readonly past: number; readonly hashes: boolean },
+  body: { readonly past: number; readonly hashes: boolean; readonly allowance?: Allowance | undefined },
 ): Promise<WorkerAnswer> {
+  const { past, hashes, allowance } = body;
+  const write = skip(past, piece => fill.append(piece, hashes));
   try {
-    open(skip(past, piece => fill.append(piece, hashes)));
+    open(piece => {
+      write(piece);
+      return allowance && receive(allowance, piece.length);
+    });
   } catch (thrown) {
     leave();
     await end.catch(() => {});
@@ -144,12 +150,8 @@ function fillOf(transport: number, file: FileShare): FileWriter {
  * no hole.
  */
 export type FileWriter = {
-  /**
-   * Returns a promise while the file has its limit: it resolves when more may be appended, and never rejects.
-   *
-   * @param hashes continues the hash, if it covers everything before. @throws errors of the filesystem.
-   */
-  append(bytes: Uint8Array, hashes: boolean): Promise<void> | undefined;
+  /** @param hashes continues the hash, if it covers everything before. @throws errors of the filesystem. */
+  append(bytes: Uint8Array, hashes: boolean): void;
   /**
    * Reads and hashes one step of the content that is not hashed yet. Returns the hash of all of it, in hex, when there
    * is no more.
@@ -189,7 +191,6 @@ export function openFileWriter({ fd, algorithm, state }: FileShare): FileWriter 
       for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, from + at);
       if (hashes && hashed === from) update(bytes);
       setSize(state, from + bytes.length);
-      return waitForRoom(state);
     },
     hashOn() {
       meetLife();

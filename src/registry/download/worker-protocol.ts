@@ -1,5 +1,6 @@
 import { ArtifactError, type ErrorCode } from '../../util/error.ts';
 import type { FileShare } from '../../util/growing-file.ts';
+import type { Allowance } from '../../util/token-bucket.ts';
 import type { Head, HttpRequest, LeastRate } from '../http/request.ts';
 import { StalledError, TransientError } from '../http/retry.ts';
 
@@ -32,6 +33,7 @@ export type WorkerQuestion =
       readonly file: FileShare;
       readonly past: number;
       readonly hashes: boolean;
+      readonly allowance: Allowance | undefined;
     }
   | { readonly kind: 'rest' | 'leave'; readonly call: number }
   | { readonly kind: 'close'; readonly transport: number };

@@ -2,7 +2,7 @@ import { ArtifactError } from '../../util/error.ts';
 import { type FileShare, type GrowingFile, sizeOf } from '../../util/growing-file.ts';
 import type { Thread } from '../../util/thread.ts';
 import { cancelled } from '../http/connection-error.ts';
-import type { Accept, Head, HttpRequest } from '../http/request.ts';
+import type { Accept, Head, HttpRequest, Receiver } from '../http/request.ts';
 import { type RequestShare, toError, type WorkerAnswer, type WorkerQuestion } from './worker-protocol.ts';
 
 /** A worker thread. */
@@ -96,7 +96,7 @@ export function openWorkerTransport(
   const pour = async (
     call: number,
     into: GrowingFile,
-    past: number,
+    { past = 0, allowance }: Receiver,
     signal: AbortSignal,
   ): Promise<WorkerAnswer> => {
     const hashes = hasher() === receiver;
@@ -111,7 +111,8 @@ export function openWorkerTransport(
     };
     const growing = setInterval(grown, grownMs);
     try {
-      return await receiver.thread.ask({ kind: 'pour', call, transport, file: share, past, hashes });
+      const body = { past, hashes, allowance };
+      return await receiver.thread.ask({ kind: 'pour', call, transport, file: share, ...body });
     } catch (thrown) {
       throw thrown instanceof ArtifactError ? thrown : into.failed(thrown);
     } finally {
@@ -140,10 +141,10 @@ export function openWorkerTransport(
         verify(begun);
         if (begun.kind !== 'head') return undefined;
         const receive = accept(begun.head);
-        const { file: into, past = 0 } = receive;
-        const ended = await (into ? pour(call, into, past, signal) : thread.ask({ kind: 'rest', call }));
+        const { file: into } = receive;
+        const ended = await (into ? pour(call, into, receive, signal) : thread.ask({ kind: 'rest', call }));
         verify(ended);
-        if (ended.kind === 'ended' && ended.rest !== undefined) receive(ended.rest);
+        if (ended.kind === 'ended' && ended.rest !== undefined) void receive(ended.rest);
         const hex = into && (await hash(signal));
         if (hex !== undefined) into?.hashed(hex);
         return begun.head;

@@ -1,6 +1,7 @@
 import { ArtifactError } from '../../util/error.ts';
 import type { GrowingFile } from '../../util/growing-file.ts';
 import { formatSize } from '../../util/size.ts';
+import type { Allowance } from '../../util/token-bucket.ts';
 import type { TlsTrust } from './tls.ts';
 
 /**
@@ -52,13 +53,15 @@ export function describeEncoding(headers: Head['headers']): string {
 }
 
 /**
- * Consumes a chunk of a body before it returns, because its memory is reused. If there is a `file`, another thread may
- * write the body there instead, except its first `past` bytes.
+ * Consumes a chunk of a body before it returns, because its memory is reused. If it returns a promise, which never
+ * rejects, the reading pauses until that resolves; bytes that still arrive are accepted. If there is a `file`, another
+ * thread may write the body there instead, except its first `past` bytes, and receives all of it from the `allowance`.
  */
 export type Receiver = {
-  (chunk: Uint8Array): void;
+  (chunk: Uint8Array): Promise<void> | void;
   readonly file?: GrowingFile | undefined;
   readonly past?: number;
+  readonly allowance?: Allowance | undefined;
 };
 
 /** Checks a head and returns the receiver of its body. */

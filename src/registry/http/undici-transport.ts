@@ -121,7 +121,15 @@ export function openUndiciTransport({
       };
       const abort = () => end(cancelled(signal));
       let received = 0;
-      const watch = watchRate(leastRate, request.url, () => received, end);
+      let isHeld = false;
+      /** Whether the receiver waited since the rate was last measured. */
+      let waited = false;
+      const sinceThen = (): number | undefined => {
+        const isSlowed = waited;
+        waited = isHeld;
+        return isSlowed ? undefined : received;
+      };
+      const watch = watchRate(leastRate, request.url, sinceThen, end);
       const settle = () => {
         signal.removeEventListener('abort', abort);
         watch[Symbol.dispose]();
@@ -154,9 +162,18 @@ export function openUndiciTransport({
             return accept(arrived);
           });
         },
-        onResponseData(_, chunk) {
+        onResponseData(arriving, chunk) {
           received += chunk.length;
-          guarded(() => receive?.(chunk));
+          const room = guarded(() => receive?.(chunk));
+          if (room === undefined) return;
+          isHeld = true;
+          waited = true;
+          arriving.pause();
+          const goOn = (): void => {
+            isHeld = false;
+            arriving.resume();
+          };
+          void room.then(goOn);
         },
         onResponseEnd() {
           settle();

@@ -215,6 +215,7 @@ export function openProvenanceRecord(sink: Sink, { digest }: Descriptor): Proven
         },
       },
     }),
+    allowance: sink.allowance,
     async verify() {
       if (sink.verify !== undefined) return sink.verify();
       if (hash === undefined) return;

@@ -96,11 +96,12 @@ export function createLayerFetcher(
       return has ? {} : await fetchProof(layer, errand, signal);
     }
     using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(content.registry, tenants, signal);
-    using _slow = await bandwidth?.slow(sink, descriptor.size, tenants, signal);
-    const counted = metered(sink, bytes => {
+    using slowed = await bandwidth?.slow(descriptor.size - sink.offset, tenants, signal);
+    const count = (bytes: number): void => {
       meter.bytesPulled(content.registry, bytes);
       came(layer);
-    });
+    };
+    const counted = metered(sink, count, slowed?.allowance);
     return await content.fetchBlob(descriptor, label, counted, signal);
   };
 

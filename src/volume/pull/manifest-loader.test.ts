@@ -6,6 +6,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import { toDigest } from '../../oci/digest.ts';
 import { ociManifest } from '../../oci/manifest.ts';
 import { openTenants } from '../../util/fair-slots.ts';
+import { createBandwidth } from './bandwidth.ts';
 import { createManifestLoader, type Documents } from './manifest-loader.ts';
 
 const { signal } = new AbortController();
@@ -21,12 +22,16 @@ function manifestOf(name: string, size: number): { descriptor: Descriptor; bytes
   return { bytes, descriptor: { mediaType: ociManifest, digest, size, annotations: {} } };
 }
 
+/** A node that has nothing, without a bound. */
+const empty: Parameters<typeof createManifestLoader>[0] = {
+  blobs: { size: async () => undefined, put: async () => undefined },
+  reader: { bytes: async () => assert.fail('nothing is held'), path: () => assert.fail('nothing is read') },
+  integrity: { examine: async () => undefined, distrust: () => undefined },
+  bandwidth: undefined,
+};
+
 test('few large documents come at once, and small ones and those of others do not wait for them', async () => {
-  const manifests = createManifestLoader({
-    blobs: { size: async () => undefined, put: async () => undefined },
-    reader: { bytes: async () => assert.fail('nothing is held'), path: () => assert.fail('nothing is read') },
-    integrity: { examine: async () => undefined, distrust: () => undefined },
-  });
+  const manifests = createManifestLoader(empty);
   const coming = new Set<string>();
   const open = Promise.withResolvers<void>();
   const select = async (name: string, size: number, tenant: string, gate: Promise<void>): Promise<void> => {
@@ -64,9 +69,8 @@ test('cached content that is too large for a config is neither read nor download
   const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, config, layers }));
   const manifest = toDigest('sha256', hash('sha256', bytes));
   const manifests = createManifestLoader({
+    ...empty,
     blobs: { size: async of => (of === digest ? config.size : undefined), put: async () => undefined },
-    reader: { bytes: async () => assert.fail('it is read'), path: () => assert.fail('it is read') },
-    integrity: { examine: async () => undefined, distrust: () => undefined },
   });
   const content: Documents['content'] = {
     registry: 'r.example',
@@ -82,4 +86,28 @@ test('cached content that is too large for a config is neither read nor download
     code: 'unmountable',
     message: 'the config of r/x has 5242880 bytes; 4194304 are the most that is read',
   });
+});
+
+test('the documents of a prefetch have the time that the rate gives them, those of a pod do not wait', async () => {
+  const bandwidth = createBandwidth(1_000_000, 'prefetch');
+  const manifests = createManifestLoader({ ...empty, bandwidth });
+  const select = async (name: string, tenant: string): Promise<void> => {
+    const { descriptor, bytes } = manifestOf(name, 150_000);
+    const content: Documents['content'] = {
+      registry: 'r.example',
+      admit: async () => assert.fail('nothing is held'),
+      note: () => undefined,
+      save: async () => undefined,
+      fetchDocument: async () => ({ bytes, servedBy: {} }),
+    };
+    const source = { content, tenants: openTenants(tenant), hold: async () => undefined };
+    await manifests.select(descriptor, platform, 'r/x', source, signal);
+  };
+  const began = performance.now();
+  await select('first', 'prefetch');
+  const second = select('second', 'prefetch');
+  await select('of a pod', 'namespace shop');
+  assert.ok(performance.now() - began < 140, 'the pod waited');
+  await second;
+  assert.ok(performance.now() - began >= 140, 'the second came too early');
 });

@@ -16,8 +16,10 @@ import type { Tenants } from '../../util/fair-slots.ts';
 import { createFairSlots } from '../../util/fair-slots.ts';
 import { createSharedTurns } from '../../util/mutex.ts';
 import { doInSlices } from '../../util/pace.ts';
+import { receive } from '../../util/token-bucket.ts';
 import type { AdmittedContent, AdmittedReader, Fetched } from '../access/admitted-content.ts';
 import type { Integrity } from '../cache/integrity.ts';
+import type { Bandwidth } from './bandwidth.ts';
 import type { Selected } from './view-plan.ts';
 
 /**
@@ -67,8 +69,10 @@ export function createManifestLoader(world: {
   readonly blobs: Pick<Blobs, 'size' | 'put'>;
   readonly reader: AdmittedReader;
   readonly integrity: Pick<Integrity, 'examine' | 'distrust'>;
+  /** Undefined: downloads have no bound. */
+  readonly bandwidth: Bandwidth | undefined;
 }): ManifestLoader {
-  const { blobs, reader, integrity } = world;
+  const { blobs, reader, integrity, bandwidth } = world;
   const documents = createRecall<string, Index | Manifest>();
   const configs = createRecall<Digest, { readonly diffIds: readonly string[] | undefined }>();
   const fetching = createSharedTurns();
@@ -106,8 +110,12 @@ export function createManifestLoader(world: {
         await integrity.examine([item], signal);
         if ((await blobs.size(descriptor.digest)) !== descriptor.size) {
           const fetchFairly = async (): Promise<Fetched> => {
+            using slowed = await bandwidth?.slow(descriptor.size, turn.tenants, signal);
             using _request = await requests.acquire(content.registry, turn.tenants, signal);
-            return await content.fetchDocument(wanted, signal);
+            const fetched = await content.fetchDocument(wanted, signal);
+            // It has come as a whole: what follows waits for its time.
+            if (slowed !== undefined) void receive(slowed.allowance, fetched.bytes.length);
+            return fetched;
           };
           const { bytes, servedBy } = embedded(descriptor) ?? (await fetchFairly());
           await blobs.put(descriptor.digest, bytes);

@@ -1,7 +1,8 @@
 import type { Sink } from '../../ports/registry.ts';
+import type { Allowance } from '../../util/token-bucket.ts';
 
-/** Counts received bytes, however they are written. */
-export function metered(sink: Sink, count: (bytes: number) => void): Sink {
+/** Counts received bytes, however they are written, and bounds their rate by the allowance. */
+export function metered(sink: Sink, count: (bytes: number) => void, allowance?: Allowance): Sink {
   let seen = sink.offset;
   const note = (): void => {
     const { offset } = sink;
@@ -30,6 +31,7 @@ export function metered(sink: Sink, count: (bytes: number) => void): Sink {
         },
       },
     }),
+    allowance,
     ...(sink.verify === undefined ? {} : { verify: sink.verify.bind(sink) }),
   };
 }
