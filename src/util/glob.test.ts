@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { matchesGlob, matchesWhole } from './glob.ts';
+import { flawOfGlob, matchesGlob, matchesWhole } from './glob.ts';
 
 const table: readonly (readonly [glob: string, name: string, matches: boolean])[] = [
   ['*', 'a.txt', true],
@@ -23,6 +23,12 @@ const table: readonly (readonly [glob: string, name: string, matches: boolean])[
   ['[!a]b', 'cb', true],
   ['[!a]b', 'ab', false],
   ['[a', '[a', true],
+  ['[]a]', ']', true],
+  ['[!]a]', ']', false],
+  ['[!]a]', 'b', true],
+  ['[0-9a-f]', 'e', true],
+  ['[a-]', '-', true],
+  ['[[]', '[', true],
   ['?', '/', false],
   ['?.txt', 'ä.txt', true],
   ['a?', 'a😀', true],
@@ -55,6 +61,24 @@ const whole: typeof table = [
 for (const [glob, text, matches] of whole) {
   test(`as a whole, ${JSON.stringify(glob)} ${matches ? 'matches' : 'does not match'} ${JSON.stringify(text)}`, () => {
     assert.equal(matchesWhole(glob, text), matches);
+  });
+}
+
+const flaws: readonly (readonly [glob: string, flaw: string | undefined])[] = [
+  ['[', 'its [ has no ]; for the character itself write [[]'],
+  ['*.bin[0-9', 'its [ has no ]; for the character itself write [[]'],
+  ['[]', 'its [ has no ]; for the character itself write [[]'],
+  ['[!]', 'its [ has no ]; for the character itself write [[]'],
+  ['[a-z][9-0]', 'its range 9-0 is empty; write 0-9'],
+  ['[[]1].txt', undefined],
+  ['a]', undefined],
+  ['[!a-z]*/**', undefined],
+  ['', undefined],
+];
+
+for (const [glob, flaw] of flaws) {
+  test(`${JSON.stringify(glob)} ${flaw === undefined ? 'is valid' : 'is not valid'}`, () => {
+    assert.equal(flawOfGlob(glob), flaw);
   });
 }
 

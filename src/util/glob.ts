@@ -84,7 +84,7 @@ function parseGlob(glob: string): readonly Token[] {
       tokens.push({ takes: c => c !== '/', repeats: false, skips: 0 });
       at++;
     } else {
-      const close = character === '[' ? characters.indexOf(']', at + 2) : -1;
+      const close = character === '[' ? findEnd(characters, at) : -1;
       if (close === -1) {
         tokens.push({ takes: c => c === character, repeats: false, skips: 0 });
         at++;
@@ -97,17 +97,45 @@ function parseGlob(glob: string): readonly Token[] {
   return tokens;
 }
 
+/** The end of the class that begins at a bracket; -1 if there is none. A first `]` is a member. */
+function findEnd(characters: readonly string[], at: number): number {
+  return characters.indexOf(']', at + (isNegation(characters[at + 1]) ? 3 : 2));
+}
+
+function isNegation(character: string | undefined): boolean {
+  return character === '!' || character === '^';
+}
+
 function parseClass(members: readonly string[]): (character: string) => boolean {
-  const negated = members[0] === '!' || members[0] === '^';
-  const body = negated ? members.slice(1) : members;
-  return character => {
-    if (character === '/') return false;
-    for (let at = 0; at < body.length; at++) {
-      const low = body[at] ?? '';
-      const high = body[at + 1] === '-' ? body[at + 2] : undefined;
-      if (high !== undefined) at += 2;
-      if (character >= low && character <= (high ?? low)) return !negated;
-    }
-    return negated;
-  };
+  const ranges = toRanges(members);
+  const isNegated = isNegation(members[0]);
+  return character =>
+    character !== '/' && ranges.some(([low, high]) => character >= low && character <= high) !== isNegated;
+}
+
+/** The ranges of a class; a single character is one, too. */
+function toRanges(members: readonly string[]): readonly (readonly [low: string, high: string])[] {
+  const ranges: [string, string][] = [];
+  for (let at = isNegation(members[0]) ? 1 : 0; at < members.length; at++) {
+    const low = members[at] ?? '';
+    const high = members[at + 1] === '-' ? members[at + 2] : undefined;
+    if (high !== undefined) at += 2;
+    ranges.push([low, high ?? low]);
+  }
+  return ranges;
+}
+
+/** Returns why a glob is not valid, for messages. It would match little or nothing. */
+export function flawOfGlob(glob: string): string | undefined {
+  const characters = Array.from(glob);
+  for (let at = 0; at < characters.length; at++) {
+    if (characters[at] !== '[') continue;
+    const close = findEnd(characters, at);
+    if (close === -1) return 'its [ has no ]; for the character itself write [[]';
+    const empty = toRanges(characters.slice(at + 1, close)).find(([low, high]) => low > high);
+    if (empty !== undefined)
+      return `its range ${empty.join('-')} is empty; write ${empty.toReversed().join('-')}`;
+    at = close;
+  }
+  return undefined;
 }

@@ -2,6 +2,7 @@ import { type Platform, parsePlatform } from '../oci/platform.ts';
 import { parseReference } from '../oci/reference.ts';
 import type { PullPolicy, PullRequest, Selection } from '../ports/request.ts';
 import { ArtifactError, invalidValue } from '../util/error.ts';
+import { flawOfGlob } from '../util/glob.ts';
 import { quoteName } from '../util/name.ts';
 import { suggest } from '../util/near.ts';
 
@@ -109,12 +110,16 @@ function parseUnpack(text: string): Selection['unpack'] {
   throw refusal('unpack', text, 'must be auto, never or always');
 }
 
-/** Globs separated by commas; white space around each is ignored. */
+/** Globs separated by commas, also within brackets; white space around each is ignored. */
 function parseGlobs(key: string, text: string | undefined): readonly string[] {
   if (text === undefined) return [];
   const globs = text.split(',').map(glob => glob.trim());
   if (globs.includes(''))
     throw refusal(key, text, 'must be globs with one comma between them, such as *.json,weights/**');
+  for (const glob of globs) {
+    const flaw = flawOfGlob(glob);
+    if (flaw !== undefined) throw refusal(key, text, `the glob ${quoteName(glob)} cannot be used: ${flaw}`);
+  }
   return globs;
 }
 

@@ -92,6 +92,7 @@ async function errors(): Promise<readonly string[]> {
     'pull model:1 --unpack sometimes',
     'pull model:1 --platform amd64',
     "pull model:1 --include ''",
+    'pull model:1 --include [a,b]',
     'pull model:1 --username me',
     'ls --registries-conf /x',
     'pull model:1 --registries-conf /x',
@@ -155,6 +156,7 @@ async function errors(): Promise<readonly string[]> {
   await publish({ reference, refrence: 'x' });
   await publish({ reference: 'Model:1' });
   await publish({ reference, pullPolicy: 'Sometimes' });
+  await publish({ reference, include: '*.bin, [' });
   await publish({ reference: `${host}/models/tiny:none` });
   await publish({ reference: `${host}/secret/model:1` });
   await publish({ reference: 'blocked.example/model:1' });

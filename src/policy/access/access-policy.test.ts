@@ -157,6 +157,11 @@ const refused: readonly (readonly [what: string, text: string, message: RegExp])
     rule('{}').replace('{}', 'namespaces: [a]\n    namespaceSelector: {matchLabels: {a: b}}'),
     /^line 3: rules\[0\] has namespaces and namespaceSelector; write a rule for each$/,
   ],
+  [
+    'a glob that is not valid',
+    rule('namespaces: ["shop["]'),
+    /^line 4: rules\[0\]\.namespaces\[0\]: invalid value "shop\[": its \[ has no \]; /,
+  ],
   ['a rule without namespaces', rule('references: ["**"]'), /^line 3: rules\[0\] has no namespaces$/],
   ['a rule without references', rule('namespaces: [a]'), /^line 3: rules\[0\] has no references$/],
   [

@@ -9,7 +9,7 @@ import {
 } from '../../oci/reference.ts';
 import type { Labels } from '../../ports/kube.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { matchesWhole } from '../../util/glob.ts';
+import { flawOfGlob, matchesWhole } from '../../util/glob.ts';
 import { quoteName } from '../../util/name.ts';
 import { type LabelSelector, matchesLabels, parseLabelSelector } from './label-selector.ts';
 
@@ -125,14 +125,19 @@ function toAction(field: Field): 'allow' | 'deny' {
   return text === 'allow' || text === 'deny' ? text : field.invalid('must be allow or deny');
 }
 
+function toGlob(field: Field): string {
+  const flaw = flawOfGlob(field.text());
+  return flaw === undefined ? field.text() : field.invalid(flaw);
+}
+
 function toNamespaceGlob(field: Field): string {
-  const glob = field.text();
+  const glob = toGlob(field);
   if (/^[a-z0-9*?[\]!^-]+$/.test(glob)) return glob;
   return field.invalid('matches no namespace: those have lower-case letters, digits and dashes');
 }
 
 function toReferenceGlob(field: Field): string {
-  const glob = withoutHttpsPort(field.text());
+  const glob = withoutHttpsPort(toGlob(field));
   const why = /[*?[]/.test(glob) ? flawOf(glob) : flawOfName(glob);
   return why === undefined ? glob : field.invalid(`matches no reference: ${why}`);
 }
