@@ -1,14 +1,17 @@
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { unmapCodePages } from './code-pages.ts';
 import { libc } from './libc.ts';
 
 /** Milliseconds between two checks of memory. */
 const paceMs = 1000;
-/** The maximum share of one CPU in a quiet second. */
+/** The maximum share of one CPU in a quiet second, and in a silent one. */
 const quietShare = 0.2;
-/** The growth in bytes that is worth a collection. */
+const silentShare = 0.02;
+/** The growth in bytes that is worth a collection, and the milliseconds of CPU time since the last one. */
 const worthwhile = 8 * 1024 * 1024;
+const worthMs = 100;
 
 /** The result: the resident memory before and after, and the longest turn that it took. */
 export type Returned = {
@@ -20,38 +23,48 @@ export type Returned = {
 /**
  * Returns memory to the system after work, until it is disposed: V8 collects only while something allocates, and malloc
  * keeps freed memory, so an idle process would keep the memory of its busiest moment. It collects in a second in which
- * the process, with all its threads, did little, once after seconds of work or growth. Each step takes its own turn of
- * the event loop.
+ * the process, with all its threads, did little, once after a busy second. After less work, such as a call now and then,
+ * it waits for a second in which almost nothing happens, and for some growth, so that calls seldom meet a process that
+ * has just been emptied. Each step takes its own turn of the event loop.
  */
 export function returnMemory(onReturned: (returned: Returned) => void): Disposable {
   const collect = loadCollector();
   const trim = loadTrim();
-  let lowest = 0;
-  let worked = false;
+  let lowest = process.memoryUsage.rss();
+  let worked = true; // the start
+  let spentMs = 0;
   let last = process.cpuUsage();
   let since = performance.now();
+  const spend = (): number => {
+    const { user, system } = process.cpuUsage(last);
+    last = process.cpuUsage();
+    return (user + system) / 1000;
+  };
   const giveBack = async (before: number): Promise<void> => {
     let milliseconds = 0;
-    for (const step of [collect, trim]) {
+    for (const step of [collect, trim, unmapCodePages]) {
       const started = performance.now();
       step();
       milliseconds = Math.max(milliseconds, performance.now() - started);
       await setImmediate();
     }
     lowest = process.memoryUsage.rss();
+    spend(); // its own work does not count
     onReturned({ beforeBytes: before, afterBytes: lowest, longestMs: Math.round(milliseconds * 10) / 10 });
   };
   const look = (): void => {
-    const { user, system } = process.cpuUsage(last);
     const elapsedMs = performance.now() - since;
-    last = process.cpuUsage();
     since += elapsedMs;
+    const ms = spend();
+    spentMs += ms;
+    const share = ms / elapsedMs;
+    worked ||= share > quietShare;
     const before = process.memoryUsage.rss();
     lowest = Math.min(lowest, before);
-    const busy = user + system > quietShare * elapsedMs * 1000;
-    worked ||= busy;
-    if (busy || (!worked && before - lowest < worthwhile)) return;
+    const isWorthwhile = spentMs >= worthMs && before - lowest >= worthwhile;
+    if (worked ? share > quietShare : share > silentShare || !isWorthwhile) return;
     worked = false;
+    spentMs = 0;
     void giveBack(before);
   };
   return setInterval(look, paceMs).unref();
