@@ -49,10 +49,20 @@ export type Program =
   | 'unshare'
   | 'nsenter'
   | 'ip'
-  | 'chromium-headless-shell';
+  | 'chromium-headless-shell'
+  | 'crane'
+  | 'floor'
+  | 'pace'
+  | 'skopeo'
+  | 'tar'
+  | 'time'
+  | 'zstd';
 
-/** Which tests need a program: npm test and npm run test:faults, npm run test:release, test:cluster, or test:arm64. */
-export const toolGroups = ['test', 'release', 'cluster', 'arm64'] as const;
+/**
+ * What needs a program: npm test and npm run test:faults, npm run test:release, test:cluster, test:arm64, or npm run
+ * bench.
+ */
+export const toolGroups = ['test', 'release', 'cluster', 'arm64', 'bench'] as const;
 export type ToolGroup = (typeof toolGroups)[number];
 
 /** A directory of test/tools/go with a go.mod of its own: the versions of one must not move those of another. */
@@ -64,7 +74,8 @@ export type GoModule =
   | 'kubernetes'
   | 'etcd'
   | 'containerd'
-  | 'runc';
+  | 'runc'
+  | 'bench';
 
 /** How the programs of a module are built: the arguments and the environment of `go install`. */
 type GoBuild = {
@@ -108,6 +119,7 @@ export const goModules: Readonly<Record<GoModule, GoBuild>> = {
     env: { CGO_ENABLED: '1' },
     libraries: ['gcc', 'libc6-dev', 'libseccomp-dev', 'pkg-config'],
   },
+  bench: { group: 'bench', ...lean },
 };
 
 /** Where a program comes from: a Go package that is a tool of a module's go.mod, or a package of Debian and its kin. */
@@ -180,6 +192,13 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   unshare: fromDebian('cluster', 'util-linux'),
   nsenter: fromDebian('cluster', 'util-linux'),
   ip: fromDebian('cluster', 'iproute2'),
+  crane: fromGo('bench', 'github.com/google/go-containerregistry/cmd/crane'),
+  floor: fromGo('bench', 'oci-artifact-csi.test/tools/bench/floor'),
+  pace: fromGo('bench', 'oci-artifact-csi.test/tools/bench/pace'),
+  skopeo: fromDebian('bench', 'skopeo'),
+  tar: fromDebian('bench', 'tar'),
+  time: fromDebian('bench', 'time'),
+  zstd: fromDebian('bench', 'zstd'),
 };
 
 const programNames: readonly Program[] = Object.keys(programs) as Program[];
