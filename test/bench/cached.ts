@@ -1,49 +1,74 @@
-import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
 import { mountsBelow } from '../support/os/mounts.ts';
-import { oras } from '../support/registry/oras.ts';
-import { startRealRegistry } from '../support/registry/real-registry.ts';
-import { bytesReadBy, percentile } from './measure.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { bytesReadBy } from './cost.ts';
+import type { Figure } from './report.ts';
+import { percentile } from './standing.ts';
 
-/** Milliseconds of NodePublishVolume at the client; `mounts` and `bytesRead` are per call. */
-export type CachedResult = {
-  readonly p50: number;
-  readonly p99: number;
-  readonly mounts: number;
-  readonly bytesRead: number;
-};
-
-const blobBytes = 64 * 1024 * 1024;
-const publishes = 500;
-
-/** Publishes an artifact of 64 MiB for one pod after another, once it is in the cache. */
-export async function runCached(program: string): Promise<CachedResult> {
-  await using registry = await startRealRegistry();
+/** Publishes of an artifact that is in the cache, for one pod after another, and for thirty at once. */
+export async function measureCached(program: string, publishes: number): Promise<readonly Figure[]> {
+  await using registry = await openFaultyRegistry();
   await using node = await testNode([registry.host]);
-  const reference = `${registry.host}/bench/cached:1`;
-  await writeFile(join(node.path, 'blob.bin'), randomBytes(blobBytes));
-  await oras(['push', '--plain-http', reference, 'blob.bin'], node.path);
+  const bytes = Buffer.alloc(16_000_000, 'weights ');
+  const { reference } = await registry.push('bench/cached', '1', [{ name: 'blob.bin', bytes }]);
   await using daemon = await startDaemon(node, { program, flags: { '--log-level': 'info' } });
-  await daemon.csi.NodePublishVolume(await publishRequest(node, { reference }));
+  const requests = async (count: number) =>
+    await Promise.all(Array.from({ length: count }, () => publishRequest(node, { reference })));
+  const [first, ...singles] = await requests(publishes + 1);
+  if (first !== undefined) await daemon.csi.NodePublishVolume(first);
+  const before = { mounts: mountsBelow(node.kubeletDir).length, read: bytesReadBy(daemon.pid) };
 
-  const requests = await Promise.all(
-    Array.from({ length: publishes }, () => publishRequest(node, { reference })),
-  );
-  const mounts = mountsBelow(node.kubeletDir).length;
-  const read = bytesReadBy(daemon.pid);
+  const probes = await timeEach(singles, () => daemon.identity.Probe({}));
+  const publish = await timeEach(singles, request => daemon.csi.NodePublishVolume(request));
+  const mounts = (mountsBelow(node.kubeletDir).length - before.mounts) / publishes;
+  const read = (bytesReadBy(daemon.pid) - before.read) / publishes;
+  const crowd = await requests(30);
+  const probesAtOnce = await timeAll(crowd, () => daemon.identity.Probe({}));
+  const atOnce = await timeAll(crowd, request => daemon.csi.NodePublishVolume(request));
+
+  const row = 'cached';
+  const probe = (share: number) => ({ what: 'Probe', value: percentile(probes, share) });
+  return [
+    {
+      row,
+      what: 'a publish, median',
+      value: percentile(publish, 0.5),
+      unit: 'ms',
+      floor: probe(0.5),
+      most: 3,
+    },
+    {
+      row,
+      what: 'a publish, 99th percentile',
+      value: percentile(publish, 0.99),
+      unit: 'ms',
+      floor: probe(0.99),
+    },
+    { row, what: 'mounts for each', value: mounts, unit: '', most: 1 },
+    { row, what: 'bytes read for each, of anything', value: read, unit: 'bytes', most: 65_536 },
+    {
+      row,
+      what: '30 publishes at once, until the last is done',
+      value: atOnce,
+      unit: 'ms',
+      floor: { what: '30 Probes', value: probesAtOnce },
+    },
+  ];
+}
+
+/** Milliseconds at the client. */
+async function timeEach<T>(
+  items: readonly T[],
+  call: (item: T) => Promise<unknown>,
+): Promise<readonly number[]> {
   const times: number[] = [];
-  for (const request of requests) {
-    const start = performance.now();
-    await daemon.csi.NodePublishVolume(request);
-    times.push(performance.now() - start);
-  }
-  return {
-    p50: percentile(times, 0.5),
-    p99: percentile(times, 0.99),
-    mounts: (mountsBelow(node.kubeletDir).length - mounts) / publishes,
-    bytesRead: Math.round((bytesReadBy(daemon.pid) - read) / publishes),
-  };
+  for (const item of items) times.push(await timeAll([item], call));
+  return times;
+}
+
+async function timeAll<T>(items: readonly T[], call: (item: T) => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await Promise.all(items.map(call));
+  return performance.now() - start;
 }

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
 import { gzip, tarOf } from '../support/oci/tar.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { percentile } from './measure.ts';
+import { percentile } from './standing.ts';
 
 /**
  * `node test/bench/existing.ts`: milliseconds of NodePublishVolume of an existing view, by its number of files. The

@@ -1,6 +1,6 @@
 import type { DownloadSettings, Downloads } from '../../src/registry/download/downloads.ts';
 
-/** What `npm run bench -- --downloads` measures against: undici receives every blob, in the main thread. */
+/** For a build to compare with (CONTRIBUTING.md): undici receives every blob, in the main thread. */
 export function openDownloads({ otherwise }: DownloadSettings): Downloads {
   return {
     open: () => ({ send: otherwise, async [Symbol.asyncDispose]() {} }),

@@ -1,61 +1,128 @@
-import { createCipheriv, randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { type ArtifactSource, blobs, image, lines } from './artifacts.ts';
+import type { Front } from './source.ts';
 
-/** An artifact for a cold pull. */
-export type Row = {
+/** A tag that is pulled, and the permitted ratios to the fastest contender. */
+export type Step = {
   readonly name: string;
-  /** Writes the files to push and returns the arguments for `oras push`. */
-  readonly make: (directory: string) => Promise<readonly string[]>;
-  readonly tls?: true;
-  /** The other program, and the permitted ratio of wall times; a row without a bar is for information. */
-  readonly rival: 'oras pull' | 'curl | tar xz';
-  readonly bar?: number;
+  readonly title: string;
+  readonly make: () => ArtifactSource | Promise<ArtifactSource>;
+  readonly bar?: { readonly wall: number; readonly cpu?: number };
 };
 
-const MiB = 1024 * 1024;
+/** One cold pull of an artifact, or several of its tags one after the other. */
+export type Row = {
+  /** What a client has to do: keep the blobs, or unpack one tar layer, or all those of an image. */
+  readonly kind: 'files' | 'gzip' | 'zstd' | 'image';
+  /** Rows of one repository have the same artifact. */
+  readonly repository: string;
+  readonly front: Front;
+  /** With which the floor measured best. `range`: bytes of a request. */
+  readonly floor: { readonly connections: number; readonly range?: number };
+  readonly steps: readonly Step[];
+};
 
-/**
- * The rows of cold pulls; the cached publish is in cached.ts. The row that leaves many deleted files is the last: for
- * five minutes ext4 reuses none of their inodes, and searches past all of them for each new file.
- */
-export const rows: readonly Row[] = [
-  { name: '1x1GiB', make: directory => writeBlobs(directory, 1, 1024), rival: 'oras pull', bar: 1 },
-  { name: '8x128MiB', make: directory => writeBlobs(directory, 8, 128), rival: 'oras pull', bar: 1 },
-  { name: '1000-small', make: writeLines, rival: 'oras pull', bar: 1 },
-  { name: '1x1GiB-tls', make: directory => writeBlobs(directory, 1, 1024), tls: true, rival: 'oras pull' },
-  { name: '50000-files', make: writeTree, rival: 'curl | tar xz', bar: 2 },
-];
+const MB = 1e6;
 
-/** Incompressible bytes, at the speed of AES. */
-async function writeBlobs(directory: string, count: number, mebibytes: number): Promise<readonly string[]> {
-  const cipher = createCipheriv('aes-128-ctr', randomBytes(16), randomBytes(16));
-  const zeros = Buffer.alloc(MiB);
-  const names = Array.from({ length: count }, (_, index) => `blob-${index}.bin`);
-  for (const name of names) {
-    await using file = await open(join(directory, name), 'w');
-    for (let written = 0; written < mebibytes; written++) await file.write(cipher.update(zeros));
-  }
-  return names;
-}
-
-async function writeLines(directory: string): Promise<readonly string[]> {
-  const names = Array.from({ length: 1000 }, (_, index) => `line-${index}.txt`);
-  for (const name of names)
-    writeFileSync(join(directory, name), `this is ${name} ${randomBytes(8).toString('hex')}\n`);
-  return names;
-}
-
-/** 141 MB in 50,000 files of 500 directories, half text: tar+gzip compresses it to about 63 MB. */
-async function writeTree(directory: string): Promise<readonly string[]> {
-  for (let index = 0; index < 500; index++) {
-    const inner = join(directory, 'tree', `directory-${index}`);
-    mkdirSync(inner, { recursive: true });
-    for (let number = 0; number < 100; number++) {
-      const noise = randomBytes(900);
-      writeFileSync(join(inner, `file-${number}`), `${noise.toString('hex')}${'the same again '.repeat(68)}`);
-    }
-  }
-  return ['tree'];
+/** `small`: the same with little of everything, to see that it works. */
+export function rows(small: boolean): readonly Row[] {
+  const [one, eight, link] = small ? [4, 1, 2] : [1024, 128, 64];
+  const [lineCount, treeCount, layerCount, layerFiles] = small ? [40, 400, 4, 20] : [1000, 50_000, 40, 250];
+  const oneBlob = () => blobs('one', 1, one);
+  const tree = (compression: 'gzip' | 'zstd') => () => image(['tree'], treeCount, compression);
+  const base = Array.from({ length: layerCount - 1 }, (_, index) => `base-${index}`);
+  const layers = (top: string) => () => image([...base, top], layerFiles, 'gzip');
+  const files = { kind: 'files', front: {}, floor: { connections: 1 } } as const;
+  return [
+    {
+      ...files,
+      repository: 'one',
+      steps: [{ name: '1x1GiB', title: '1 GiB in one blob', make: oneBlob, bar: { wall: 0.67, cpu: 0.85 } }],
+    },
+    {
+      ...files,
+      repository: 'eight',
+      floor: { connections: 2 },
+      steps: [
+        {
+          name: '8x128MiB',
+          title: '1 GiB in 8 blobs',
+          make: () => blobs('eight', 8, eight),
+          bar: { wall: 0.9, cpu: 0.85 },
+        },
+      ],
+    },
+    {
+      ...files,
+      repository: 'small',
+      floor: { connections: 16 },
+      steps: [
+        {
+          name: '1000-small',
+          title: '1,000 blobs of one line',
+          make: () => lines(lineCount),
+          bar: { wall: 0.6, cpu: 0.6 },
+        },
+      ],
+    },
+    {
+      ...files,
+      repository: 'one',
+      front: { tls: true },
+      steps: [{ name: '1x1GiB-tls', title: '1 GiB over TLS', make: oneBlob, bar: { wall: 0.7 } }],
+    },
+    {
+      ...files,
+      repository: 'one',
+      front: { each: 200 * MB },
+      floor: { connections: 4, range: 8 * 1024 * 1024 },
+      steps: [{ name: '1x1GiB-limited', title: '1 GiB, each connection limited to 200 MB/s', make: oneBlob }],
+    },
+    {
+      ...files,
+      repository: 'link',
+      front: { all: 125 * MB },
+      floor: { connections: 4 },
+      steps: [
+        {
+          name: '4x64MiB-link',
+          title: '256 MiB over a link of 1 Gbit/s',
+          make: () => blobs('link', 4, link),
+        },
+      ],
+    },
+    {
+      ...files,
+      kind: 'gzip',
+      repository: 'tree-gzip',
+      steps: [
+        {
+          name: '50000-files',
+          title: '50,000 files in one tar+gzip layer',
+          make: tree('gzip'),
+          bar: { wall: 0.6, cpu: 0.5 },
+        },
+      ],
+    },
+    {
+      ...files,
+      kind: 'zstd',
+      repository: 'tree-zstd',
+      steps: [{ name: '50000-files-zstd', title: '50,000 files in one tar+zstd layer', make: tree('zstd') }],
+    },
+    {
+      ...files,
+      kind: 'image',
+      repository: 'image',
+      floor: { connections: 4 },
+      steps: [
+        { name: 'image', title: 'an image of 40 layers', make: layers('top') },
+        {
+          name: 'image-delta',
+          title: 'its next version: one layer changed',
+          make: layers('next'),
+          bar: { wall: 0.67 },
+        },
+      ],
+    },
+  ];
 }

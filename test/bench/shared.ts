@@ -4,25 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { residentMemoryOf } from './measure.ts';
-
-/** In MB. `sent` is what the registry sent of the blobs. */
-export type SharedResult = {
-  /** Ten pods mount an artifact. */
-  readonly pods: { readonly sent: number; readonly disk: number };
-  /** Of two layers of the same size, one changed. */
-  readonly version: { readonly sent: number };
-  /** The daemon is killed when half of an artifact has come, and started again. */
-  readonly killed: { readonly sent: number };
-  /** Of the daemon ten seconds after the pulls. */
-  readonly resident: number;
-};
+import { residentMemoryOf } from './cost.ts';
+import type { Figure } from './report.ts';
 
 /** The size of each artifact, in MB. */
-export const artifactMegabytes = 256;
+const artifactMegabytes = 256;
 
 /** Counts what sharing saves: bytes on the disk and bytes from the registry. */
-export async function runShared(program: string): Promise<SharedResult> {
+export async function measureShared(program: string): Promise<readonly Figure[]> {
   await using registry = await openFaultyRegistry();
   await using node = await testNode([registry.host]);
   const start = () => startDaemon(node, { program, flags: { '--log-level': 'info' } });
@@ -58,5 +47,26 @@ export async function runShared(program: string): Promise<SharedResult> {
   await publish(second, three.reference);
   const killed = { sent: sent() - before };
   await sleep(10_000);
-  return { pods, version, killed, resident: residentMemoryOf(second.pid) };
+  const row = 'shared';
+  const size = `${artifactMegabytes} MB`;
+  const most = artifactMegabytes * 1.05;
+  return [
+    { row, what: `ten pods with ${size}: downloaded`, value: pods.sent, unit: 'MB', most },
+    { row, what: `ten pods with ${size}: on the disk`, value: pods.disk, unit: 'MB', most },
+    {
+      row,
+      what: 'the next version, half of it changed: downloaded',
+      value: version.sent,
+      unit: 'MB',
+      most: most / 2,
+    },
+    { row, what: `the daemon killed at half of ${size}: downloaded`, value: killed.sent, unit: 'MB', most },
+    {
+      row,
+      what: 'memory ten seconds after that',
+      value: residentMemoryOf(second.pid),
+      unit: 'MB',
+      most: 150,
+    },
+  ];
 }

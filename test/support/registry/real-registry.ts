@@ -9,21 +9,23 @@ import { toolPath } from '../project/tools.ts';
 export type RealRegistry = AsyncDisposable & {
   /** `127.0.0.1:<port>`, or `localhost:<port>` with TLS, as in a certificate. */
   readonly host: string;
+  readonly pid: number;
 };
 
 /**
- * A CNCF distribution registry on a free loopback port, plain HTTP or, with `tls` (PEM), HTTPS; its content is in a
- * temporary directory. `auth` is the section of its configuration with that name; `clientCa` is the CA of client
- * certificates, which it then requires. Disposing it ends the process and removes the content.
+ * A CNCF distribution registry on a free loopback port, plain HTTP or, with `tls` (PEM), HTTPS. `auth` is the section of
+ * its configuration with that name; `clientCa` is the CA of client certificates, which it then requires. Its content is
+ * in a directory of its own, which is removed when it is disposed, or in one that is given and stays.
  */
 export async function startRealRegistry(
   tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string },
   auth?: Readonly<Record<string, unknown>>,
+  given?: string,
 ): Promise<RealRegistry> {
   const directory = await temporaryDirectory();
   const port = await freePort();
-  const content = join(directory.path, 'content');
-  await mkdir(content);
+  const content = given ?? join(directory.path, 'content');
+  await mkdir(content, { recursive: true });
   const files = { certificate: join(directory.path, 'cert.pem'), key: join(directory.path, 'key.pem') };
   if (tls) await Promise.all([writeFile(files.certificate, tls.cert), writeFile(files.key, tls.key)]);
   const clientCas = join(directory.path, 'client-ca.pem');
@@ -52,7 +54,7 @@ export async function startRealRegistry(
     await dispose();
     throw error;
   }
-  return { host, [Symbol.asyncDispose]: dispose };
+  return { host, pid: child.pid, [Symbol.asyncDispose]: dispose };
 }
 
 /** Any response is enough: to plain HTTP a TLS listener responds with 400. */

@@ -1,0 +1,40 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startChild } from '../support/node/child.ts';
+import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { cpuOf, residentMemoryOf, untilRest } from './cost.ts';
+import type { Figure } from './report.ts';
+
+/** The start of a daemon that has nothing to do, and its memory at rest. The floor is Node with an empty program. */
+export async function measureRest(program: string): Promise<readonly Figure[]> {
+  await using registry = await openFaultyRegistry();
+  await using node = await testNode([registry.host]);
+  const { reference } = await registry.push('bench/rest', '1', [{ name: 'a', bytes: Buffer.from('a') }]);
+  await mkdir(join(node.kubeletDir, 'plugins_registry'));
+  await using bare = await startChild(process.execPath, ['--eval', 'setInterval(() => {}, 1e9)']);
+  const start = performance.now();
+  await using daemon = await startDaemon(node, {
+    program,
+    flags: { '--log-level': 'info', '--register': 'true' },
+  });
+  const ready = performance.now() - start;
+  const cpu = cpuOf(daemon.pid);
+  await daemon.csi.NodePublishVolume(await publishRequest(node, { reference }));
+  await sleep(3000);
+  await untilRest([daemon.pid, bare.pid]);
+  const nothing = (value: number) => ({ what: 'Node with an empty program', value });
+  return [
+    { row: 'start', what: 'until it is ready', value: ready / 1000, unit: 's' },
+    { row: 'start', what: 'CPU time', value: cpu, unit: 's', floor: nothing(cpuOf(bare.pid)) },
+    {
+      row: 'idle',
+      what: 'memory after a publish and three seconds',
+      value: residentMemoryOf(daemon.pid),
+      unit: 'MB',
+      floor: nothing(residentMemoryOf(bare.pid)),
+    },
+  ];
+}

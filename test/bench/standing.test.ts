@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Entrant, Race } from './report.ts';
+import { judge, percentile } from './standing.ts';
+
+const entrant = (name: string, kind: Entrant['kind']): Entrant => ({
+  name,
+  kind,
+  version: '1',
+  makes: 'files',
+  syncs: { before: 0, after: 0 },
+});
+const entrants = [
+  entrant('us', 'ours'),
+  entrant('slow', 'rival'),
+  entrant('fast', 'rival'),
+  entrant('absent', 'rival'),
+  entrant('receive', 'floor'),
+  entrant('write', 'floor'),
+];
+const walls = { us: [1, 3, 2], slow: [9, 9, 9], fast: [2, 4, 4], receive: [0.5, 0.5, 0.5], write: [1, 1, 1] };
+const runs = Object.entries(walls).flatMap(([contender, times]) =>
+  times.map((wall, turn) => ({
+    contender,
+    turn,
+    wall,
+    durable: wall,
+    cpu: wall / 2,
+    registry: 1,
+    peak: turn,
+  })),
+);
+const race = (bar: Required<Race>['bar']): Race => ({ name: 'row', title: 'A row', bar, runs });
+
+test('the driver is compared turn by turn with the rival whose median is the least', () => {
+  const { ours, rivals, floors, wall, cpu } = judge(race({ wall: 1 }), entrants);
+  assert.equal(ours.wall, 2);
+  assert.equal(ours.peak, 2);
+  assert.deepEqual(
+    [rivals, floors].map(list => list.map(standing => standing.entrant.name)),
+    [
+      ['fast', 'slow'],
+      ['receive', 'write'],
+    ],
+  );
+  assert.deepEqual(wall, { median: 0.5, least: 0.5, most: 0.75 });
+  assert.equal(cpu.median, 0.5);
+});
+
+test('a bar is missed above it, unless the driver is near the floor that does most', () => {
+  assert.deepEqual(judge(race({ wall: 0.5, cpu: 0.5 }), entrants).missed, []);
+  assert.deepEqual(judge(race({ wall: 0.4, cpu: 0.5 }), entrants).missed, [
+    'row: wall is 0.50 of fast, more than 0.4',
+  ]);
+  const near = {
+    ...race({ wall: 0.4 }),
+    runs: runs.map(run => (run.contender === 'us' ? { ...run, wall: 1.1 } : run)),
+  };
+  assert.deepEqual(judge(near, entrants).missed, []);
+});
+
+test('a race of the driver alone has no verdict', () => {
+  assert.throws(() => judge(race({ wall: 1 }), entrants.slice(0, 1)), /nobody to compare/);
+});
+
+test('a percentile is a value of the list', () => {
+  assert.equal(percentile([3, 1, 2], 0.5), 2);
+  assert.equal(percentile([3, 1, 2], 0.99), 3);
+  assert.equal(percentile([3, 1, 2], 0), 1);
+});
