@@ -1,4 +1,5 @@
 import type { LayerPlan, Plan } from '../../oci/plan.ts';
+import { canTarsReach } from '../../oci/tar-reach.ts';
 import type { Selection } from '../../ports/request.ts';
 import type { Layers } from '../../ports/store.ts';
 import {
@@ -16,8 +17,12 @@ import { startPace } from '../../util/pace.ts';
 
 /** Merges cached layers into the trees of views. */
 export type Trees = {
-  /** @throws ArtifactError `unmountable` if the names of the layers conflict. */
-  verifyNames(plan: Plan, signal: AbortSignal): Promise<void>;
+  /**
+   * Verifies what the manifest alone says.
+   *
+   * @throws ArtifactError `unmountable` if the names of the layers conflict, or nothing can be at the subPath.
+   */
+  verifyNames(plan: Plan, selection: Selection, signal: AbortSignal): Promise<void>;
   /** Decides for each cached layer whether it is unpacked: if its bytes are a tar. */
   settle(plan: Plan, signal: AbortSignal): Promise<SettledPlan>;
   /** Merges the layers. Calls `note` with what is not shown. @throws `corrupt`; `unmountable`. */
@@ -63,9 +68,12 @@ export function createTrees(layers: Layers, maxEntries: number): Trees {
   };
 
   return {
-    async verifyNames({ kind, layers: plans }, signal) {
-      const files = plans.filter(layer => layer.form === 'file');
-      await build({ kind, layers: files }, createFew(), async () => {}, signal);
+    async verifyNames({ kind, layers: plans }, { subPath }, signal) {
+      const certain = plans.filter(layer => layer.form !== 'detected');
+      const addEmpty = async (tree: TreeBuilder, { descriptor, label, into }: TarPlan): Promise<void> =>
+        void tree.openTar(descriptor.digest, label, into?.path);
+      const root = await build({ kind, layers: certain }, createFew(), addEmpty, signal);
+      if (subPath !== undefined && !canTarsReach(plans, subPath.split('/'))) subTree(root, subPath);
     },
     async settle({ kind, layers: plans }, signal) {
       const settled: SettledLayer[] = [];

@@ -15,8 +15,9 @@ import type { Integrity } from '../cache/integrity.ts';
 import type { Leases } from '../cache/leases.ts';
 import type { LayerFetcher } from './layer-fetcher.ts';
 import { createProgressTracker, totals } from './progress.ts';
+import { createSubPathCheck } from './sub-path-check.ts';
 import type { SettledLayer, Trees } from './trees.ts';
-import { contentsOf, heldBy, itemsOf, uniqueLayers, type ViewPlan } from './view-plan.ts';
+import { contentsOf, findMissing, heldBy, itemsOf, uniqueLayers, type ViewPlan } from './view-plan.ts';
 
 /** Where progress is reported, for which tenants the view is built, and what records it while it is leased. */
 export type BuildContext = {
@@ -65,7 +66,7 @@ export function createViewBuilder(world: {
     const pace = startPace(signal); // each step looks at all layers
     await integrity.examine(itemsOf(viewPlan), signal);
     const layers = await uniqueLayers(viewPlan.plan.layers, signal);
-    const missing = await missingLayers(layers, source, signal);
+    const missing = await findMissing(layers, source.isHeld, signal);
     // Before progress counts cached content of other layers, and before it is read, because both would reveal it.
     const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
     const held = contentsOf(viewPlan).filter(({ descriptor }) => !toCome.has(descriptor.digest));
@@ -94,6 +95,13 @@ export function createViewBuilder(world: {
       isShown: layer => given.has(layer) || content.knows(layer.descriptor),
       report,
     });
+    const merge = async (): Promise<void> => {
+      using _turn = await merges.acquire('', tenants, signal);
+      await trees.merge(await trees.settle(plan, signal), viewPlan.selection, () => {}, signal);
+    };
+    const check =
+      viewPlan.selection.subPath === undefined ? undefined : createSubPathCheck(plan, wanted, merge);
+    await check?.verify();
     const remaining = (): number => tracker.remaining(missing);
     using _reservation = await room.reserve(reference, plan.layers, missing, remaining, signal);
     using _ticking = setInterval(tracker.tick, 200).unref();
@@ -116,6 +124,7 @@ export function createViewBuilder(world: {
         unwritten++;
       }
       tracker.done(layer);
+      await check?.came(layer);
       if (size >= worthAWrite || unwritten >= maxUnwritten) await save();
     };
     meter.pullStarted();
@@ -183,8 +192,8 @@ export function createViewBuilder(world: {
       using _held = await world.leases.hold(heldBy(viewPlan));
       await pace();
       let view = await find(viewPlan, content, signal);
-      // Conflicts of names are refused before any download.
-      if (view === undefined) await trees.verifyNames(viewPlan.plan, signal);
+      // Conflicts of names, and a subPath that no layer can have, are refused before any download.
+      if (view === undefined) await trees.verifyNames(viewPlan.plan, viewPlan.selection, signal);
       for (let isFirst = true; view === undefined; isFirst = false) {
         const wanted = await admitHeld(viewPlan, content, signal);
         await fetchAll(viewPlan, wanted, content, context, signal);
@@ -229,22 +238,4 @@ type Wanted = { readonly missing: readonly LayerPlan[]; readonly unproven: reado
 
 function refuse(viewPlan: ViewPlan): never {
   throw new ArtifactError('internal', `content of ${viewPlan.reference} was fetched, and is not admitted`);
-}
-
-/** Those that are not cached. */
-async function missingLayers(
-  unique: readonly LayerPlan[],
-  source: LayerFetcher,
-  signal: AbortSignal,
-): Promise<readonly LayerPlan[]> {
-  const pace = startPace(signal);
-  const lookedAtAtOnce = 32; // enough to keep a disk busy while layers are examined for tars
-  const missing: LayerPlan[] = [];
-  for (let at = 0; at < unique.length; at += lookedAtAtOnce) {
-    const some = unique.slice(at, at + lookedAtAtOnce);
-    const held = await Promise.all(some.map(layer => source.isHeld(layer)));
-    missing.push(...some.filter((_, index) => held[index] === false));
-    await pace();
-  }
-  return missing;
 }

@@ -88,3 +88,21 @@ export async function uniqueLayers(
   }
   return [...byKey.values()];
 }
+
+/** Those of the layers that are not cached. */
+export async function findMissing(
+  unique: readonly LayerPlan[],
+  isHeld: (layer: LayerPlan) => Promise<boolean>,
+  signal: AbortSignal,
+): Promise<readonly LayerPlan[]> {
+  const pace = startPace(signal);
+  const lookedAtAtOnce = 32; // enough to keep a disk busy while layers are examined for tars
+  const missing: LayerPlan[] = [];
+  for (let at = 0; at < unique.length; at += lookedAtAtOnce) {
+    const some = unique.slice(at, at + lookedAtAtOnce);
+    const held = await Promise.all(some.map(layer => isHeld(layer)));
+    missing.push(...some.filter((_, index) => held[index] === false));
+    await pace();
+  }
+  return missing;
+}
