@@ -1,4 +1,5 @@
 import { formatJson } from '../util/printable.ts';
+import { toDate } from '../util/words.ts';
 import type { OutputFormat } from './output-format.ts';
 import type { Shell } from './shell.ts';
 import { formatLines } from './text.ts';
@@ -35,5 +36,5 @@ async function formatResult({ value, text, names }: Result, format: OutputFormat
 
 /** Milliseconds since 1970 as RFC 3339 in UTC; undefined for 0, which means never. */
 export function toTimestamp(time: number): string | undefined {
-  return time === 0 ? undefined : new Date(time).toISOString();
+  return time === 0 ? undefined : toDate(time).toISOString();
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatAge, formatCount, formatDigest } from '../util/words.ts';
+import { formatAge, formatCount, formatDigest, toDate } from '../util/words.ts';
 import { formatFields } from './text.ts';
 
 test('fields are aligned, and neither name nor value can add one', () => {
@@ -28,6 +28,17 @@ test('an age has one unit', () => {
     [400 * 24 * 60 * minute, '400d'],
   ];
   for (const [milliseconds, text] of table) assert.equal(formatAge(milliseconds), text);
+});
+
+test('every number of milliseconds is a date with a text', () => {
+  for (const [milliseconds, text] of [
+    [0, '1970-01-01T00:00:00.000Z'],
+    [8.64e15, '+275760-09-13T00:00:00.000Z'],
+    [8.64e15 + 1, '+275760-09-13T00:00:00.000Z'],
+    [Infinity, '+275760-09-13T00:00:00.000Z'],
+    [-9e15, '-271821-04-20T00:00:00.000Z'],
+  ] as const)
+    assert.equal(toDate(milliseconds).toISOString(), text);
 });
 
 test('a digest is cut to its algorithm and twelve digits, a count has its noun', () => {

@@ -9,6 +9,12 @@ export function formatAge(milliseconds: number): string {
   return `${Math.floor(seconds / 86400)}d`;
 }
 
+/** The date of milliseconds since 1970; the first or last that there can be, if a file or another program gave more. */
+export function toDate(milliseconds: number): Date {
+  const furthest = 8.64e15;
+  return new Date(Math.max(-furthest, Math.min(milliseconds, furthest)));
+}
+
 /** A digest for users: the algorithm and twelve hex digits, or all of it. */
 export function formatDigest(digest: string, whole: boolean): string {
   if (whole) return digest;

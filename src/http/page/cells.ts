@@ -1,4 +1,4 @@
-import { formatAge, formatDigest } from '../../util/words.ts';
+import { formatAge, formatDigest, toDate } from '../../util/words.ts';
 import { type Html, type HtmlValue, html } from './html.ts';
 import { formatPageLink, type PagedTable, type PageQuery, type Rows, selectRows } from './query.ts';
 
@@ -87,7 +87,7 @@ export function formatDigestCell(digest: string): Html {
 
 export function formatTimeCell(now: number, at: number, never: string): Html {
   if (at === 0) return html`<span class="off">${never}</span>`;
-  const iso = new Date(at).toISOString();
+  const iso = toDate(at).toISOString();
   return html`<time datetime="${iso}" title="${iso}">${formatAge(now - at)} ago</time>`;
 }
 

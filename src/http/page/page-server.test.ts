@@ -66,6 +66,15 @@ test('the page shows the node, its pulls, its volumes and its cache', async () =
   assert.match(await get(server, '/other'), /^HTTP\/1\.1 404 /);
 });
 
+test('a time in a record that no date can have leaves the page whole', async () => {
+  const far = Number.MAX_SAFE_INTEGER;
+  await using server = await openPage({
+    volumes: async () => [{ ...volume, publishedAt: far }],
+    list: async () => summaries.map(summary => ({ ...summary, usedAt: far, verifiedAt: far })),
+  });
+  assert.match(await get(server, '/'), /^HTTP\/1\.1 200 OK\r\n[^]*<time datetime="\+275760-09-13T/);
+});
+
 test('names of registries and pods are text, whatever they contain', async () => {
   const evil = `"><img src=x onerror=alert(1)><script>alert('&')</script>\u202e\u0007`;
   const [summary] = summaries;

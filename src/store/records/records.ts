@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readFileSync, statSync, utimesSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, type Stats, statSync, utimesSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Brief, Root } from '../../ports/records.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
 import { nextTurn, startPace } from '../../util/pace.ts';
+import { toDate } from '../../util/words.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
 import type { Directory } from '../files/directory.ts';
@@ -168,7 +169,7 @@ export async function openRecords<T>(
       attempt(about('writing', kind.keyOf(record)), async () => {
         const path = join(directory.path, fileOf(kind.keyOf(record)));
         await writeAside(scratch.fresh(), path, JSON.stringify(record), kind.durable);
-        if (kind.timeOf !== undefined) setTime(kind.keyOf(record), new Date(kind.timeOf(record)));
+        if (kind.timeOf !== undefined) setTime(kind.keyOf(record), toDate(kind.timeOf(record)));
         if (kind.durable) await directory.sync();
       }),
     touch: key => attempt(about('touching', key), async () => setTime(key, new Date())),
@@ -186,7 +187,7 @@ export async function openRecords<T>(
 async function readHere(path: string): Promise<File> {
   const fd = openSync(path, 'r');
   try {
-    return { time: Math.round(fstatSync(fd).mtimeMs), text: readFileSync(fd, 'utf8') };
+    return { time: timeOf(fstatSync(fd)), text: readFileSync(fd, 'utf8') };
   } finally {
     closeSync(fd);
   }
@@ -195,7 +196,12 @@ async function readHere(path: string): Promise<File> {
 /** The text is read in a thread, because the disk may be slow. The mtime is in memory then. */
 async function readThere(path: string): Promise<File> {
   const text = await readFile(path, 'utf8');
-  return { time: Math.round(statSync(path).mtimeMs), text };
+  return { time: timeOf(statSync(path)), text };
+}
+
+/** A filesystem may hold a time that no date can have. */
+function timeOf({ mtimeMs }: Stats): number {
+  return Math.round(toDate(mtimeMs).getTime());
 }
 
 /** Another for each version of a file: a put replaces the file. */

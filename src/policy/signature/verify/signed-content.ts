@@ -1,5 +1,6 @@
 import { type SignedEntity, type TrustMaterial, VerificationError, Verifier } from '@sigstore/verify';
 import { ArtifactError } from '../../../util/error.ts';
+import { toDate } from '../../../util/words.ts';
 import { type CertificateRequirement, toPublicKey, verifyCertificate } from './certificate.ts';
 import type { Certificate } from './certificate-form.ts';
 import { findLog, isWithin, type Log, toLibraryLog, verifyProof, verifyRecordedSigner } from './log-entry.ts';
@@ -120,7 +121,7 @@ function verifyBy(
   }
   const sightings = [
     ...promised.map(({ entry }) => ({
-      time: new Date(Number(entry.integratedTime) * 1000),
+      time: toDate(Number(entry.integratedTime) * 1000),
       by: 'the log recorded the signature',
     })),
     ...stamped.sightings,
