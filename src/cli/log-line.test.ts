@@ -8,7 +8,14 @@ const line = (fields: object): string =>
 test('a line of text begins with what people look for, and ends with the long fields', () => {
   const target = '/var/lib/kubelet/pods/x/volumes/kubernetes.io~csi/m/mount';
   const [method, volumeId, digest] = ['/csi.v1.Node/NodePublishVolume', 'csi-1', 'sha256:ab'];
-  const known = { reference: 'localhost:5000/models/tiny:1', bytes: 35_840, ms: 13, code: 'OK' };
+  const known = {
+    reference: 'localhost:5000/models/tiny:1',
+    bytes: 35_840,
+    ms: 13,
+    cached: 0,
+    pulled: 2_048,
+    code: 'OK',
+  };
   assert.equal(
     line({
       method,
@@ -20,7 +27,7 @@ test('a line of text begins with what people look for, and ends with the long fi
       ...known,
       msg: 'volume published',
     }),
-    `T INFO volume published pod=shop/web-0 reference=localhost:5000/models/tiny:1 bytes=35840 ms=13 code=OK digest=sha256:ab volumeId=csi-1 target=${target} method=${method}\n`,
+    `T INFO volume published pod=shop/web-0 reference=localhost:5000/models/tiny:1 bytes=35840 pulled=2048 cached=0 ms=13 code=OK digest=sha256:ab volumeId=csi-1 target=${target} method=${method}\n`,
   );
 });
 

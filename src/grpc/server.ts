@@ -1,6 +1,7 @@
 import { Server, type ServerOptions } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import type { Artifacts, Publishing } from '../ports/usecases.ts';
+import type { Publishing } from '../ports/publishing.ts';
+import type { Artifacts } from '../ports/usecases.ts';
 import { artifactsHandlers } from './artifacts/artifacts.ts';
 import { identityHandlers } from './csi/identity.ts';
 import { nodeHandlers } from './csi/node.ts';

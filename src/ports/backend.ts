@@ -1,4 +1,5 @@
-import type { Artifacts, Publishing } from './usecases.ts';
+import type { Publishing } from './publishing.ts';
+import type { Artifacts } from './usecases.ts';
 
 /** The use cases that a command calls: those of this process, or those of a daemon behind its socket. */
 export type Backend = {

@@ -1,9 +1,8 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Target } from './mounter.ts';
 import type { PrefetchStatus } from './prefetch.ts';
 import type { VolumeRecord } from './records.ts';
-import type { Pod, PublishRequest, PullRequest } from './request.ts';
+import type { Pod, PullRequest } from './request.ts';
 import type { DiskUsage } from './store.ts';
 
 /** The use cases that grpc, cli and http call. volume/ implements them. */
@@ -33,15 +32,6 @@ export type LayerProgress = {
 
 /** A volume as callers see it. */
 export type Volume = Omit<VolumeRecord, 'holds'>;
-
-export type Publishing = {
-  /** Idempotent. @throws `busy` with the pull's progress on a DeadlineNear, `cancelled` on another abort. */
-  publish(request: PublishRequest, signal: AbortSignal): Promise<Volume>;
-  /** Idempotent; succeeds if there is no such volume. Answers the volume that was there, if it is known. */
-  unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<Volume | undefined>;
-  /** The recorded size of a volume at a path, or at any, and what is wrong with it. @throws `not-found`. */
-  stats(volumeId: string, path: string | undefined, signal: AbortSignal): Promise<VolumeStatus>;
-};
 
 export type Resolved = {
   /** The full reference that was resolved. */

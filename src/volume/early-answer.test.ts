@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Publishing } from '../ports/publishing.ts';
 import type { PublishRequest } from '../ports/request.ts';
-import type { Publishing } from '../ports/usecases.ts';
 import { DeadlineNear } from '../util/deadline-near.ts';
 import { answerEarly } from './early-answer.ts';
 

@@ -1,4 +1,4 @@
-import type { Publishing } from '../ports/usecases.ts';
+import type { Publishing } from '../ports/publishing.ts';
 import { DeadlineNear } from '../util/deadline-near.ts';
 
 /** Far more volumes than the pods of one node have. */

@@ -1,5 +1,5 @@
 import type { VolumeEvents } from '../ports/events.ts';
-import type { Publishing } from '../ports/usecases.ts';
+import type { Publishing } from '../ports/publishing.ts';
 import { answerEarly } from './early-answer.ts';
 import { createPublishReports } from './events/publish-reports.ts';
 import { createPublishing } from './publish.ts';

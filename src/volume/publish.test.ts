@@ -52,6 +52,7 @@ function createWorld(pull?: PullFunction) {
     asked,
     state: { kind: 'absent' } as TargetState | ArtifactError,
     failMount: false,
+    progress: undefined as Progress | undefined,
     held: 0,
     /** How many lookups do not find the view. */
     gone: 0,
@@ -72,6 +73,7 @@ function createWorld(pull?: PullFunction) {
         });
         log.push('pull');
         if (pull !== undefined) return pull(asking, onProgress, signal);
+        if (world.progress !== undefined) onProgress(world.progress);
         world.held++;
         const reference = { registry: 'r', path: 'model', tag: 'latest' };
         const descriptor = { digest, size: 1, mediaType: '', annotations: {} };
@@ -141,9 +143,34 @@ test('the record is on disk before the mount', async () => {
   assert.deepEqual(world.records.get(path)?.holds, [digest], 'all that the pull came by');
 });
 
+test('what was pulled is counted over all calls for a volume, and what failed begins anew', async () => {
+  const { publish, world } = createWorld();
+  const progressOf = (bytes: number): Progress => {
+    const layers = { layers: bytes, totalLayers: 4 };
+    return { phase: 'download', bytes: 10 * bytes, totalBytes: 40, ...layers, bytesPerSecond: 0 };
+  };
+  const leaving = new AbortController();
+  world.progress = progressOf(1);
+  const first = publish(request, leaving.signal);
+  leaving.abort(new DeadlineNear());
+  await assert.rejects(first, code('busy', /pulled 10 B of 40 B/));
+  world.progress = progressOf(2);
+  const { origin } = await publish(request, never);
+  assert.deepEqual(origin, { pulled: 30, cached: 10, pulledLayers: 3, cachedLayers: 1 });
+
+  const other = { ...request, targetPath: `${request.targetPath}/other` };
+  world.state = { kind: 'absent' };
+  world.failMount = true;
+  await assert.rejects(publish(other, never), code('internal', /EIO/));
+  world.failMount = false;
+  world.progress = progressOf(4);
+  assert.deepEqual((await publish(other, never)).origin, { pulled: 0, cached: 7 });
+});
+
 test('a repeated request does nothing and sends no requests', async () => {
   const { publish, world } = createWorld();
-  const first = await publish(request, never);
+  const { origin, ...first } = await publish(request, never);
+  assert.deepEqual(origin, { pulled: 0, cached: 7 });
   world.log.length = 0;
   assert.deepEqual(await publish(request, never), first);
   assert.deepEqual(world.log, []);

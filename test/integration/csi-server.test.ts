@@ -89,7 +89,8 @@ test('a publish reaches the use case as a domain request, and returns an empty a
 });
 
 test('each call logs one line with volume, pod, duration and result, and is observed once', async () => {
-  await using edge = await startEdge({ publishing: { publish: async () => volume } });
+  const origin = { pulled: 3072, cached: 1024, pulledLayers: 2, cachedLayers: 1 };
+  await using edge = await startEdge({ publishing: { publish: async () => ({ ...volume, origin }) } });
   await answerOf(done => edge.node.NodePublishVolume(publishRequest, done));
   await until(() => edge.observed.length > 0);
   const lines = edge.lines().filter(({ method }) => method !== undefined);
@@ -106,6 +107,7 @@ test('each call logs one line with volume, pod, duration and result, and is obse
     reference: 'registry.test/org/model:v1',
     digest,
     bytes: 4096,
+    ...origin,
     code: 'OK',
     msg: 'volume published',
   });

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
+import type { Published } from '../../ports/publishing.ts';
 import type { PublishRequest } from '../../ports/request.ts';
-import type { Volume } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import { findOwnMount, toMountRequest } from '../../volume/manual-mount.ts';
@@ -21,7 +21,7 @@ export async function mount(shell: Shell, operands: readonly string[], options: 
   // An existing mount may need no registry.
   const isFirst = findOwnMount(await shell.backend.artifacts.volumes(), targetPath) === undefined;
   const request = toMountRequest(targetPath, pull);
-  const volume = await (isFirst && shell.output === 'text'
+  const { origin: _, ...volume } = await (isFirst && shell.output === 'text'
     ? publishWithProgress(shell, request)
     : shell.backend.publishing.publish(request, shell.signal));
   const shown = toDigested({ reference: volume.resolved, digest: volume.digest });
@@ -36,7 +36,7 @@ export async function mount(shell: Shell, operands: readonly string[], options: 
  * A publish reports no progress, and a pull of the same view shares its flight. The publish is not after the pull,
  * because it verifies the directory first.
  */
-async function publishWithProgress(shell: Shell, request: PublishRequest): Promise<Volume> {
+async function publishWithProgress(shell: Shell, request: PublishRequest): Promise<Published> {
   const over = new AbortController();
   const signal = AbortSignal.any([shell.signal, over.signal]);
   // The publish fails for the same reason, or needs nothing of it.

@@ -1,4 +1,5 @@
-import type { Artifacts, PodName, Progress, Publishing } from '../../ports/usecases.ts';
+import type { Publishing } from '../../ports/publishing.ts';
+import type { Artifacts, PodName, Progress } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { findOwnMount } from '../../volume/manual-mount.ts';
 import { parseTargetPath } from '../csi/node.ts';
@@ -99,8 +100,8 @@ export function artifactsHandlers(
       call.note({ target: wire.target });
       const request = parseMountRequest(wire);
       call.note({ volumeId: request.volumeId, reference: request.reference });
-      const volume = await publishing.publish(request, call.signal);
-      call.note({ digest: volume.digest, bytes: volume.bytes });
+      const { origin, ...volume } = await publishing.publish(request, call.signal);
+      call.note({ digest: volume.digest, bytes: volume.bytes, ...origin });
       return { volume: fromVolume({ ...volume, mounted: true }) };
     }),
     Unmount: unary(edge, async ({ target }, call) => {

@@ -1,6 +1,6 @@
 import { tokensKey } from '../../oci/credential.ts';
+import type { Publishing } from '../../ports/publishing.ts';
 import type { MountFlag, Pod, PublishRequest } from '../../ports/request.ts';
-import type { Publishing } from '../../ports/usecases.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
 import { isKubernetesKey, parseAttributes } from '../../volume/attributes.ts';
@@ -49,8 +49,8 @@ async function publish(
   });
   const request = parsePublishRequest(wire);
   call.note({ reference: request.reference });
-  const { digest, bytes } = await publishing.publish(request, call.signal);
-  call.note({ digest, bytes });
+  const { digest, bytes, origin } = await publishing.publish(request, call.signal);
+  call.note({ digest, bytes, ...origin });
   return {};
 }
 

@@ -156,6 +156,10 @@ export type CallNote = {
   readonly reference?: string | undefined;
   readonly digest?: string | undefined;
   readonly bytes?: number | undefined;
+  readonly pulled?: number | undefined;
+  readonly cached?: number | undefined;
+  readonly pulledLayers?: number | undefined;
+  readonly cachedLayers?: number | undefined;
 };
 
 export type CallRecord = {

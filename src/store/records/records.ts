@@ -6,7 +6,6 @@ import type { Brief, Root } from '../../ports/records.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
 import { nextTurn, startPace } from '../../util/pace.ts';
-import { toDate } from '../../util/words.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
 import type { Directory } from '../files/directory.ts';
@@ -169,7 +168,7 @@ export async function openRecords<T>(
       attempt(about('writing', kind.keyOf(record)), async () => {
         const path = join(directory.path, fileOf(kind.keyOf(record)));
         await writeAside(scratch.fresh(), path, JSON.stringify(record), kind.durable);
-        if (kind.timeOf !== undefined) setTime(kind.keyOf(record), toDate(kind.timeOf(record)));
+        if (kind.timeOf !== undefined) setTime(kind.keyOf(record), new Date(kind.timeOf(record)));
         if (kind.durable) await directory.sync();
       }),
     touch: key => attempt(about('touching', key), async () => setTime(key, new Date())),
@@ -199,9 +198,9 @@ async function readThere(path: string): Promise<File> {
   return { time: timeOf(statSync(path)), text };
 }
 
-/** A filesystem may hold a time that no date can have. */
+/** Milliseconds since 1970. Some filesystems hold a time after the last one of a date. */
 function timeOf({ mtimeMs }: Stats): number {
-  return Math.round(toDate(mtimeMs).getTime());
+  return Math.round(Math.min(mtimeMs, 8.64e15));
 }
 
 /** Another for each version of a file: a put replaces the file. */

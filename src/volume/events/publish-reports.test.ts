@@ -30,6 +30,8 @@ const progress: Progress = {
   bytesPerSecond: 0,
 };
 
+const mounted = { ...volume, origin: { pulled: 3 * 1024, cached: 1024 } };
+
 function createReports() {
   const events: VolumeEvent[] = [];
   let now = 0;
@@ -48,7 +50,7 @@ test('a pull is one story over all calls of kubelet for its volume', () => {
   const second = open(request);
   second.progress({ ...progress, bytes: 2048 });
   wait(10_000);
-  second.mounted(volume);
+  second.mounted(mounted);
   assert.deepEqual(reasonsOf(events), ['Pulling', 'Pulled']);
   assert.match(events[1]?.message ?? '', / in 40 s: 3\.0 KiB at .* and 1\.0 KiB were in the cache/);
   assert.deepEqual([events[1]?.pod, events[1]?.targetPath], [request.pod, request.targetPath]);
@@ -95,7 +97,7 @@ test('a call that waits for an answer is told of after a while, and once', async
   }
   {
     using quick = open({ ...request, targetPath: `${request.targetPath}/quick` });
-    quick.mounted(volume);
+    quick.mounted(mounted);
   }
   {
     using busy = open({ ...request, targetPath: `${request.targetPath}/busy` });
@@ -117,7 +119,7 @@ test('of more volumes than a node can have, the oldest pulls are forgotten', () 
   for (let n = 0; n <= 1_000; n++) open(requestOf(n)).progress(progress);
   events.length = 0;
   wait(1_000);
-  open(requestOf(1_000)).mounted(volume);
-  open(requestOf(0)).mounted(volume);
+  open(requestOf(1_000)).mounted(mounted);
+  open(requestOf(0)).mounted(mounted);
   assert.deepEqual(reasonsOf(events), ['Pulled', 'Mounted']);
 });

@@ -1,15 +1,22 @@
 import type { VolumeEvent, VolumeEvents } from '../../ports/events.ts';
 import type { PublishRequest } from '../../ports/request.ts';
-import type { Progress, Volume } from '../../ports/usecases.ts';
+import type { Progress } from '../../ports/usecases.ts';
 import type { ArtifactError } from '../../util/error.ts';
 import { describeProgress, resolving } from '../pull/progress.ts';
 import { redact, type Secrets, secretTexts } from '../redaction.ts';
-import { formatSubject, type PullStory, type Told, tellMounted, tellProgress } from './pull-story.ts';
+import {
+  formatSubject,
+  type Mounted,
+  type PullStory,
+  type Told,
+  tellMounted,
+  tellProgress,
+} from './pull-story.ts';
 
 /** What one call to publish reports to the owner of its pod, until it is disposed. None of these waits or fails. */
 export type PublishReport = Disposable & {
   progress(progress: Progress): void;
-  mounted(volume: Volume): void;
+  mounted(volume: Mounted): void;
   failed(error: ArtifactError): void;
 };
 

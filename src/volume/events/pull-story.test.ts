@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseDigest } from '../../oci/digest.ts';
+import type { Origin } from '../../ports/publishing.ts';
 import type { Progress } from '../../ports/usecases.ts';
+import { toOrigin } from '../pull/progress.ts';
 import { formatSubject, type PullStory, tellMounted, tellProgress } from './pull-story.ts';
 
 const GiB = 1024 ** 3;
@@ -26,13 +28,16 @@ const waiting = { waits: 'r asks to wait until noon' };
 /** What is told of reports, each at its minute, and of a mount at the last minute. */
 function tell(reports: readonly (readonly [minute: number, Progress])[], end: number): readonly string[] {
   let story: PullStory | undefined;
+  let followed: Origin | undefined;
   const told: string[] = [];
   for (const [at, progress] of reports) {
     const next = tellProgress(story, subject, progress, at * minute);
     story = next.story;
+    followed = toOrigin(followed, progress);
     if (next.told !== undefined) told.push(next.told.message);
   }
-  const { reason, message } = tellMounted(story, subject, { digest, bytes: 8 * GiB }, end * minute);
+  const origin = followed ?? { pulled: 0, cached: 8 * GiB };
+  const { reason, message } = tellMounted(story, subject, { digest, bytes: 8 * GiB, origin }, end * minute);
   return [...told, `${reason}: ${message}`];
 }
 

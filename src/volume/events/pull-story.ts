@@ -1,3 +1,4 @@
+import type { Origin } from '../../ports/publishing.ts';
 import type { Progress, Volume } from '../../ports/usecases.ts';
 import { formatSeconds } from '../../util/retry.ts';
 import { formatSize } from '../../util/size.ts';
@@ -8,13 +9,13 @@ export type PullStory = {
   readonly since: number;
   /** When its progress was told last. */
   readonly toldAt: number;
-  /** The bytes that were in the cache before; undefined until the manifest is known. */
-  readonly had: number | undefined;
-  readonly total: number;
 };
 
 /** An event without its pod. */
 export type Told = { readonly reason: 'Pulling' | 'Pulled' | 'Mounted'; readonly message: string };
+
+/** A volume that was mounted. */
+export type Mounted = Pick<Volume, 'digest' | 'bytes'> & { readonly origin: Origin };
 
 /** How often the progress of a pull is told. */
 const everyMs = 60_000;
@@ -32,39 +33,32 @@ export function tellProgress(
   const { bytes, totalBytes, bytesPerSecond, waits } = progress;
   const isPulling = waits !== undefined || bytes < totalBytes;
   if (story === undefined && !isPulling) return { story };
-  const known = story ?? { since: now, toldAt: Number.NEGATIVE_INFINITY, had: undefined, total: 0 };
-  const next = {
-    ...known,
-    had: known.had ?? (totalBytes > 0 ? bytes : undefined),
-    total: Math.max(known.total, totalBytes),
-  };
-  if (now - known.toldAt < everyMs) return { story: next };
+  const known = story ?? { since: now, toldAt: Number.NEGATIVE_INFINITY };
+  if (now - known.toldAt < everyMs) return { story: known };
   const rate = bytesPerSecond > 0 ? `, ${formatSize(bytesPerSecond)}/s` : '';
   const message = `Pulling ${subject}: ${describeProgress(progress)}${rate}`;
-  return { story: { ...next, toldAt: now }, told: { reason: 'Pulling', message } };
+  return { story: { ...known, toldAt: now }, told: { reason: 'Pulling', message } };
 }
 
 /** The end of the story: how the mounted content came here. */
 export function tellMounted(
   story: PullStory | undefined,
   subject: string,
-  { digest, bytes }: Pick<Volume, 'digest' | 'bytes'>,
+  { digest, bytes, origin: { pulled, cached } }: Mounted,
   now: number,
 ): Told {
-  if (story === undefined || story.had === undefined) {
+  if (story === undefined || pulled === 0) {
     return {
       reason: 'Mounted',
       message: `Mounted ${subject} from the cache: ${formatSize(bytes)}, ${digest}`,
     };
   }
-  const { since, had, total } = story;
-  const ms = Math.max(now - since, 1);
-  const pulled = total - had;
-  const cached = had === 0 ? '' : `, and ${formatSize(had)} were in the cache`;
+  const ms = Math.max(now - story.since, 1);
+  const had = cached === 0 ? '' : `, and ${formatSize(cached)} were in the cache`;
   const rate = `${formatSize((pulled / ms) * 1000)}/s`;
   return {
     reason: 'Pulled',
-    message: `Pulled ${subject} in ${formatSeconds(ms)}: ${formatSize(pulled)} at ${rate}${cached}, ${digest}`,
+    message: `Pulled ${subject} in ${formatSeconds(ms)}: ${formatSize(pulled)} at ${rate}${had}, ${digest}`,
   };
 }
 

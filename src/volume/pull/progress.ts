@@ -1,4 +1,5 @@
 import type { LayerPlan } from '../../oci/plan.ts';
+import type { Origin } from '../../ports/publishing.ts';
 import type { LayerProgress, Progress } from '../../ports/usecases.ts';
 import { formatTime, type Pause } from '../../util/pause.ts';
 import { formatRetry, type Retry } from '../../util/retry.ts';
@@ -166,5 +167,18 @@ export function createRate(overMs: number): Rate {
     while ((samples[1]?.at ?? now) < now - overMs) samples.shift();
     const [first = { value, at: now }] = samples;
     return now === first.at ? 0 : (Math.max(0, value - first.value) / (now - first.at)) * 1000;
+  };
+}
+
+/** What a pull has found in the cache, and what it pulls, by its progress so far; undefined if that is nothing. */
+export function toOrigin(before: Origin | undefined, progress: Progress): Origin | undefined {
+  const { bytes, totalBytes, layers, totalLayers } = progress;
+  if (before === undefined && bytes >= totalBytes) return undefined;
+  const { pulled = 0, cached = bytes, pulledLayers = 0, cachedLayers = layers } = before ?? {};
+  return {
+    pulled: Math.max(pulled, totalBytes - cached),
+    cached,
+    pulledLayers: Math.max(pulledLayers, totalLayers - cachedLayers),
+    cachedLayers,
   };
 }

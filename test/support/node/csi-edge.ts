@@ -11,7 +11,8 @@ import type { NodePublishVolumeRequest } from '../../../src/grpc/wire/csi/v1/Nod
 import type { HealthClient } from '../../../src/grpc/wire/grpc/health/v1/Health.ts';
 import type { ArtifactsClient } from '../../../src/grpc/wire/ociartifact/v1/Artifacts.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
-import type { Artifacts, Publishing, Resolved, VolumeStatus } from '../../../src/ports/usecases.ts';
+import type { Publishing } from '../../../src/ports/publishing.ts';
+import type { Artifacts, Resolved, VolumeStatus } from '../../../src/ports/usecases.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
 
 export const digest: ReturnType<typeof parseDigest> = parseDigest(`sha256:${'ab'.repeat(32)}`);

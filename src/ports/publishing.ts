@@ -1,0 +1,23 @@
+import type { Target } from './mounter.ts';
+import type { PublishRequest } from './request.ts';
+import type { Volume, VolumeStatus } from './usecases.ts';
+
+/** The bytes and layers that were pulled for a volume, and those that were in the cache; layers if any was pulled. */
+export type Origin = {
+  readonly pulled: number;
+  readonly cached: number;
+  readonly pulledLayers?: number;
+  readonly cachedLayers?: number;
+};
+
+/** A published volume; without an `origin` it was there before. */
+export type Published = Volume & { readonly origin?: Origin };
+
+export type Publishing = {
+  /** Idempotent. @throws `busy` with the pull's progress on a DeadlineNear, `cancelled` on another abort. */
+  publish(request: PublishRequest, signal: AbortSignal): Promise<Published>;
+  /** Idempotent; succeeds if there is no such volume. Answers the volume that was there, if it is known. */
+  unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<Volume | undefined>;
+  /** The recorded size of a volume at a path, or at any, and what is wrong with it. @throws `not-found`. */
+  stats(volumeId: string, path: string | undefined, signal: AbortSignal): Promise<VolumeStatus>;
+};
