@@ -68,8 +68,12 @@ export type Blobs = {
   size(digest: Digest): Promise<number | undefined>;
   /** Reads a small blob and verifies it again. @throws `corrupt`; `not-found`; `invalid` above 4 MiB. */
   read(digest: Digest): Promise<Uint8Array>;
-  /** Verifies and stores a small blob. Succeeds if another caller has stored it. */
+  /** Prepares to store these, all in one step. Disposed when they are stored, or will not be. */
+  expect(digests: readonly Digest[]): Disposable;
+  /** Verifies and stores a small blob. Succeeds if another caller has stored it. A power cut may remove it. */
   put(digest: Digest, bytes: Uint8Array): Promise<void>;
+  /** Waits until a power cut removes none of these. @throws why one could not be written; the signal's reason. */
+  settle(digests: readonly Digest[], signal: AbortSignal): Promise<void>;
   /**
    * Opens or resumes the download of this digest and size from this source. Downloads from other sources are left
    * alone.
@@ -104,7 +108,7 @@ export type Ingest = Sink &
      * after `restart`.
      */
     verify(): Promise<void>;
-    /** After verify: fsync, rename to the digest's name, fsync of the directory. */
+    /** After verify: moves the file to the digest's name. A power cut may remove it. */
     commit(): Promise<void>;
     /** Removes the partial file. */
     drop(): Promise<void>;

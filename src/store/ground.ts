@@ -1,6 +1,8 @@
 import { join } from 'node:path';
+import { readBootId } from '../linux/boot-id.ts';
 import { ArtifactError, errnoOf, invalidValue } from '../util/error.ts';
 import { type Directory, openDirectory, readDirectory } from './files/directory.ts';
+import { closedList, type DurableList, openDurableList } from './files/durable-list.ts';
 import { attempt } from './files/failure.ts';
 import { type Journal, openJournal, readJournal } from './files/journal.ts';
 import { closedScratch, openScratch, type Scratch } from './files/scratch.ts';
@@ -19,6 +21,10 @@ export type Ground = AsyncDisposable & {
   readonly journal: Journal;
   /** The sizes of unpacked layers. */
   readonly sizes: Journal;
+  /** The content that a power cut may take. */
+  readonly unsynced: DurableList;
+  /** What a power cut may have torn. */
+  readonly torn: readonly string[];
   /** Why it is read-only. */
   readonly reads?: string;
 };
@@ -28,6 +34,8 @@ export type GroundOptions = {
   /** For a new state directory on a system with SELinux. */
   readonly selinuxLabel?: string | undefined;
   readonly selinuxDirectory?: string;
+  /** Default: the kernel's ID of this boot. */
+  readonly bootId?: string;
   /** Why it is read-only, for errors: then nothing in it is created, changed or removed. */
   readonly reads?: string | undefined;
 };
@@ -79,7 +87,7 @@ const toMigrations = ({ selinuxLabel, selinuxDirectory = '/sys/fs/selinux' }: Gr
 ];
 
 async function takeGround(options: GroundOptions, isOwn: boolean): Promise<Ground> {
-  const { stateDir } = options;
+  const { stateDir, bootId = readBootId() } = options;
   const held = new AsyncDisposableStack();
   const directory = async (name: string): Promise<Directory> =>
     held.use(await openDirectory(join(stateDir, name)));
@@ -91,7 +99,10 @@ async function takeGround(options: GroundOptions, isOwn: boolean): Promise<Groun
     const scratch = held.use(await openScratch(join(stateDir, 'tmp')));
     const journal = await openJournal(join(stateDir, 'verified'), scratch.fresh);
     const sizes = await openJournal(join(stateDir, 'sizes'), scratch.fresh);
-    return { root, directory, scratch, journal, sizes, [Symbol.asyncDispose]: () => held.disposeAsync() };
+    const { list, left } = await openDurableList(join(stateDir, 'unsynced'), root, scratch.fresh, bootId);
+    const unsynced = held.use(list);
+    const close = { [Symbol.asyncDispose]: () => held.disposeAsync() };
+    return { root, directory, scratch, journal, sizes, unsynced, torn: left, ...close };
   } catch (thrown) {
     await held.disposeAsync();
     throw thrown;
@@ -109,6 +120,8 @@ async function readGround(options: GroundOptions, why: string): Promise<Ground> 
       scratch: closedScratch(why),
       journal: readJournal(join(stateDir, 'verified')),
       sizes: readJournal(join(stateDir, 'sizes')),
+      unsynced: closedList(why),
+      torn: [],
       reads: why,
       [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose](),
     };

@@ -1,13 +1,13 @@
 import { rename } from 'node:fs/promises';
-import { hexOf } from '../oci/digest.ts';
+import { hexOf, isDigest } from '../oci/digest.ts';
 import type { AccessRecord, NameRecord, SignatureRecord, VolumeRecord } from '../ports/records.ts';
 import type { Disk, Item } from '../ports/store.ts';
 import { ArtifactError } from '../util/error.ts';
 import { type BlobStore, openBlobs } from './blobs/blobs.ts';
-import { openGroupCommit } from './blobs/group-commit.ts';
 import { findAbsence, findWriteProblem, openDisk } from './disk.ts';
 import { openDigestDirectories } from './files/directory.ts';
 import { attempt } from './files/failure.ts';
+import { openUnsynced } from './files/unsynced.ts';
 import { type GroundOptions, openGround } from './ground.ts';
 import { type EvidenceStore, type FilesOf, openEvidence } from './integrity/evidence.ts';
 import { openQuarantine } from './integrity/quarantine.ts';
@@ -77,7 +77,8 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
   return attempt(`opening the state directory ${stateDir}`, async () => {
     signal?.throwIfAborted();
     await using opened = new AsyncDisposableStack();
-    const { root, directory, scratch, journal, sizes, reads } = opened.use(await openGround(options));
+    const ground = opened.use(await openGround(options));
+    const { root, directory, scratch, journal, sizes, reads } = ground;
 
     const noted = new Set<string>();
     const note = (text: string): void => {
@@ -90,9 +91,20 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       kind === 'layers'
         ? layers.files(digest)
         : { count: 1, files: [[blobDirectories.above(digest).path, hexOf(digest)]] };
+    /** Content that the disk refused counts as missing: it is pulled again. */
+    const onLost = async (name: string, thrown: unknown): Promise<void> => {
+      log?.warn({ err: thrown }, `${name} could not be written to the disk, and is removed`);
+      await removeByName(name).catch(() => {}); // the next start removes it
+    };
+    const removeByName = async (name: string): Promise<void> => {
+      const digest = name.slice(name.indexOf('/') + 1);
+      if (isDigest(digest)) await blobs.remove(digest);
+    };
+    const unsynced = opened.use(await openUnsynced(root, ground.unsynced, onLost));
     const evidence = opened.use(openEvidence(journal, filesOf));
     const verity = await openVerity(scratch, evidence, filesOf);
-    const blobs = openBlobs(blobDirectories, await directory('ingest'), openGroupCommit(scratch), evidence);
+    const blobs = openBlobs(blobDirectories, await directory('ingest'), scratch.fresh, unsynced, evidence);
+    for (const name of ground.torn) await removeByName(name);
     const layers: LayerStore = opened.use(openLayers(layerDirectories, scratch, evidence));
     const sources: ViewContents = {
       path({ source, body }) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, hash, randomBytes } from 'node:crypto';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -50,6 +50,38 @@ async function stageLayer(store: Store, digest: Digest) {
   });
   return { stage, summary: writeToc(stage.path, { digest, diffId: digest, notes: [], entries }) };
 }
+
+test(
+  'a blob that a failing disk may have lost is removed, and those that were durable before stay',
+  needs('root', 'mkfs.ext4'),
+  async () => {
+    await using directory = await temporaryDirectory();
+    const store = await openStore({ stateDir: join(mountThinDisk(directory.path), 'state') });
+    const putAll = async (count: number): Promise<readonly Digest[]> => {
+      const blobs = Array.from({ length: count }, () => randomBytes(400_000));
+      const digests = blobs.map(bytes => toDigest('sha256', hash('sha256', bytes)));
+      for (const [nth, digest] of digests.entries()) await store.blobs.put(digest, blobs[nth] ?? Buffer.of());
+      return digests;
+    };
+    const first = await putAll(20);
+    await store.blobs.settle(first, never);
+    const settled: Digest[] = [...first];
+    for (const digest of await putAll(100)) {
+      try {
+        await store.blobs.settle([digest], never);
+        settled.push(digest);
+      } catch (thrown) {
+        assert.match(toArtifactError(thrown).message, /^storing blobs: /);
+        assert.equal(await store.blobs.size(digest), undefined);
+      }
+    }
+    assert.ok(settled.length < 120, 'the disk has no room for all');
+    // What is lost is still there as long as the kernel remembers it.
+    writeFileSync('/proc/sys/vm/drop_caches', '1');
+    for (const digest of settled) assert.equal(await store.blobs.check(digest, never), undefined);
+    await store[Symbol.asyncDispose]();
+  },
+);
 
 test(
   'of layers that a failing disk writes together, each one gets its own result',

@@ -1,6 +1,17 @@
 import { hash } from 'node:crypto';
-import { constants, fstatSync, lstatSync, statSync } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { algorithmOf, type Digest, hexOf, toDigest } from '../../oci/digest.ts';
 import type { Blobs, Held, Item } from '../../ports/store.ts';
@@ -11,10 +22,10 @@ import type { DigestDirectories, Directory } from '../files/directory.ts';
 import { attempt } from '../files/failure.ts';
 import { hashFile } from '../files/file-hash.ts';
 import { removeTree } from '../files/scratch.ts';
+import type { Unsynced } from '../files/unsynced.ts';
 import { createWriteback } from '../files/writeback.ts';
 import { findDamage } from '../integrity/damage.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
-import type { GroupCommit } from './group-commit.ts';
 import { digestOf, openIngest, openPartials, partialName, retirePartials } from './ingest.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, mode 0644. Each file is complete or absent, and never changes. */
@@ -27,11 +38,12 @@ export type BlobStore = Blobs & {
 const readLimit = 4 * 1024 * 1024;
 const never = new AbortController().signal;
 
-/** @param ingests the directory of partial downloads, by digest, size and source. */
+/** @param aside returns an unused path for an incomplete file. @param ingests the directory of partial downloads, by digest, size and source. */
 export function openBlobs(
   directories: DigestDirectories,
   ingests: Directory,
-  groupCommit: GroupCommit,
+  aside: () => string,
+  unsynced: Unsynced,
   witness: Pick<EvidenceStore, 'arrived' | 'forget'>,
 ): BlobStore {
   const ingestDirectory = ingests.path;
@@ -41,24 +53,22 @@ export function openBlobs(
   const path = (digest: Digest): string => directories.path(digest);
 
   // Calls of microseconds are synchronous: through Node's thread pool they would take ten times the CPU time.
+  const sizeNow = (digest: Digest): number | undefined =>
+    lstatSync(path(digest), { throwIfNoEntry: false })?.size;
   const size = (digest: Digest): Promise<number | undefined> =>
-    attempt(
-      `looking for blob ${digest}`,
-      async () => lstatSync(path(digest), { throwIfNoEntry: false })?.size,
-    );
+    attempt(`looking for blob ${digest}`, async () => sizeNow(digest));
 
   /** Moves a complete, verified file to its path. An existing file stays: views are linked to it. */
-  async function makeDurable(file: FileHandle, from: string, digest: Digest): Promise<void> {
-    if ((await size(digest)) === undefined) {
-      if ((fstatSync(file.fd).mode & 0o7777) !== 0o644) await file.chmod(0o644);
-      await file.sync();
-      await rename(from, path(digest));
+  const place = async (from: string, digest: Digest): Promise<void> => {
+    const to = path(digest);
+    const move = (): void => {
+      if (sizeNow(digest) !== undefined) return rmSync(from);
+      renameSync(from, to);
       witness.arrived(toItem(digest));
-    } else {
-      await rm(from);
-    }
-    await directories.above(digest).sync();
-  }
+    };
+    if (sizeNow(digest) !== undefined) move();
+    else await unsynced.place(nameOf(digest), move, [to, directories.above(digest).path]);
+  };
 
   return {
     size,
@@ -72,13 +82,23 @@ export function openBlobs(
         return bytes;
       }),
 
+    expect: digests => unsynced.expect(digests.map(nameOf)),
+
     put: (digest, bytes) =>
       attempt(`storing blob ${digest}`, async () => {
         verifyDigest(bytes, digest, `blob ${digest} is not stored`);
-        const isNew = (await size(digest)) === undefined;
-        await groupCommit.commit(bytes, directories.above(digest), hexOf(digest));
-        if (isNew) witness.arrived(toItem(digest));
+        if (sizeNow(digest) !== undefined) return;
+        const from = aside();
+        try {
+          writeFile(from, bytes);
+          await place(from, digest);
+        } catch (thrown) {
+          rmSync(from, { force: true }); // at once: on a full disk, others can use the space
+          throw thrown;
+        }
       }),
+
+    settle: (digests, signal) => attempt('storing blobs', () => unsynced.settle(digests.map(nameOf), signal)),
 
     async ingest(descriptor, source, signal) {
       const { digest } = descriptor;
@@ -90,13 +110,11 @@ export function openBlobs(
       const closed = (): void => void openIngests.delete(name);
       try {
         const partial = join(ingestDirectory, name);
-        const makeItDurable = (file: FileHandle): Promise<void> => makeDurable(file, partial, digest);
-        return await openIngest(
-          partial,
-          descriptor,
-          { makeDurable: makeItDurable, writeback, closed },
-          signal,
-        );
+        const placeIt = async (file: FileHandle): Promise<void> => {
+          setMode(file.fd);
+          await place(partial, digest);
+        };
+        return await openIngest(partial, descriptor, { place: placeIt, writeback, closed }, signal);
       } catch (thrown) {
         closed();
         throw thrown;
@@ -127,6 +145,7 @@ export function openBlobs(
     remove: digest =>
       attempt(`removing blob ${digest}`, async () => {
         witness.forget(toItem(digest));
+        unsynced.forget(nameOf(digest));
         await unlessAbsent(removeTree(path(digest), never)); // a foreign directory may be there
         for (const name of partials.namesOf(digest)) {
           if (!openIngests.has(name)) await unlessAbsent(removeTree(join(ingestDirectory, name), never));
@@ -157,6 +176,26 @@ export function openBlobs(
 
 function toItem(digest: Digest): Item {
   return { kind: 'blobs', digest };
+}
+
+/** The name of a blob in the list of unsynced content. */
+function nameOf(digest: Digest): string {
+  return `blobs/${digest}`;
+}
+
+function writeFile(path: string, bytes: Uint8Array): void {
+  const fd = openSync(path, 'wx', 0o644);
+  try {
+    setMode(fd);
+    writeFileSync(fd, bytes);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The mode of a new file is subject to the umask. */
+function setMode(fd: number): void {
+  if ((fstatSync(fd).mode & 0o7777) !== 0o644) fchmodSync(fd, 0o644);
 }
 
 async function readSmall(path: string, digest: Digest): Promise<Uint8Array> {

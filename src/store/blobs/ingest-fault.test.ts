@@ -63,6 +63,7 @@ test('hashing a large partial file leaves the event loop free, and ends on abort
 test('no file stays open after a download, however it ended', async () => {
   await using directory = await temporaryDirectory();
   await using store = await openStore({ stateDir: directory.path });
+  await store.blobs.put(describeBlob(Buffer.of()).digest, Buffer.of()); // opens what stays open
   const before = openFiles(directory.path);
   for (let round = 0; round < 10; round++) {
     const bytes = randomBytes(100);
@@ -86,7 +87,7 @@ test('no file stays open after a download, however it ended', async () => {
 });
 
 /** The dependencies of a download, all of which succeed. */
-const kept = { makeDurable: async () => {}, writeback: createWriteback(), closed: () => {} };
+const kept = { place: async () => {}, writeback: createWriteback(), closed: () => {} };
 
 test('a file stays open until its writeback ends, and no further writeback starts meanwhile', async () => {
   await using directory = await temporaryDirectory();
@@ -115,13 +116,12 @@ test('one file at a time is in writeback, and a failed writeback is ignored', as
   await writeback.start(987_654, 0, 1);
 });
 
-test('a file whose sync failed is not continued, because the next sync would report success', async () => {
+test('a file that could not be stored is not continued', async () => {
   await using directory = await temporaryDirectory();
   const bytes = randomBytes(1000);
   const path = join(directory.path, 'partial');
-  const makeDurable = () =>
-    Promise.reject(Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' }));
-  const open = () => openIngest(path, describeBlob(bytes), { ...kept, makeDurable }, never);
+  const place = () => Promise.reject(Object.assign(new Error('EIO: i/o error, rename'), { code: 'EIO' }));
+  const open = () => openIngest(path, describeBlob(bytes), { ...kept, place }, never);
   {
     await using ingest = await open();
     ingest.write(bytes);

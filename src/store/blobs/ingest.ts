@@ -13,8 +13,8 @@ import type { Writeback } from '../files/writeback.ts';
 
 /** The dependencies of a download. */
 export type Keeper = {
-  /** Makes the complete file durable under the name of its digest. */
-  makeDurable(file: FileHandle): Promise<void>;
+  /** Moves the complete file to the path of its digest. */
+  place(file: FileHandle): Promise<void>;
   readonly writeback: Writeback;
   /** Called once, when the file is closed. */
   closed(): void;
@@ -29,7 +29,7 @@ const writebackStep = 8 * 1024 * 1024;
 export async function openIngest(
   path: string,
   descriptor: Descriptor,
-  { makeDurable, writeback, closed }: Keeper,
+  { place, writeback, closed }: Keeper,
   signal: AbortSignal,
 ): Promise<Ingest> {
   const { digest, size } = descriptor;
@@ -148,10 +148,8 @@ export async function openIngest(
     async commit() {
       expectPhase('verified');
       phase = 'ended';
-      await attempt(`storing blob ${digest}`, () => makeDurable(file)).catch(async (thrown: unknown) => {
-        // Pages that the disk refused count as clean: the next sync would report success. The file is not truncated:
-        // the error may have come after it got the name of its digest.
-        await forget();
+      await attempt(`storing blob ${digest}`, () => place(file)).catch(async (thrown: unknown) => {
+        await forget(); // it is not truncated: the error may have come after it got the name of its digest
         throw thrown;
       });
     },
@@ -163,7 +161,7 @@ export async function openIngest(
       if (phase === 'open' && offset() === 0) await forget();
       phase = 'ended';
       await flushing;
-      await file.close().catch(() => {}); // the relevant data was synced
+      await file.close().catch(() => {});
       closed();
     },
   };

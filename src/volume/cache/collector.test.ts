@@ -40,7 +40,9 @@ function createCache() {
         return items(blobs, 10);
       },
       read: unused,
+      expect: unused,
       put: unused,
+      settle: unused,
       ingest: unused,
       partial: unused,
       path: unused,

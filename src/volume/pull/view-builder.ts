@@ -1,7 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Meter } from '../../ports/meter.ts';
-import type { View, ViewRecord, Views } from '../../ports/store.ts';
+import type { Blobs, View, ViewRecord, Views } from '../../ports/store.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import { measureTree } from '../../tree/tree.ts';
 import { doAll } from '../../util/abortable.ts';
@@ -47,6 +47,7 @@ export function createViewBuilder(world: {
   readonly source: LayerFetcher;
   readonly trees: Trees;
   readonly integrity: Integrity;
+  readonly blobs: Pick<Blobs, 'expect' | 'settle'>;
   readonly views: Pick<Views, 'build' | 'compare'>;
   readonly room: DiskSpace;
   readonly meter: Meter;
@@ -54,7 +55,7 @@ export function createViewBuilder(world: {
   /** Logs what was left out of an artifact. */
   readonly note: (reference: string, text: string) => void;
 }): ViewBuilder {
-  const { source, trees, integrity, views, room, meter } = world;
+  const { source, trees, integrity, blobs, views, room, meter } = world;
   const merges = createFairSlots(mergeShares);
 
   /** Verifies and admits what is cached of the view. Returns the layers that are not, and those that lack a proof. */
@@ -104,6 +105,8 @@ export function createViewBuilder(world: {
     await check?.verify();
     const remaining = (): number => tracker.remaining(missing);
     using _reservation = await room.reserve(reference, plan.layers, missing, remaining, signal);
+    const toStore = missing.filter(({ form }) => form !== 'unpacked');
+    using _expected = blobs.expect(toStore.map(({ descriptor }) => descriptor.digest));
     using _ticking = setInterval(tracker.tick, 200).unref();
     let unwritten = 0;
     const save = async (): Promise<void> => {
@@ -170,6 +173,7 @@ export function createViewBuilder(world: {
       selection,
       ...(notes.length === 0 ? {} : { notes: cut(notes) }),
     };
+    await blobs.settle(record.blobs, signal);
     const compared = await views.compare(key, tree, signal);
     if (compared?.problem !== undefined) await integrity.retire(record, compared.problem);
     const view = await views.build(record, tree, signal, () => turn[Symbol.dispose]());

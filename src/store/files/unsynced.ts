@@ -1,0 +1,178 @@
+import { open } from 'node:fs/promises';
+import { syncFileSystem } from '../../linux/io.ts';
+import { abortable } from '../../util/abortable.ts';
+import { errnoOf } from '../../util/error.ts';
+import type { Directory } from './directory.ts';
+import type { DurableList } from './durable-list.ts';
+
+/**
+ * The content that is complete at its path, and that the disk may not have yet. It is listed, durably, before it gets
+ * its path, and until the disk has it; what is listed is removed after a power cut, before anything reads it. So content
+ * is right or absent, and one sync serves all that came since the last one: a thousand blobs, or one.
+ *
+ * Disposing it waits for the disk.
+ */
+export type Unsynced = AsyncDisposable & {
+  /** Lists names early, in one write. Disposing removes those that were not placed. `place` throws a failure. */
+  expect(names: readonly string[]): Disposable;
+  /**
+   * Lists a name, then calls `move`, which moves the content to its path.
+   *
+   * @param paths the files and directories to sync.
+   */
+  place(name: string, move: () => void, paths: readonly string[]): Promise<void>;
+  /** The content was removed. */
+  forget(name: string): void;
+  /**
+   * Waits until the content with these names is durable.
+   *
+   * @throws why one of them could not be written, until it is placed again; the signal's reason.
+   */
+  settle(names: readonly string[], signal: AbortSignal): Promise<void>;
+};
+
+/** Called with content that could not be written, which may look right as long as the kernel remembers it. It never rejects. */
+export type OnLost = (name: string, thrown: unknown) => Promise<void>;
+
+/**
+ * The number of paths that are synced one by one, about 0.1 ms each. Above it, one sync of the whole filesystem is
+ * cheaper, but it also waits for what other programs have written.
+ */
+const few = 64;
+/** Milliseconds after which content is synced for which nobody waits. */
+const restMs = 1000;
+
+type Failures = ReadonlyMap<string, unknown>;
+
+/** @param root a directory on the filesystem of the content. */
+export async function openUnsynced(root: Directory, list: DurableList, onLost: OnLost): Promise<Unsynced> {
+  // A descriptor reports the failed writes of its filesystem once, and only those since it was opened.
+  const disk = await open(root.path);
+  /** By name, what must be synced; undefined for content of a process that was killed. */
+  const pending = new Map<string, readonly string[] | undefined>();
+  const failures = new Map<string, unknown>();
+  const expectations = new Map<string, number>();
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> | undefined;
+  for (const name of list.names()) pending.set(name, undefined);
+
+  /** Answers what could not be written. */
+  const syncEach = async (batch: ReadonlyMap<string, readonly string[]>): Promise<Failures> => {
+    const failed = new Map<string, unknown>();
+    const syncs = new Map<string, Promise<void>>();
+    const syncPath = (path: string): Promise<void> => {
+      const sync = syncs.get(path) ?? syncOne(path);
+      syncs.set(path, sync);
+      return sync;
+    };
+    const syncPaths = async ([name, paths]: readonly [string, readonly string[]]): Promise<void> => {
+      try {
+        for (const path of paths) await syncPath(path);
+      } catch (thrown) {
+        failed.set(name, thrown);
+      }
+    };
+    await Promise.all([...batch].map(syncPaths));
+    return failed;
+  };
+  const syncAll = async (batch: ReadonlyMap<string, readonly string[] | undefined>): Promise<Failures> => {
+    const known = new Map<string, readonly string[]>();
+    let count = 0;
+    for (const [name, paths] of batch) {
+      if (paths !== undefined) known.set(name, paths);
+      count += paths?.length ?? few + 1;
+    }
+    if (count <= few) return await syncEach(known);
+    try {
+      await syncFileSystem(disk.fd);
+      return new Map();
+    } catch (thrown) {
+      // What was written without an error is not known: a file whose own sync succeeds may lack its metadata.
+      return new Map(Iterator.from(batch.keys()).map(name => [name, thrown]));
+    }
+  };
+
+  const sync = async (): Promise<void> => {
+    clearTimeout(timer);
+    timer = undefined;
+    const batch = new Map(pending);
+    const failed = await syncAll(batch);
+    const synced: string[] = [];
+    for (const [name, paths] of batch) {
+      if (pending.get(name) !== paths) continue; // it was removed, or placed again
+      pending.delete(name);
+      synced.push(name);
+      if (!failed.has(name)) continue;
+      await onLost(name, failed.get(name)); // it may remove the content
+      failures.set(name, failed.get(name));
+    }
+    // A name that cannot be removed from the list costs a pull after a power cut.
+    await list.remove(synced.filter(name => !expectations.has(name))).catch(() => {});
+  };
+  /** A caller during a round may need the next one, too. */
+  const round = (): Promise<void> => {
+    running ??= sync().finally(() => {
+      running = undefined;
+    });
+    return running;
+  };
+  const soon = (): void => {
+    timer ??= setTimeout(() => void round(), restMs).unref();
+  };
+  if (pending.size > 0) soon();
+
+  return {
+    expect(names) {
+      for (const name of names) expectations.set(name, (expectations.get(name) ?? 0) + 1);
+      list.add(names.filter(name => !list.has(name))).catch(() => {});
+      return {
+        [Symbol.dispose]() {
+          const left: string[] = [];
+          for (const name of names) {
+            const others = (expectations.get(name) ?? 1) - 1;
+            if (others > 0) expectations.set(name, others);
+            else if (expectations.delete(name) && !pending.has(name)) left.push(name);
+          }
+          list.remove(left).catch(() => {}); // it stays, and costs a pull after a power cut
+        },
+      };
+    },
+    async place(name, move, paths) {
+      // The list may change while this waits.
+      while (!list.has(name)) await list.add([name]);
+      try {
+        move();
+      } catch (thrown) {
+        if (!pending.has(name) && !expectations.has(name)) list.remove([name]).catch(() => {});
+        throw thrown;
+      }
+      failures.delete(name);
+      pending.set(name, paths);
+      soon();
+    },
+    forget(name) {
+      failures.delete(name);
+      if (pending.delete(name)) list.remove([name]).catch(() => {});
+    },
+    async settle(names, signal) {
+      while (names.some(name => pending.has(name))) await abortable(round(), signal);
+      for (const name of names) if (failures.has(name)) throw failures.get(name);
+    },
+    async [Symbol.asyncDispose]() {
+      await running;
+      if (pending.size > 0) await round();
+      clearTimeout(timer);
+      await disk.close();
+    },
+  };
+}
+
+/** Content that was removed meanwhile needs no sync. */
+async function syncOne(path: string): Promise<void> {
+  try {
+    await using file = await open(path);
+    await file.sync();
+  } catch (thrown) {
+    if (errnoOf(thrown) !== 'ENOENT') throw thrown;
+  }
+}

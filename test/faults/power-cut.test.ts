@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { hash, randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type Digest, toDigest } from '../../src/oci/digest.ts';
+import { openStore, type Store } from '../../src/store/store.ts';
+import { describeBlob } from '../support/oci/nodes.ts';
+import { mountCutDisk } from '../support/os/cut-disk.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
+import { needs } from '../support/project/tools.ts';
+
+const never = new AbortController().signal;
+
+/** Stores blobs of many sizes, small ones at once and large ones as downloads. */
+async function storeSome(store: Store, sizes: readonly number[]): Promise<readonly Digest[]> {
+  const blobs = sizes.map(size => randomBytes(size));
+  const digests = blobs.map(bytes => toDigest('sha256', hash('sha256', bytes)));
+  using _expected = store.blobs.expect(digests);
+  await Promise.all(
+    blobs.map(async (bytes, nth) => {
+      if (nth % 2 === 0) return store.blobs.put(digests[nth] ?? assert.fail(), bytes);
+      await using ingest = await store.blobs.ingest(describeBlob(bytes), 'registry', never);
+      ingest.write(bytes);
+      await ingest.verify();
+      await ingest.commit();
+    }),
+  );
+  return digests;
+}
+
+test(
+  'after a power cut, a blob is right or absent, and present if it was awaited',
+  needs('root', 'mkfs.ext4'),
+  async () => {
+    await using directory = await temporaryDirectory();
+    const disk = mountCutDisk(directory.path);
+    await using store = await openStore({ stateDir: join(disk.path, 'state'), bootId: 'first' });
+    let [lost, kept] = [0, 0];
+    for (let round = 0; round < 5; round++) {
+      const sizes = Array.from({ length: 8 * (round + 1) }, (_, nth) => 1 + ((nth * 7919) % 60_000));
+      const digests = await storeSome(store, sizes);
+      const awaited = digests.slice(0, round);
+      await store.blobs.settle(awaited, never);
+      const late = await storeSome(store, [10, 300_000, 20, 40]);
+
+      await using after = await openStore({ stateDir: join(disk.cut(), 'state'), bootId: 'second' });
+      for (const digest of awaited) assert.notEqual(await after.blobs.size(digest), undefined);
+      for (const digest of [...digests, ...late]) {
+        if ((await after.blobs.size(digest)) === undefined) lost++;
+        else kept++;
+        assert.equal(await after.blobs.check(digest, never), undefined);
+      }
+      const again = await storeSome(after, [5, 6]);
+      await after.blobs.settle(again, never);
+    }
+    assert.ok(lost > 0 && kept > 0, `${lost} were lost, ${kept} kept`);
+  },
+);
+
+test('a daemon that starts again in the same boot keeps what its predecessor did not sync', async () => {
+  await using directory = await temporaryDirectory();
+  const options = { stateDir: join(directory.path, 'state') };
+  const script = `
+    const { openStore } = await import(${JSON.stringify(new URL('../../src/store/store.ts', import.meta.url).href)});
+    const store = await openStore(${JSON.stringify(options)});
+    await store.blobs.put(${JSON.stringify(describeBlob(Buffer.from('bytes')).digest)}, Buffer.from('bytes'));
+    process.kill(process.pid, 'SIGKILL');`;
+  spawnSync(process.execPath, ['--input-type=module', '-e', script]);
+  await using store = await openStore(options);
+  const { digest } = describeBlob(Buffer.from('bytes'));
+  assert.equal(await store.blobs.check(digest, never), undefined);
+  assert.equal(await store.blobs.size(digest), 5);
+  await store.blobs.settle([digest], never);
+});
