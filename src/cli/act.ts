@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Backend } from '../ports/backend.ts';
-import { ArtifactError, errnoOf } from '../util/error.ts';
+import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import type { Builder } from './builder.ts';
 import { formatFlag, toSettings } from './command-line.ts';
 import { endsBy, toDeadline } from './deadline.ts';
@@ -16,7 +16,7 @@ import { adviseTransport, refuseTransport, toTransport } from './transport.ts';
 
 /**
  * How a command uses the state directory. `begin`: creates it if it does not exist. `change`: changes an existing one.
- * `read`: reads an existing one, and changes nothing. `ask`: like `read`, but it need not exist.
+ * `read`: reads an existing one, and changes nothing. `ask`: like `read`, but it need not exist or be readable.
  */
 export type Use = 'begin' | 'change' | 'read' | 'ask';
 
@@ -53,9 +53,23 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
     const level = options['logLevel'] === undefined ? 'warn' : settings.logLevel;
     const { createLog } = await import('./log.ts');
     const log = createLog(level, isDocument(output), terminal);
-    const backend = await builder.open(settings, log, { reads: readsOf(use), transport });
-    if (!direct && output === 'text') tell(terminal, `${silence}; using the state directory ${stateDir}`);
-    return backend;
+    const open = (directory: string): Promise<Backend> =>
+      builder.open({ ...settings, stateDir: directory }, log, { reads: readsOf(use), transport });
+    const note = (text: string): void => {
+      if (output === 'text') tell(terminal, text);
+    };
+    try {
+      const backend = await open(stateDir);
+      if (!direct) note(`${silence}; using the state directory ${stateDir}`);
+      return backend;
+    } catch (thrown) {
+      if (use !== 'ask') throw thrown;
+      const backend = await open(nowhere);
+      note(
+        `${toArtifactError(thrown).message}; ${command.name()} works without it, so nothing counts as cached`,
+      );
+      return backend;
+    }
   }
 
   return (load, use) =>
@@ -80,6 +94,9 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
       }
     };
 }
+
+/** Where no directory can be. */
+const nowhere = '/proc/none';
 
 /** These select the daemon, or the command itself reads them. */
 const effective: readonly string[] = toKeys(['daemon', 'authFile']);

@@ -74,7 +74,7 @@ export function addCommands(program: Command, act: Act): void {
     asks: true,
     direct: pulls,
     load: async () => (await import('./commands/pull.ts')).pull,
-    use: ({ cancel }) => (cancel === true ? 'ask' : 'begin'),
+    use: ({ cancel }) => (cancel === true ? 'read' : 'begin'),
   });
   add({
     usage: 'load <layout> [reference]',

@@ -276,16 +276,23 @@ test('only a command that stores something creates a state directory', async () 
     assert.equal(named.code, exitCodes.invalid);
     assert.equal(named.stderr, `oci-artifact-csi: ${shown}; correct --state-dir\n`);
   }
-  for (const line of ['pull z', 'resolve z', 'mount z /z', 'load /', 'inspect --credentials z']) {
-    let opened = 0;
+  const [alone, without] = [[absent], [absent, '/proc/none']];
+  for (const [line, expected] of [
+    ['pull z', alone],
+    ['mount z /z', alone],
+    ['load /', alone],
+    ['resolve z', without],
+    ['inspect --credentials z', without],
+  ] as const) {
+    const opened: string[] = [];
     const builder = {
-      open: async () => {
-        opened++;
+      open: async ({ stateDir }: { readonly stateDir: string }) => {
+        opened.push(stateDir);
         throw new ArtifactError('busy', 'enough');
       },
     };
     await runShell(line.split(' '), { environment, builder });
-    assert.equal(opened, 1, line);
+    assert.deepEqual(opened, expected, line);
   }
 });
 

@@ -3,6 +3,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync 
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openStore } from '../../src/store/store.ts';
 import { openNode } from '../../src/wiring.ts';
 import { configurationOf } from '../support/node/command.ts';
 import { spawnDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
@@ -44,14 +45,14 @@ function snapshot(path: string): readonly string[] {
   ];
 }
 
-test('every command refuses a foreign directory as state directory, and changes nothing in it', async () => {
+test('every command that needs a state directory refuses a foreign one, and changes nothing in it', async () => {
   await using node = await testNode([]);
   const foreign = join(node.path, 'foreign');
   mkdirSync(join(foreign, 'tmp'), { recursive: true, mode: 0o755 });
   writeFileSync(join(foreign, 'tmp/work'), 'of a user');
   mkdirSync(join(node.path, 'layout'));
   const before = snapshot(foreign);
-  for (const line of all) {
+  for (const line of [...reading, ...changing, ...beginning]) {
     const ran = await run(node, line, foreign);
     assert.equal(ran.code, 2, `${line}: ${ran.stderr}`);
     assert.match(ran.stderr, /foreign is not a state directory: it holds "tmp" and no file "format"/, line);
@@ -62,6 +63,32 @@ test('every command refuses a foreign directory as state directory, and changes 
   assert.equal(await daemon.end('SIGKILL'), 2, daemon.output());
   assert.match(daemon.output(), /foreign is not a state directory/);
   assert.deepEqual(snapshot(foreign), before);
+});
+
+test('a command that only asks works beside a state directory that it cannot use, and says so', async () => {
+  await using registry = await openFaultyRegistry();
+  await using node = await testNode([registry.host]);
+  const pushed = await registry.push('team/model', 'v1', [{ name: 'weights', bytes: Buffer.alloc(9) }]);
+  const [foreign, inUse] = [join(node.path, 'foreign'), join(node.path, 'used')];
+  mkdirSync(foreign);
+  writeFileSync(join(foreign, 'file'), 'of a user');
+  await using _store = await openStore({ stateDir: inUse });
+  for (const [directory, why] of [
+    [foreign, 'foreign is not a state directory'],
+    [inUse, 'used is in use by process'],
+  ] as const) {
+    const before = snapshot(directory);
+    for (const line of asking) {
+      const ran = await run(node, line, directory, pushed.reference);
+      assert.equal(ran.code, 0, `${line}: ${ran.stderr}`);
+      const [command = ''] = line.split(' ');
+      assert.match(
+        ran.stderr,
+        new RegExp(`${why}.*; ${command} works without it, so nothing counts as cached\n`),
+      );
+      assert.deepEqual(snapshot(directory), before, line);
+    }
+  }
 });
 
 test(
