@@ -177,8 +177,16 @@ export type DaemonStatus = {
   readonly registration: 'off' | 'waiting' | 'registered';
 };
 
-/** A problem that fsck found. `repaired`: the content is out of use, so that it is pulled or built again. */
-export type Finding = { readonly path: string; readonly problem: string; readonly repaired: boolean };
+/**
+ * A problem that fsck found. `artifacts`: the references that need it, the first 16 of many. `repaired`: it is out of use, so that
+ * it is pulled or built again.
+ */
+export type Finding = {
+  readonly path: string;
+  readonly problem: string;
+  readonly artifacts: readonly string[];
+  readonly repaired: boolean;
+};
 
 export type Artifacts = {
   status(): Promise<NodeStatus>;

@@ -196,6 +196,7 @@ test('fsck streams its findings and ends with the count', async () => {
         await onFinding({
           path: 'blobs/sha256/ab',
           problem: 'its bytes have another digest',
+          artifacts: ['r.example/m:1'],
           repaired: repair,
         });
         return { checked: 12 };
@@ -205,7 +206,15 @@ test('fsck streams its findings and ends with the count', async () => {
   const messages = await Array.fromAsync<FsckResponse__Output>(edge.artifacts.Fsck({ repair: true }));
   assert.deepEqual(
     messages.map(({ finding, result }) => finding ?? result),
-    [{ path: 'blobs/sha256/ab', problem: 'its bytes have another digest', repaired: true }, { checked: 12 }],
+    [
+      {
+        path: 'blobs/sha256/ab',
+        problem: 'its bytes have another digest',
+        artifacts: ['r.example/m:1'],
+        repaired: true,
+      },
+      { checked: 12 },
+    ],
   );
 });
 

@@ -153,8 +153,11 @@ for (const kind of ['blob', 'bodies'] as const) {
 
     const problem = found[0]?.problem ?? '';
     const repaired = await fsck('repair');
-    const left = damagedViews(problem);
-    assert.deepEqual(repaired, [{ path: sample.item, problem, repaired: true }, ...left]);
+    const left = damagedViews(problem, sample.reference);
+    assert.deepEqual(repaired, [
+      { path: sample.item, problem, artifacts: [sample.reference], repaired: true },
+      ...left,
+    ]);
     assert.equal(left.length, 1); // a volume shows it still
     for (const [path, text] of sample.files)
       assert.equal(readFileSync(join(target, path), 'utf8'), text === right ? wrong : text);
@@ -183,13 +186,14 @@ for (const kind of ['blob', 'bodies'] as const) {
 }
 
 /** The messages about views that stay with the volumes that show them. */
-function damagedViews(problem: string): readonly Finding[] {
+function damagedViews(problem: string, reference: string): readonly Finding[] {
   const views = join(node.stateDir, 'views');
   const kept = readdirSync(views).filter(name => /-[^.]*$/.test(name));
   const item = /^(.*?)(;.*)$/s.exec(problem);
   return kept.map(name => ({
     path: join(views, name),
     problem: `${what(name)}${item?.[2]}`,
+    artifacts: [reference],
     repaired: false,
   }));
 
@@ -243,7 +247,9 @@ for (const [nth, [what, [change, problem]]] of Object.entries(changes).entries()
     const asked = registry.asked.length;
     change(join(views, key, 'd'));
     const named = `${problem}; ${request.target_path} shows it: delete that pod, and a new one gets the right bytes`;
-    const found = [{ path: join(views, key), problem: named, repaired: false }];
+    const found = [
+      { path: join(views, key), problem: named, artifacts: [sample.reference], repaired: false },
+    ];
     assert.deepEqual(await fsck(), found);
     assert.deepEqual(
       await fsck('repair'),

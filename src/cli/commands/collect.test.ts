@@ -134,7 +134,11 @@ test('pin and unpin name what they did', async () => {
 });
 
 test('fsck prints findings and exits 7, or 0 if they were repaired', async () => {
-  const finding = { path: 'blobs/sha256/ab', problem: 'the digest is another' };
+  const finding = {
+    path: 'blobs/sha256/ab',
+    problem: 'the digest is another',
+    artifacts: ['r.example/a:1', 'r.example/b:1'],
+  };
   const artifacts = {
     fsck: async (
       repair: boolean,
@@ -151,7 +155,7 @@ test('fsck prints findings and exits 7, or 0 if they were repaired', async () =>
   assert.equal(found.code, 7);
   assert.equal(
     found.stdout,
-    'blobs/sha256/ab: the digest is another\n12 objects checked, 1 damaged; fsck --repair takes it out of use, and a pod that has it keeps it until it is deleted\n',
+    'blobs/sha256/ab: the digest is another\n  needed by r.example/a:1, r.example/b:1\n12 objects checked, 1 damaged; fsck --repair takes it out of use, and a pod that has it keeps it until it is deleted\n',
   );
   assert.equal(found.stderr, `${onDirectory}check 50 % (512 B of 1.0 KiB)\n`);
   const repaired = await runShell(['fsck', '--repair', '--output', 'json'], { artifacts });

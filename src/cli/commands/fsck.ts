@@ -1,10 +1,10 @@
 import type { Finding } from '../../ports/usecases.ts';
-import { printable } from '../../util/printable.ts';
 import { formatCount } from '../../util/words.ts';
 import { exitCodes } from '../exit.ts';
 import { print } from '../output.ts';
 import { openProgress } from '../progress.ts';
 import type { Options, Shell } from '../shell.ts';
+import { formatLines } from '../text.ts';
 
 /** Verifies the whole cache, and prints findings as they come. Answers `corrupt` while damage is left. */
 export async function fsck(shell: Shell, _: readonly string[], options: Options): Promise<number> {
@@ -37,7 +37,12 @@ export async function fsck(shell: Shell, _: readonly string[], options: Options)
   return left === 0 ? 0 : exitCodes.corrupt;
 }
 
-function formatFinding({ path, problem, repaired }: Finding): string {
+function formatFinding({ path, problem, artifacts, repaired }: Finding): string {
   const outcome = repaired ? ' (out of use; the next mount brings it anew)' : '';
-  return `${printable(`${path}: ${problem}`)}${outcome}\n`;
+  // A damaged pin is named by its reference.
+  const others = artifacts.filter(reference => reference !== path);
+  return formatLines([
+    `${path}: ${problem}${outcome}`,
+    ...(others.length === 0 ? [] : [`  needed by ${others.join(', ')}`]),
+  ]);
 }

@@ -93,7 +93,12 @@ export function artifactsHandlers(
       const onProgress = paced<Pick<Progress, 'bytes' | 'totalBytes'>>(({ bytes, totalBytes }) =>
         send({ progress: { bytes, total_bytes: totalBytes } }),
       );
-      const result = await artifacts.fsck(repair, finding => send({ finding }), signal, onProgress);
+      const result = await artifacts.fsck(
+        repair,
+        finding => send({ finding: { ...finding, artifacts: [...finding.artifacts] } }),
+        signal,
+        onProgress,
+      );
       await send({ result });
     }),
     Mount: unary(edge, async (wire, call) => {

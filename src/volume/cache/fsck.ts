@@ -1,7 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import { planLayers } from '../../oci/plan.ts';
 import type { Platform } from '../../oci/platform.ts';
-import type { Pins, VolumeRecords } from '../../ports/records.ts';
+import type { Names, Pins, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, Item, Layers, Look, View, Views } from '../../ports/store.ts';
 import type { Finding, Progress } from '../../ports/usecases.ts';
 import { toArtifactError } from '../../util/error.ts';
@@ -9,6 +9,7 @@ import { doInSlices, startPace } from '../../util/pace.ts';
 import { cachedDocuments } from '../pull/cached-documents.ts';
 import type { ManifestLoader } from '../pull/manifest-loader.ts';
 import type { Trees } from '../pull/trees.ts';
+import { createAffected } from './affected.ts';
 import { formatShown, type Integrity } from './integrity.ts';
 import type { Retirement } from './retirement.ts';
 import { findBrokenRoots } from './root-check.ts';
@@ -25,6 +26,7 @@ export async function checkCache(
     readonly views: Views;
     readonly volumes: Pick<VolumeRecords, 'list'>;
     readonly pins: Pick<Pins, 'list'>;
+    readonly names: Pick<Names, 'list'>;
     readonly integrity: Integrity;
     readonly retirement: Retirement;
     readonly trees: Trees;
@@ -39,23 +41,26 @@ export async function checkCache(
 ): Promise<{ readonly checked: number }> {
   const { blobs, layers, views, integrity, retirement } = world;
 
+  const affected = createAffected(world);
   const report = async (
-    path: string,
-    problem: string,
-    shownBy: readonly string[],
-    repaired: boolean,
-  ): Promise<void> => onFinding({ path, problem: `${problem}${formatShown(shownBy)}`, repaired });
+    found: Omit<Finding, 'artifacts'> & { readonly digest: Digest; readonly shownBy?: readonly string[] },
+  ): Promise<void> => {
+    const { path, repaired, digest, shownBy = [] } = found;
+    const problem = `${found.problem}${formatShown(shownBy)}`;
+    await onFinding({ path, problem, artifacts: await affected(digest), repaired });
+  };
 
   /** Whether the item is undamaged. */
   const checkItem = async (item: Item): Promise<boolean> => {
-    const path = world[item.kind].path(item.digest);
+    const { digest } = item;
+    const path = world[item.kind].path(digest);
     try {
       const found = await integrity.inspect(item, world.hashFile, repair, signal);
-      if (found !== undefined) await report(path, found.problem, found.shownBy, repair);
+      if (found !== undefined) await report({ path, digest, ...found, repaired: repair });
       return found === undefined;
     } catch (thrown) {
       signal.throwIfAborted();
-      await report(path, toArtifactError(thrown).message, [], false);
+      await report({ path, digest, problem: toArtifactError(thrown).message, repaired: false });
       return false;
     }
   };
@@ -84,9 +89,10 @@ export async function checkCache(
   };
 
   const checkView = async (view: View): Promise<void> => {
-    if (view.damage !== undefined) {
+    const { path, manifest: digest, damage } = view;
+    if (damage !== undefined) {
       const shownBy = await retirement.whoShows([view]);
-      if (shownBy.length > 0) await report(view.path, view.damage, shownBy, false);
+      if (shownBy.length > 0) await report({ path, digest, problem: damage, shownBy, repaired: false });
       return;
     }
     try {
@@ -94,17 +100,17 @@ export async function checkCache(
       if (problem === undefined) return;
       if (!repair) views.distrust(view.key);
       const shownBy = repair ? await integrity.retire(view, problem) : await retirement.whoShows([view]);
-      await report(view.path, problem, shownBy, repair);
+      await report({ path, digest, problem, shownBy, repaired: repair });
     } catch (thrown) {
       signal.throwIfAborted();
-      const error = toArtifactError(thrown);
-      if (error.code !== 'not-found') await report(view.path, error.message, [], false);
+      const { code, message } = toArtifactError(thrown);
+      if (code !== 'not-found') await report({ path, digest, problem: message, repaired: false });
     }
   };
 
   // Before anything is quarantined, which is reported separately.
-  for (const { name, problem } of await findBrokenRoots(world, signal))
-    await report(name, problem, [], false);
+  for (const { name, reference, problem } of await findBrokenRoots(world, signal))
+    await onFinding({ path: name, problem, artifacts: [reference], repaired: false });
   const work = [
     ...(await blobs.list()).map(held => ({ item: { kind: 'blobs', digest: held.digest } as Item, held })),
     ...(await layers.list()).map(held => ({ item: { kind: 'layers', digest: held.digest } as Item, held })),

@@ -4,7 +4,7 @@ import type { Blobs, Layers } from '../../ports/store.ts';
 import { startPace } from '../../util/pace.ts';
 
 /** A root whose content is not completely cached. `name` is a target path or a reference. */
-export type BrokenRoot = { readonly name: string; readonly problem: string };
+export type BrokenRoot = { readonly name: string; readonly reference: string; readonly problem: string };
 
 /**
  * Finds volumes and pins with digests that are cached neither as a blob nor as a layer. Names are not checked: what
@@ -35,20 +35,23 @@ export async function findBrokenRoots(
   const roots = [
     ...(await world.volumes.list()).map(({ targetPath, resolved, holds }) => ({
       name: targetPath,
+      reference: resolved,
       what: `the volume of ${resolved}`,
       holds,
     })),
     ...(await world.pins.list()).map(({ reference, holds }) => ({
       name: reference,
+      reference,
       what: 'the pin',
       holds,
     })),
   ];
   const broken: BrokenRoot[] = [];
-  for (const { name, what, holds } of roots) {
+  for (const { name, reference, what, holds } of roots) {
     const missing: Digest[] = [];
     for (const digest of holds) if (!(await isHere(digest))) missing.push(digest);
-    if (missing.length > 0) broken.push({ name, problem: `${what} holds ${formatMissing(missing)}` });
+    if (missing.length > 0)
+      broken.push({ name, reference, problem: `${what} holds ${formatMissing(missing)}` });
   }
   return broken;
 }
