@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { viewRecord } from '../../test/support/oci/view-sample.ts';
-import { toDigest } from '../oci/digest.ts';
+import { type Digest, toDigest } from '../oci/digest.ts';
 import { parseReference } from '../oci/reference.ts';
 import type { Labels } from '../ports/kube.ts';
 import type { PrefetchEntry, PrefetchStatus } from '../ports/prefetch.ts';
@@ -26,6 +26,8 @@ function openWorld(t: TestContext, labels?: Labels) {
   t.mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
   const tags = new Map<string, typeof first>();
   const pulls: string[] = [];
+  /** What a pull brings beside the manifest, by what is included. */
+  const brought = new Map<string, readonly Digest[]>();
   const told: string[] = [];
   const pins = new Map<string, PinRecord>();
   const waiting = new Set<string>();
@@ -39,7 +41,7 @@ function openWorld(t: TestContext, labels?: Labels) {
       list: { entries: () => world.entries },
       labels: labels === undefined ? undefined : async () => labels,
       pull: {
-        async pull({ reference, pullPolicy, caller }, onProgress, signal) {
+        async pull({ reference, selection, pullPolicy, caller }, onProgress, signal) {
           assert.equal(caller, 'prefetch');
           pulls.push(`${reference} ${pullPolicy}`);
           const asks = reference.includes('busy');
@@ -54,17 +56,17 @@ function openWorld(t: TestContext, labels?: Labels) {
             reference: full(reference),
             resolution,
             view: { ...viewRecord, path: '', usedAt: 0 },
-            holds: [],
+            holds: [digest, ...(brought.get(selection.include.join()) ?? [])],
             [Symbol.dispose]() {},
           };
         },
       },
       naming: {
-        async pin(reference, by) {
-          const digest = tags.get(reference) ?? assert.fail();
-          if (pins.has(reference) && pins.get(reference)?.by === undefined) return digest;
-          pins.set(reference, { reference, digest, pinnedAt: 0, holds: [], ...(by && { by }) });
-          return digest;
+        async keep(reference, digest, needed, areAll) {
+          const before = pins.get(reference);
+          if (before !== undefined && before.by === undefined) return;
+          const holds = areAll ? needed : [...(before?.holds ?? []), ...needed];
+          pins.set(reference, { reference, digest, pinnedAt: 0, holds, by: 'prefetch' });
         },
         async unpin(reference, by) {
           assert.equal(by, 'prefetch');
@@ -89,6 +91,7 @@ function openWorld(t: TestContext, labels?: Labels) {
     told,
     waiting,
     pins,
+    brought,
     prefetch,
     run: () => void prefetch.run(ending.signal),
     /** Lets time pass in steps that are shorter than any wait. */
@@ -170,6 +173,33 @@ test('the pin of an entry ends with the entry, and not while the list cannot be 
   set([]);
   await prefetch.follow();
   assert.deepEqual([...pins.keys()], ['r.example/c:1']);
+});
+
+test('of entries of one tag, what only a removed one needed is no longer kept', async t => {
+  const { set, tags, pins, brought, run, pass } = openWorld(t);
+  const reference = 'r.example/a:1';
+  const [left, right] = ['11', '22'].map(hex => toDigest('sha256', hex.repeat(32)));
+  assert.ok(left !== undefined && right !== undefined);
+  brought.set('left', [left]).set('right', [right]);
+  const entries = ['left', 'right'].map(include =>
+    entryOf(reference, { artifact: { reference, selection: { ...selection, include: [include] } } }),
+  );
+  tags.set(reference, first);
+  // As after a restart: the entries have not been pulled yet.
+  pins.set(reference, { reference, digest: first, pinnedAt: 0, holds: [first, left, right], by: 'prefetch' });
+  const held = (): readonly Digest[] => [...new Set(pins.get(reference)?.holds)].sort();
+  set(entries.slice(0, 1));
+  run();
+  await pass(6_000);
+  assert.deepEqual(held(), [left, right, first], 'what it needs is not known');
+  await pass(30_000);
+  assert.deepEqual(held(), [left, first]);
+  set(entries);
+  await pass(60_000);
+  assert.deepEqual(held(), [left, right, first]);
+  set(entries.slice(1));
+  await pass(6_000);
+  assert.deepEqual(held(), [right, first]);
 });
 
 test('a kept entry whose pin somebody has taken over and ended is pinned again', async t => {

@@ -5,6 +5,7 @@ import type { Expander } from '../ports/registry.ts';
 import type { Progress } from '../ports/usecases.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { sleep } from '../util/sleep.ts';
+import { createPrefetchPins, type FoundContent } from './prefetch-pins.ts';
 import type { Naming } from './pull/naming.ts';
 import type { Pull } from './pull/pull.ts';
 
@@ -40,6 +41,8 @@ type Outcome = 'done' | 'over';
 type Item = {
   readonly entry: PrefetchEntry;
   status: PrefetchStatus;
+  /** What its last pull found. */
+  found?: FoundContent;
   dueAt: number;
   failures: number;
   /** Turns that ended before the work did, because others were due. */
@@ -53,14 +56,15 @@ export function createPrefetch(
     /** Undefined while the Kubernetes API is off. */
     readonly labels: NodeLabels | undefined;
     readonly pull: Pick<Pull, 'pull'>;
-    readonly naming: Pick<Naming, 'pin' | 'unpin'>;
+    readonly naming: Pick<Naming, 'keep' | 'unpin'>;
     readonly pins: Pick<Pins, 'list'>;
     readonly expander: Expander;
     readonly log: { info(text: string): void; warn(text: string): void };
   },
   random: () => number = Math.random,
 ): Prefetch {
-  const { list, pull, naming, pins, expander, log } = world;
+  const { list, pull, log } = world;
+  const pins = createPrefetchPins(world);
   let items: readonly Item[] = [];
 
   /** Takes over the state of entries that are still listed. */
@@ -75,19 +79,12 @@ export function createPrefetch(
     });
   };
 
-  /** Ends the pins of entries that are no longer kept here. An entry that has lost its pin is due again. */
+  const kept = (): readonly Item[] =>
+    items.filter(({ entry, status }) => entry.keep && status.state !== 'elsewhere');
+
+  /** An entry that has lost its pin is due again. */
   const comparePins = async (): Promise<void> => {
-    const all = await pins.list();
-    const pinned = new Set(all.map(({ reference }) => reference));
-    const kept = new Set<string>();
-    for (const item of items) {
-      if (!item.entry.keep || item.status.state === 'elsewhere') continue;
-      const references = namesOf(item.entry, expander);
-      for (const reference of references) kept.add(reference);
-      if (item.status.state === 'ready' && !references.some(name => pinned.has(name))) item.dueAt = 0;
-    }
-    for (const { reference, by } of all)
-      if (by === 'prefetch' && !kept.has(reference)) await naming.unpin(reference, by);
+    for (const item of await pins.compare(kept())) if (item.status.state === 'ready') item.dueAt = 0;
   };
 
   const settle = (
@@ -164,7 +161,8 @@ export function createPrefetch(
     using pulled = await pull.pull(request, onProgress, signal);
     const { digest } = pulled.resolution.descriptor;
     const reference = formatReference(pulled.reference);
-    if (keep) await naming.pin(reference, 'prefetch');
+    item.found = { reference, digest, holds: pulled.holds };
+    if (keep) await pins.add(item.found, kept());
     item.failures = 0;
     item.turns = 0;
     if (item.status.digest !== digest) log.info(`${reference} is in the cache, as ${digest}`);
@@ -231,13 +229,4 @@ export function createPrefetch(
 
 function keyOf({ artifact, keep, intervalMs, nodeSelector }: PrefetchEntry): string {
   return JSON.stringify([artifact, keep, intervalMs, nodeSelector]);
-}
-
-/** The full references that the entry may resolve to. */
-function namesOf({ artifact }: PrefetchEntry, expander: Expander): readonly string[] {
-  try {
-    return expander.expand(artifact.reference).map(formatReference);
-  } catch {
-    return []; // its pull says why
-  }
 }

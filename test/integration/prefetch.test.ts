@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,6 +18,8 @@ const list = join(node.path, 'prefetch.yaml');
 const flags = { '--prefetch': list };
 const layer = { name: 'text', bytes: Buffer.from('wanted before any pod') };
 const { reference } = await registry.push('early', 'v1', [layer]);
+
+const blobPath = (digest: string): string => join(node.stateDir, 'blobs', ...digest.split(':'));
 
 /** It starts within a twentieth of the interval. */
 const entry = { reference, interval: '1m' };
@@ -78,6 +80,27 @@ test('a listed artifact is in the cache and pinned before any pod asks, until it
   await settled(daemon, found => found.length === 0);
   assert.equal((await daemon.artifacts.List({})).artifacts[0]?.pinned, false);
   assert.equal((await daemon.artifacts.Prune({})).freed?.artifacts, 1);
+});
+
+test('content that only a removed entry of a tag selected can be collected', async () => {
+  const parts = ['left', 'right'].map(name => ({ name, bytes: Buffer.from(`only in ${name}`) }));
+  const pushed = await registry.push('halves', 'v1', parts);
+  const entries = parts.map(({ name }) => ({ ...entry, reference: pushed.reference, include: name }));
+  writeFileSync(list, JSON.stringify({ artifacts: entries }));
+  await using daemon = await startDaemon(node, { flags });
+  await settled(daemon, found => found.length === 2 && found.every(({ state }) => state === 'READY'));
+  const held = () => pushed.layers.map(({ digest }) => existsSync(blobPath(digest)));
+  assert.deepEqual(held(), [true, true]);
+  assert.equal((await daemon.artifacts.Prune({})).freed?.bytes, 0);
+
+  writeFileSync(list, JSON.stringify({ artifacts: entries.slice(1) }));
+  await settled(daemon, found => found.length === 1);
+  await daemon.artifacts.Prune({});
+  assert.deepEqual(held(), [false, true]);
+  writeFileSync(list, 'artifacts: []');
+  await settled(daemon, found => found.length === 0);
+  await daemon.artifacts.Prune({});
+  assert.deepEqual(held(), [false, false]);
 });
 
 test('--prefetch-rate slows a download down until a pod wants it', async () => {

@@ -20,16 +20,17 @@ export type ResolvedName = {
  */
 export type Naming = {
   /**
-   * Records what a reference resolved to, and adds `holds` to the digests of its name, and of its pin if it was pinned
-   * with this digest. The caller leases them until this returns.
+   * Records what a reference resolved to, and adds `holds` to the digests of its name, and of an administrator's pin of
+   * this digest. The caller leases them until this returns.
    */
   record(answer: ResolvedName, holds: readonly Digest[]): Promise<void>;
+  /** Pins the digests of a name. @throws `not-found` if the name does not exist any more. */
+  pin(reference: string): Promise<Digest>;
   /**
-   * Pins the digests of a name. A pin of the list of --prefetch leaves the pin of an administrator as it is.
-   *
-   * @throws `not-found` if the name does not exist any more.
+   * Makes the pin of the list of --prefetch keep these digests, and what it keeps already unless they are all. The pin
+   * of an administrator stays as it is. The caller leases digests that nothing keeps yet.
    */
-  pin(reference: string, by?: PinRecord['by']): Promise<Digest>;
+  keep(reference: string, digest: Digest, holds: readonly Digest[], areAll: boolean): Promise<void>;
   /** Ends a pin of any origin, or only one of `by`: a person may have made it their own meanwhile. */
   unpin(reference: string, by?: PinRecord['by']): Promise<void>;
   /** Removes a name, and answers its record. Garbage collection removes the content that only it needed. */
@@ -79,7 +80,8 @@ export function createNaming(world: {
 
   const recordPin = async (reference: string, digest: Digest, brought: readonly Digest[]): Promise<void> => {
     const pin = await pins.find(reference);
-    if (pin?.digest !== digest) return;
+    // The list of --prefetch says itself what its pins keep.
+    if (pin?.digest !== digest || pin.by === 'prefetch') return;
     const all = union(pin.holds, brought);
     if (all.length > pin.holds.length) await pins.put({ ...pin, holds: all });
   };
@@ -91,16 +93,23 @@ export function createNaming(world: {
       await recordPin(reference, answer.descriptor.digest, brought);
       await recordName(reference, answer, brought);
     },
-    async pin(reference, by) {
+    async pin(reference) {
       using _turn = await take(reference);
-      const before = by === undefined ? undefined : await pins.find(reference);
-      if (before !== undefined && before.by === undefined) return before.digest;
       const name = await names.find(reference);
       if (name === undefined)
         throw new ArtifactError('not-found', `${reference} has just left the cache; pull it again`);
       const { digest } = name.descriptor;
-      await pins.put({ reference, digest, pinnedAt: Date.now(), holds: name.holds, ...(by && { by }) });
+      await pins.put({ reference, digest, pinnedAt: Date.now(), holds: name.holds });
       return digest;
+    },
+    async keep(reference, digest, needed, areAll) {
+      using _turn = await take(reference);
+      const before = await pins.find(reference);
+      if (before !== undefined && before.by === undefined) return;
+      const same = before?.digest === digest ? before.holds : undefined;
+      const holds = areAll ? needed : union(same ?? [], needed);
+      if (same?.length === holds.length && union(same, holds).length === holds.length) return;
+      await pins.put({ reference, digest, pinnedAt: Date.now(), holds, by: 'prefetch' });
     },
     async unpin(reference, by) {
       using _turn = await take(reference);
