@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import { syncFileSystem } from '../../linux/io.ts';
 import { abortable } from '../../util/abortable.ts';
 import { errnoOf } from '../../util/error.ts';
+import { unlessAbsent } from './absent.ts';
 import type { Directory } from './directory.ts';
 import type { DurableList } from './durable-list.ts';
 
@@ -47,7 +48,8 @@ type Failures = ReadonlyMap<string, unknown>;
 /** @param root a directory on the filesystem of the content. */
 export async function openUnsynced(root: Directory, list: DurableList, onLost: OnLost): Promise<Unsynced> {
   // A descriptor reports the failed writes of its filesystem once, and only those since it was opened.
-  const disk = await open(root.path);
+  // A directory that is only read may be absent.
+  const disk = await unlessAbsent(open(root.path));
   /** By name, what must be synced; undefined for content of a process that was killed. */
   const pending = new Map<string, readonly string[] | undefined>();
   const failures = new Map<string, unknown>();
@@ -82,7 +84,7 @@ export async function openUnsynced(root: Directory, list: DurableList, onLost: O
       if (paths !== undefined) known.set(name, paths);
       count += paths?.length ?? few + 1;
     }
-    if (count <= few) return await syncEach(known);
+    if (count <= few || disk === undefined) return await syncEach(known);
     try {
       await syncFileSystem(disk.fd);
       return new Map();
@@ -162,7 +164,7 @@ export async function openUnsynced(root: Directory, list: DurableList, onLost: O
       await running;
       if (pending.size > 0) await round();
       clearTimeout(timer);
-      await disk.close();
+      await disk?.close();
     },
   };
 }
