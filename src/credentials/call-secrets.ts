@@ -1,3 +1,4 @@
+import { tokensKey } from '../oci/credential.ts';
 import type { Caller } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { RegistryPath } from './auth-key.ts';
@@ -15,6 +16,8 @@ const forms = [
   ['.dockerconfigjson', 'auths'],
   ['.dockercfg', 'dockercfg'],
 ] as const;
+
+const noKey = `it has none of the keys ${forms.map(([key]) => key).join(', ')}, username and password`;
 
 /** How messages name the secrets of a call: a pod's belong to its volume, a command's to its flags. */
 type Words = {
@@ -55,7 +58,7 @@ const words: Readonly<Record<NonNullable<Caller['caller']>, Words>> = {
 
 /**
  * Reads the secrets of one call, from nodePublishSecretRef or a command, in this order: `.dockerconfigjson`,
- * `.dockercfg`, then `username` and `password`. Other keys are ignored.
+ * `.dockercfg`, then `username` and `password`. Other keys are ignored; if there is no other, a message says so.
  */
 export function toCallSources({
   secrets,
@@ -74,7 +77,10 @@ export function toCallSources({
     });
   }
   const { username, password } = secrets;
-  if (username === undefined && password === undefined) return sources;
+  if (username === undefined && password === undefined) {
+    const isForeign = sources.length === 0 && Object.keys(secrets).some(key => key !== tokensKey);
+    return isForeign ? [{ name: whole, find: async () => ({ kind: 'none', why: noKey }) }] : sources;
+  }
   const origin: CredentialOrigin = { name: login, holder, code: 'invalid' };
   sources.push({
     name: origin.name,

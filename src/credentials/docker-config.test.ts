@@ -217,6 +217,12 @@ describe('the content of an entry', () => {
     ['a password that is no text', { username: 'a', password: ['S3CRET'] }, /"password" is not text/],
     ['a token that is no text', { identitytoken: { S3CRET: 1 } }, /"identitytoken" is not text/],
     ['a line break at the end', { auth: base64('a:S3CRET\n') }, /line break or NUL/],
+    [
+      'a user name alone',
+      { username: 'S3CRET' },
+      /in its entry for r\.io there is a username and no password; write both, as docker login does$/,
+    ],
+    ['a password alone', { password: 'S3CRET', username: null }, /there is a password and no username; /],
     ['a colon in the user name', { username: 'a:S3CRET', password: 'b' }, /user name has a colon/],
     ['text for an entry', 'S3CRET', /its entry for r\.io is not a JSON object/],
     ['null for an entry', null, /its entry for r\.io is not a JSON object/],

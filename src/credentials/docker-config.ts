@@ -181,7 +181,16 @@ function toCredential({ key, value, origin }: Omit<Entry, 'kind' | 'written'>): 
     return { kind: 'identity-token', holder: origin.holder, source: `${origin.name} (${label})`, token };
   }
   const auth = field('auth').replace(/[\r\n]/g, '');
-  if (auth === '') return toBasic(field('username'), field('password'), label, origin);
+  if (auth === '') {
+    const [given, absent] = fields['username'] == null ? ['password', 'username'] : ['username', 'password'];
+    if (fields[given] != null && fields[absent] == null)
+      throw malformed(
+        label,
+        `there is a ${given} and no ${absent}; write both, as docker login does`,
+        origin,
+      );
+    return toBasic(field('username'), field('password'), label, origin);
+  }
   const decoded = decode(auth);
   const colon = decoded?.indexOf(':') ?? -1;
   if (decoded === undefined || colon === -1) {

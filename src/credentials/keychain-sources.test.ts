@@ -112,6 +112,10 @@ describe('all sources', () => {
       'anonymous: not needed',
     ]);
     using empty = openKeychain({});
+    assert.equal(
+      (await empty.explain(endpoint, { secrets: { user: 'u', token: 't' } }, never))[0],
+      'nodePublishSecretRef: it has none of the keys .dockerconfigjson, .dockercfg, username and password',
+    );
     assert.deepEqual(await empty.explain(endpoint, { secrets: { username: 'u' } }, never), [
       'username and password of nodePublishSecretRef: nodePublishSecretRef has only one of username and password; give it both',
       "the pod's pull secrets: off (--pod-pull-secrets)",

@@ -28,7 +28,7 @@ export function toConnectionError(thrown: unknown, url: URL, answered: boolean):
     return new TransportError(
       url.host,
       'insecure',
-      `the certificate of ${url.host} cannot be verified (${why}); add its CA with --ca-file, or mark the registry insecure in registries.conf`,
+      `the certificate of ${url.host} cannot be verified (${why}); add its CA with --ca-file, or mark the registry insecure in registries.conf, or set skip_verify in its hosts.toml`,
       thrown,
     );
   }
@@ -43,7 +43,7 @@ export function toConnectionError(thrown: unknown, url: URL, answered: boolean):
     return new TransportError(
       url.host,
       'plain-http',
-      `${url.host} does not speak TLS correctly (${errno}); if it serves plain HTTP, mark the registry insecure in registries.conf`,
+      `${url.host} does not speak TLS correctly (${errno}); if it serves plain HTTP, mark the registry insecure in registries.conf, or write http:// before the host in its hosts.toml`,
       thrown,
     );
   }

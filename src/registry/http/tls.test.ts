@@ -100,7 +100,7 @@ test('the certificate must match the name of the registry', async () => {
     await assert.rejects(ask(client, elsewhere.host), {
       code: 'unavailable',
       message:
-        /^the certificate of 127\.0\.0\.1:\d+ cannot be verified \(.*does not match.*\); add its CA with --ca-file, or mark the registry insecure in registries\.conf$/,
+        /^the certificate of 127\.0\.0\.1:\d+ cannot be verified \(.*does not match.*\); add its CA with --ca-file, or mark the registry insecure in registries\.conf, or set skip_verify in its hosts\.toml$/,
     });
   }
 });
@@ -120,7 +120,7 @@ test('a secure registry is never asked by plain HTTP', async () => {
   await assert.rejects(resolve(client, plain.host), {
     code: 'unavailable',
     message:
-      /does not speak TLS correctly \(.*\); if it serves plain HTTP, mark the registry insecure in registries\.conf$/,
+      /does not speak TLS correctly \(.*\); if it serves plain HTTP, mark the registry insecure in registries\.conf, or write http:\/\/ before the host in its hosts\.toml$/,
   });
   assert.equal(plain.asked.length, 0);
 });
