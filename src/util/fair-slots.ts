@@ -80,6 +80,7 @@ export function createFairSlots(shares: Shares): FairSlots {
       });
       all = true;
       serve();
+      if (!waits) return toSlot(await turn.promise);
       signal.addEventListener('abort', leave);
       try {
         return toSlot(await turn.promise);
@@ -161,10 +162,12 @@ export function createFairQueue<Item>({ total, perTenant, perRegistry }: Shares)
 
   /** Returns the next lane of a tenant, by its registry. */
   const chooseLane = (tenant: Tenant<Item>): string | undefined => {
-    const able = [...tenant.lanes].filter(
-      ([registry, lane]) => lane.waiting.size > 0 && mayUse(tenant, registry, lane),
-    );
-    return able.toSorted(([, a], [, b]) => compare(a, b))[0]?.[0];
+    let best: { readonly registry: string; readonly lane: Party } | undefined;
+    for (const [registry, lane] of tenant.lanes) {
+      if (lane.waiting.size === 0 || !mayUse(tenant, registry, lane)) continue;
+      if (best === undefined || compare(lane, best.lane) < 0) best = { registry, lane };
+    }
+    return best?.registry;
   };
 
   return {
@@ -174,23 +177,25 @@ export function createFairQueue<Item>({ total, perTenant, perRegistry }: Shares)
     },
     remove,
     next() {
-      const able = [...tenants].filter(([, tenant]) => mayServe(tenant));
-      for (const [name, tenant] of able.toSorted(([, a], [, b]) => compare(a, b))) {
-        const registry = chooseLane(tenant);
-        const lane = registry === undefined ? undefined : tenant.lanes.get(registry);
-        const [item] = lane?.waiting ?? [];
-        if (registry === undefined || lane === undefined || item === undefined) continue;
-        free--;
-        turn++;
-        for (const party of [tenant, lane]) {
-          party.held++;
-          party.servedAt = turn;
-        }
-        registries.set(registry, (registries.get(registry) ?? 0) + 1);
-        remove(item);
-        return { item, lane: { tenant: name, registry } };
+      let best: (Lane & { readonly party: Tenant<Item> }) | undefined;
+      for (const [name, party] of tenants) {
+        if (!mayServe(party) || (best !== undefined && compare(party, best.party) >= 0)) continue;
+        const registry = chooseLane(party);
+        if (registry !== undefined) best = { tenant: name, registry, party };
       }
-      return undefined;
+      const lane = best?.party.lanes.get(best.registry);
+      const [item] = lane?.waiting ?? [];
+      if (best === undefined || lane === undefined || item === undefined) return undefined;
+      const { tenant, registry } = best;
+      free--;
+      turn++;
+      for (const party of [best.party, lane]) {
+        party.held++;
+        party.servedAt = turn;
+      }
+      registries.set(registry, (registries.get(registry) ?? 0) + 1);
+      remove(item);
+      return { item, lane: { tenant, registry } };
     },
     release(lane) {
       const tenant = tenantOf(lane.tenant);

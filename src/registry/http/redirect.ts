@@ -37,13 +37,18 @@ export async function follow(
   let url = request.url;
   // A request that was redirected away and back follows another server's choice: nothing secret is sent there.
   let home = true;
-  const fence = request.fence ?? toFence(request.url.hostname);
   for (let redirects = 0; ; redirects += 1) {
     const here = url;
     home &&= here.origin === request.url.origin;
     const next = home
       ? { ...request, url: here, headers: { ...request.headers, ...secret } }
-      : { ...request, url: here, trust: withoutPairs(request.trust), connectMs: usualConnectMs, fence };
+      : {
+          ...request,
+          url: here,
+          trust: withoutPairs(request.trust),
+          connectMs: usualConnectMs,
+          fence: request.fence ?? toFence(request.url.hostname),
+        };
     const isRedirect = (head: Head) => statuses.has(head.status) && head.headers.location !== undefined;
     const head = await send(
       next,

@@ -97,14 +97,14 @@ export function openEvidence(
     else note(item, at, files.count, stamp);
   };
 
-  const enter = async (item: Item): Promise<void> => {
+  function* enter(item: Item, stamper: Stamper): Generator<void, void> {
     const key = keyOf(item);
     turns++;
     const other = relinking.get(key);
     if (other !== undefined) return void other.users++;
     const known = notes.get(key);
     const files = known?.stamp && filesOf(item);
-    const found = files && (await stampFiles(files.files, never));
+    const found = files && (yield* stamper.stamp(files.files));
     const late = relinking.get(key); // another caller came in the meantime
     if (late !== undefined) return void late.users++;
     const good =
@@ -112,9 +112,9 @@ export function openEvidence(
       (known.stamp === undefined ||
         (found?.kept === known.stamp.kept && found.changed === known.stamp.changed));
     relinking.set(key, { users: 1, good, kept: known?.stamp?.kept });
-  };
+  }
 
-  const leave = async (item: Item): Promise<void> => {
+  function* leave(item: Item, stamper: Stamper): Generator<void, void> {
     const key = keyOf(item);
     const entered = relinking.get(key);
     turns++;
@@ -122,7 +122,7 @@ export function openEvidence(
     const known = notes.get(key);
     if (entered.good && known !== undefined) {
       const files = filesOf(item);
-      const found = files && (await stampFiles(files.files, never));
+      const found = files && (yield* stamper.stamp(files.files));
       if (entered.users > 0) return; // the last one to leave does it
       // A write changes more than the ctime.
       const isKept = entered.kept === undefined || entered.kept === found?.kept;
@@ -131,7 +131,7 @@ export function openEvidence(
     }
     relinking.delete(key);
     turns++;
-  };
+  }
 
   return {
     async states(items, since, signal) {
@@ -162,11 +162,11 @@ export function openEvidence(
     },
 
     async relink(items, work) {
-      await forEach(items, enter);
+      await stampEach(items, enter);
       try {
         return await work();
       } finally {
-        await forEach(items, leave);
+        await stampEach(items, leave);
       }
     },
     copied(item) {
@@ -181,6 +181,20 @@ export function openEvidence(
 }
 
 /** In slices: there may be twenty thousand. */
+async function stampEach(
+  items: readonly Item[],
+  step: (item: Item, stamper: Stamper) => Generator<void, void>,
+): Promise<void> {
+  function* all(stamper: Stamper): Generator<void, void> {
+    for (const item of items) {
+      yield* step(item, stamper);
+      yield;
+    }
+  }
+  using stamper = openStamper();
+  await doInSlices(all(stamper), never);
+}
+
 async function forEach(items: readonly Item[], step: (item: Item) => Promise<void>): Promise<void> {
   const pace = startPace(never);
   for (const item of items) {

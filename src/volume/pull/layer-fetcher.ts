@@ -62,6 +62,7 @@ export function createLayerFetcher(
   // Per registry, so that one that stalls does not block others; and per tenant, so that requests to many registries do
   // not block other tenants.
   const slots = openSlots(maxParallelDownloads);
+  // Held for the whole of a small blob, so that those that wait take no memory.
   const smallSlots = openSlots(smallsForOne * maxParallelDownloads);
   // Per registry, so that an endless response does not block callers of another registry, and a caller cannot complete
   // a download that only another may read. Per size, so that a manifest with a wrong size has a download of its own,
@@ -70,8 +71,6 @@ export function createLayerFetcher(
   const unpack = createUnpacking(layers, unpacker, room);
   // Bounds open files. It is above the number of slots, because downloaded layers may wait for the disk.
   const works = openSlots(Math.max(32, 2 * maxParallelDownloads));
-  // Small ones have no open file while they wait, and more of them share a sync.
-  const smalls = openSlots(maxSmalls);
   // Complete layers stay until they are hashed, durable or unpacked, so that progress never decreases.
   const underWay = new Map<string, Pick<Sink, 'offset'>>();
 
@@ -95,7 +94,7 @@ export function createLayerFetcher(
       const has = await content.hasBlob(descriptor, signal);
       return has ? {} : await fetchProof(layer, errand, signal);
     }
-    using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(content.registry, tenants, signal);
+    using _slot = isSmall(layer) ? undefined : await slots.acquire(content.registry, tenants, signal);
     using slowed = await bandwidth?.slow(descriptor.size - sink.offset, tenants, signal);
     const count = (bytes: number): void => {
       meter.bytesPulled(content.registry, bytes);
@@ -183,7 +182,11 @@ export function createLayerFetcher(
       const key = keyOf(descriptor, content.registry);
       using turn = await downloads.take(key, tenants, signal);
       const errand = { ...given, tenants: turn.tenants };
-      using _work = await (isSmall(layer) ? smalls : works).acquire(content.registry, turn.tenants, signal);
+      using _work = await (isSmall(layer) ? smallSlots : works).acquire(
+        content.registry,
+        turn.tenants,
+        signal,
+      );
       try {
         if (await isHeld(layer)) return await prove(layer, errand, signal);
         if (layer.form !== 'file' && (await blobs.size(digest)) !== undefined) {
@@ -210,12 +213,8 @@ export function createLayerFetcher(
   };
 }
 
-/**
- * Requests for small blobs that replace one download: they wait for answers, not for bandwidth. 1,000 of them from a
- * registry on the same two cores took 1.5 s by 6, 1.4 s by 24 and 1.35 s by 48, and its own CPU fell from 1.8 s to 1.5
- * s.
- */
-const smallsForOne = 8;
+/** Requests for small blobs that replace one download: they wait for answers, not for bandwidth. */
+const smallsForOne = 4;
 /** Bounds all registries together: each download takes a connection, a buffer and a file. */
 const maxRegistries = 16;
 
@@ -224,9 +223,7 @@ function openSlots(each: number): FairSlots {
   return createFairSlots({ total: maxRegistries * each, perRegistry: each });
 }
 
-/** With `smallsForOne`, bounds the memory for small blobs of one registry: 8 MiB. */
 const smallBytes = 64 * 1024;
-const maxSmalls = 128;
 
 function isSmall({ form, descriptor }: LayerPlan): boolean {
   return form === 'file' && descriptor.size <= smallBytes;

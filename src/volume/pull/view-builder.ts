@@ -219,7 +219,7 @@ export function createViewBuilder(world: {
 }
 
 /** Layers of one artifact that queue at once. Those of other artifacts wait behind these only. */
-const maxQueued = 128;
+const maxQueued = 48;
 /**
  * What is not recorded before a crash must be confirmed again. Layers of this many bytes are recorded one by one,
  * smaller ones by the hundred.
