@@ -6,6 +6,7 @@ import { describeUnknown } from './cli/command-line.ts';
 import { createDaemonLog } from './cli/daemon-log.ts';
 import { exitCodes } from './cli/exit.ts';
 import type { Settings } from './cli/settings.ts';
+import type { Note } from './configfile/watched-file.ts';
 import { serveRegistration } from './grpc/registration.ts';
 import { serveCsi } from './grpc/server.ts';
 import { serveLate } from './http/late-server.ts';
@@ -13,7 +14,7 @@ import { createMetrics } from './http/metrics.ts';
 import { servePage } from './http/page/page-server.ts';
 import type { PageUseCases } from './http/page/page-state.ts';
 import { type Pages, serveProbes } from './http/probes.ts';
-import { openKubeApi } from './kube/api.ts';
+import { openCluster } from './kube/cluster.ts';
 import { openEvents } from './kube/events.ts';
 import { returnMemory } from './linux/memory.ts';
 import type { DiskUsage } from './ports/store.ts';
@@ -130,11 +131,11 @@ async function run(
       `${settings.kubeletDir} does not exist, and no pod gets a volume until it does; check --kubelet-dir`,
     );
   }
-  const events = settings.events
-    ? stack.use(await openEvents(settings.nodeId, metrics.podEvent, text => log.warn(text)))
-    : undefined;
-  const kube = settings.podPullSecrets ? await openKubeApi() : undefined; // takes a third of a second
-  const open = (): Promise<Node> => openNode(settings, log, metrics, { events, kube });
+  const warn: Note = (text, level = 'warn') => log[level](text);
+  const cluster = stack.use(await openCluster(settings, warn));
+  const sending = settings.events ? cluster : undefined;
+  const events = sending && stack.use(openEvents(sending, settings.nodeId, metrics.podEvent, warn));
+  const open = (): Promise<Node> => openNode(settings, log, metrics, { events, cluster });
   const station = stack.use(await takeOver(settings, open, standby, end.signal).catch(refuse));
   openedAt = performance.now();
   node = station.node;

@@ -4,7 +4,8 @@ import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
 import type { Note } from './configfile/watched-file.ts';
 import { openPolicies, openSources } from './configuration.ts';
-import { type KubeApi, openKubeApi } from './kube/api.ts';
+import { openKubeApi } from './kube/api.ts';
+import { type Cluster, openCluster } from './kube/cluster.ts';
 import { openNodeLabels } from './kube/node-labels.ts';
 import { openPodObjects } from './kube/pod-objects.ts';
 import { verifyKernel } from './mount/kernel.ts';
@@ -84,7 +85,7 @@ export type Node = {
 type Ahead = {
   /** For a daemon that sends events. */
   readonly events?: VolumeEvents | undefined;
-  readonly kube?: KubeApi | undefined;
+  readonly cluster?: Cluster | undefined;
 };
 
 /**
@@ -99,7 +100,7 @@ export async function openNode(
   settings: Settings,
   log: Logger,
   meter: Meter,
-  { reads, transport, events, ...direct }: Direct & Ahead = {},
+  { reads, transport, events, ...ahead }: Direct & Ahead = {},
 ): Promise<Node> {
   verifyKernel();
   await using stack = new AsyncDisposableStack();
@@ -107,8 +108,9 @@ export async function openNode(
   const store = stack.use(await openStore({ stateDir, selinuxLabel, log, reads }));
   const mends = store.reads === undefined;
   const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir, stateDir }));
-  const warn = (text: string): void => log.warn(text);
-  const kube = direct.kube ?? (settings.podPullSecrets ? await openKubeApi() : undefined);
+  const warn: Note = (text, level = 'warn') => log[level](text);
+  const cluster = ahead.cluster ?? stack.use(await openCluster({ ...settings, events: false }, warn));
+  const kube = settings.podPullSecrets && cluster ? openKubeApi(cluster) : undefined;
   const pods = kube === undefined ? undefined : openPodObjects(kube);
   const sources = stack.use(await openSources({ ...settings, transport }, log, pods, store.salt));
   const { registry, keychain } = sources;
@@ -116,8 +118,7 @@ export async function openNode(
   const unpacker = stack.use(
     openUnpacker({ maxEntries, maxBytes, maxRatio }, (...growth) => room.grow(...growth)),
   );
-  const note: Note = (text, level = 'warn') => log[level](text);
-  const policies = await openPolicies(settings, kube, note);
+  const policies = await openPolicies(settings, kube, warn);
   const { trust, accessPolicy } = policies;
   const volumes = deferRemovals(store.volumes, warn);
   const world = {
@@ -172,8 +173,7 @@ export async function openNode(
     settings.scrubInterval,
   );
   const reader = createAdmittedReader(world.blobs);
-  const rate = settings.prefetchRate;
-  const bandwidth = rate > 0 ? createBandwidth(rate, 'prefetch') : undefined;
+  const bandwidth = settings.prefetchRate ? createBandwidth(settings.prefetchRate, 'prefetch') : undefined;
   const manifests = createManifestLoader({ ...world, reader, integrity, bandwidth });
   const naming = createNaming(world);
   const trees = createTrees(world.layers, settings.maxLayerEntries);

@@ -1,10 +1,10 @@
 import type { Credential } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
+import { maxRuns, runProgram } from '../util/helper-process.ts';
 import { parseJson } from '../util/json.ts';
 import { createMemo } from '../util/memo.ts';
 import { createKeyedSemaphore } from '../util/mutex.ts';
 import { type CredentialCandidate, type CredentialOrigin, toBasic } from './docker-config.ts';
-import { maxRuns, runProgram } from './helper-process.ts';
 
 /** Programs `docker-credential-<name>` on PATH, as used by docker login. */
 export type CredentialHelpers = {

@@ -4,12 +4,12 @@ import type { Endpoint } from '../oci/endpoint.ts';
 import type { PodSecrets } from '../ports/kube.ts';
 import type { Caller } from '../ports/registry.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { maxRuns, runProgram } from '../util/helper-process.ts';
 import { createMemo, type MemoAnswer } from '../util/memo.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { canonicalHost, imageMatches } from './auth-key.ts';
 import type { CredentialSource, FoundCredential } from './credential-source.ts';
 import { candidates, type DockerConfig, toDockerConfig } from './docker-config.ts';
-import { maxRuns, runProgram } from './helper-process.ts';
 import { formatProviderRequest, type ProviderResponse, parseProviderResponse } from './provider-message.ts';
 import { findToken } from './service-account.ts';
 

@@ -1,18 +1,7 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
-import {
-  openKubeApiServer,
-  pathOf,
-  type TestKubeApi,
-  toKubeconfig,
-  token,
-} from '../../test/support/node/kube-api.ts';
-import { freePort } from '../../test/support/os/port.ts';
-import { temporaryDirectory } from '../../test/support/os/temporary.ts';
+import { openKubeApiServer, pathOf, type TestKubeApi, token } from '../../test/support/node/kube-api.ts';
 import { ArtifactError } from '../util/error.ts';
 import { type KubeApi, openKubeApi } from './api.ts';
 
@@ -23,11 +12,9 @@ describe('the Kubernetes API', () => {
   let api: KubeApi;
   before(async () => {
     server = await openKubeApiServer();
-    process.env['KUBECONFIG'] = server.kubeconfig;
-    api = await openKubeApi();
+    api = openKubeApi(server.cluster);
   });
   after(async () => {
-    delete process.env['KUBECONFIG'];
     await server[Symbol.asyncDispose]();
   });
 
@@ -72,6 +59,22 @@ describe('the Kubernetes API', () => {
     });
   }
 
+  test('a name of dots asks for nothing else', async () => {
+    for (const name of ['.', '..', ''])
+      await assert.rejects(api.secret('shop', name, never), /is no name of an object/);
+  });
+
+  test('an object that cannot be read is not quoted', async () => {
+    server.answer(pathOf('secrets', 'shop', 'torn'), { kind: 'text', text: `{"data": {"a": "${token}` });
+    await assert.rejects(
+      api.secret('shop', 'torn', never),
+      (thrown: unknown) =>
+        thrown instanceof ArtifactError &&
+        thrown.code === 'unavailable' &&
+        !inspect(thrown, { depth: 10 }).includes(token),
+    );
+  });
+
   test('an API that fails is unavailable, not an answer', async () => {
     server.answer(pathOf('secrets', 'shop', 'ill'), { kind: 'status', code: 500, message: 'etcd' });
     await assert.rejects(api.secret('shop', 'ill', never), {
@@ -86,69 +89,5 @@ describe('the Kubernetes API', () => {
     const reading = api.secret('shop', 'slow', leaving.signal);
     setTimeout(() => leaving.abort(new Error('gone')), 50);
     await assert.rejects(reading, /^Error: gone$/);
-  });
-});
-
-describe('a daemon that cannot use the API', () => {
-  const cleanUp = async (): Promise<void> => {
-    delete process.env['KUBECONFIG'];
-    delete process.env['KUBERNETES_SERVICE_HOST'];
-  };
-  after(cleanUp);
-
-  test('reports at start that there is no cluster', async () => {
-    await cleanUp();
-    await assert.rejects(openKubeApi(), {
-      code: 'invalid',
-      message: /run the daemon in a pod.*or set KUBECONFIG/,
-    });
-  });
-
-  test('reports a kubeconfig that cannot be used, and quotes nothing of it', async () => {
-    await using directory = await temporaryDirectory();
-    const file = join(directory.path, 'kubeconfig');
-    process.env['KUBECONFIG'] = file;
-    await assert.rejects(openKubeApi(), { code: 'invalid', message: /kubeconfig cannot be used \(ENOENT\)/ });
-    for (const text of [`users: [{token: ${token}`, `{"users": "${token}"}`, token, '']) {
-      await writeFile(file, text);
-      await assert.rejects(
-        openKubeApi(),
-        (thrown: unknown) =>
-          thrown instanceof ArtifactError &&
-          thrown.code === 'invalid' &&
-          !inspect(thrown, { depth: 10 }).includes(token),
-        text,
-      );
-    }
-  });
-
-  test('names the server that does not answer, is unknown or cannot be verified, and quotes no token', async () => {
-    await using directory = await temporaryDirectory();
-    await using server = await openKubeApiServer();
-    const file = join(directory.path, 'kubeconfig');
-    process.env['KUBECONFIG'] = file;
-    const known = await readFile(server.kubeconfig, 'utf8');
-    const nobody = toKubeconfig(`https://127.0.0.1:${await freePort()}`, '', token);
-    const rows = [
-      [nobody, 'unavailable', /cannot be asked: .*ECONNREFUSED/],
-      [known.replace(token, 'other'), 'denied', /answered 401: it does not know this daemon/],
-      [
-        known.replace(/"certificate-authority-data":"[^"]*"/, '"tls-server-name":"x"'),
-        'unavailable',
-        /cannot be asked: .*self-signed/,
-      ],
-    ] as const;
-    for (const [text, code, message] of rows) {
-      await writeFile(file, text);
-      const api = await openKubeApi();
-      await assert.rejects(
-        api.secret('a', 'b', never),
-        (thrown: unknown) =>
-          thrown instanceof ArtifactError &&
-          thrown.code === code &&
-          message.test(thrown.message) &&
-          !inspect(thrown, { depth: 10 }).includes(token),
-      );
-    }
   });
 });

@@ -1,7 +1,7 @@
-import { abortable } from '../util/abortable.ts';
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
-import { loadKubeConfig } from './cluster.ts';
+import { askApi } from './api-request.ts';
+import type { Cluster } from './cluster.ts';
 
 /** The parts of Kubernetes objects that are used. */
 export type Metadata = {
@@ -24,10 +24,6 @@ export type SecretObject = { readonly data?: Readonly<Record<string, string>> };
 export type NamespaceObject = { readonly metadata?: Metadata };
 export type NodeObject = { readonly metadata?: Metadata };
 
-type Kube = typeof import('./client.ts');
-/** The parameters of its calls beside the object. */
-type Options = NonNullable<Parameters<InstanceType<Kube['CoreV1Api']>['readNamespacedPod']>[1]>;
-
 type Read<T> = (namespace: string, name: string, signal: AbortSignal) => Promise<T | undefined>;
 
 /**
@@ -48,69 +44,38 @@ export type KubeApi = {
   node(name: string, signal: AbortSignal): Promise<NodeObject | undefined>;
 };
 
-const limitMs = 10_000;
+/** A Secret has 1 MiB at most, and is larger in JSON. */
+const longestAnswer = 4 * 1024 * 1024;
 
-/**
- * Opens the API of KUBECONFIG if that is set, else of the daemon's cluster, with its pod's service account. It loads the
- * client library, which takes a third of a second and 45 MiB.
- *
- * @throws ArtifactError `invalid` if there is neither.
- */
-export async function openKubeApi(): Promise<KubeApi> {
-  const config = await loadKubeConfig('--pod-pull-secrets');
-  const kube = await import('./client.ts');
-  const core = config.makeApiClient(kube.CoreV1Api);
-  const server = config.getCurrentCluster()?.server ?? '';
-
-  const toOptions = (signal: AbortSignal): Options => ({
-    middleware: [
-      {
-        pre(request) {
-          request.setSignal(signal);
-          return new kube.Observable(Promise.resolve(request));
-        },
-        post: response => new kube.Observable(Promise.resolve(response)),
-      },
-    ],
-    middlewareMergeStrategy: 'append',
-  });
-
-  const read =
-    <T>(
-      resource: string,
-      ask: (object: { namespace: string; name: string }, options: Options) => Promise<T>,
-    ): Read<T> =>
-    async (namespace, name, signal) => {
-      signal.throwIfAborted();
-      try {
-        const limited = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
-        // The client library does not pass the signal to all that it waits for.
-        return await abortable(ask({ namespace, name }, toOptions(limited)), limited);
-      } catch (thrown) {
-        signal.throwIfAborted();
-        if (!(thrown instanceof kube.ApiException)) throw toOutage(thrown, server);
-        if (thrown.code === 404) return undefined;
-        throw toRefusal(thrown.code, messageOf(thrown.body), resource, namespace, server);
-      }
-    };
-
-  const namespace = read('namespaces', ({ name }, options) => core.readNamespace({ name }, options));
-  const node = read('nodes', ({ name }, options) => core.readNode({ name }, options));
-  return {
-    node: (name, signal) => node('', name, signal),
-    namespace: (name, signal) => namespace(name, name, signal),
-    pod: read('pods', (object, options) => core.readNamespacedPod(object, options)),
-    serviceAccount: read('serviceaccounts', (object, options) =>
-      core.readNamespacedServiceAccount(object, options),
-    ),
-    secret: read('secrets', (object, options) => core.readNamespacedSecret(object, options)),
+export function openKubeApi(cluster: Pick<Cluster, 'access'>): KubeApi {
+  const read = async <T>(
+    resource: string,
+    namespace: string,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<T | undefined> => {
+    const access = cluster.access();
+    const within = namespace === '' ? [] : ['namespaces', namespace];
+    const path = ['api', 'v1', ...within, resource, name];
+    const { code, text } = await askApi(access, { method: 'GET', path, most: longestAnswer }, signal);
+    if (code === 404) return undefined;
+    if (code !== 200) throw toRefusal(code, messageOf(text), resource, namespace, access.url);
+    try {
+      return parseJson(text, { maxBytes: longestAnswer }) as T;
+    } catch (thrown) {
+      // Without a cause: the message of a parser may quote a secret.
+      const why = `sent ${resource} that cannot be read (${toArtifactError(thrown).code})`;
+      throw new ArtifactError('unavailable', `the Kubernetes API at ${access.url} ${why}`);
+    }
   };
-}
 
-function toOutage(thrown: unknown, server: string): ArtifactError {
-  const cause = thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause : thrown;
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new ArtifactError('unavailable', `the Kubernetes API at ${server} cannot be asked: ${why}`, thrown);
+  return {
+    node: (name, signal) => read('nodes', '', name, signal),
+    namespace: (name, signal) => read('namespaces', '', name, signal),
+    pod: (namespace, name, signal) => read('pods', namespace, name, signal),
+    serviceAccount: (namespace, name, signal) => read('serviceaccounts', namespace, name, signal),
+    secret: (namespace, name, signal) => read('secrets', namespace, name, signal),
+  };
 }
 
 function toRefusal(
@@ -138,9 +103,9 @@ function toRefusal(
 }
 
 /** The message of a Status, which names user, verb and object. */
-function messageOf(body: unknown): string {
+function messageOf(body: string): string {
   try {
-    const { message } = (typeof body === 'string' ? parseJson(body) : body) as { message?: unknown };
+    const { message } = parseJson(body) as { message?: unknown };
     return typeof message === 'string' ? message.slice(0, 256) : '';
   } catch {
     return '';

@@ -1,79 +1,108 @@
 import { readFile } from 'node:fs/promises';
-import type { OutgoingHttpHeaders } from 'node:http';
-import type { RequestOptions } from 'node:https';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import process from 'node:process';
-import { ArtifactError, errnoOf } from '../util/error.ts';
+import {
+  type Note,
+  type Part,
+  problemsOf,
+  type Reading,
+  readNamed,
+  readPart,
+  valueOf,
+  watchFiles,
+} from '../configfile/watched-file.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import type { ApiCredentials, Kubeconfig } from './kubeconfig.ts';
 
-/** The API server of the cluster, and how the daemon proves to it who it is. */
-export type Cluster = {
-  /** `https://10.96.0.1:443` */
-  readonly url: string;
-  /** TLS options and headers of one request. They are read each time, because tokens and certificates are replaced. */
-  credentials(): Promise<ApiCredentials>;
+/** The API server of the cluster, and how the daemon proves who it is. Disposing it ends a program that runs for that. */
+export type Cluster = Disposable & {
+  /** The present one: a KUBECONFIG may be replaced. */
+  access(): ClusterAccess;
 };
 
-export type ApiCredentials = Omit<RequestOptions, 'headers'> & { readonly headers: OutgoingHttpHeaders };
-
-type KubeConfig = InstanceType<typeof import('./client.ts')['KubeConfig']>;
+export type ClusterAccess = {
+  /** `https://10.96.0.1:443` */
+  readonly url: string;
+  /** For one request, because tokens and certificates are replaced. */
+  credentials(signal: AbortSignal): Promise<ApiCredentials>;
+};
 
 /** Where kubelet mounts the service account of a pod. */
 const accountDirectory = '/var/run/secrets/kubernetes.io/serviceaccount';
 
+/** Finds the cluster for the flags that need one; undefined if none does. @throws as `findCluster`. */
+export async function openCluster(
+  needs: { readonly events: boolean; readonly podPullSecrets: boolean },
+  note: Note,
+): Promise<Cluster | undefined> {
+  if (needs.podPullSecrets) return await findCluster('--pod-pull-secrets', note);
+  return needs.events ? await findCluster('--events', note) : undefined;
+}
+
 /**
- * Finds the API of KUBECONFIG if that is set, else of the daemon's cluster, with its pod's service account. Only a
- * KUBECONFIG needs the client library, which takes 45 MiB.
+ * Finds the API of KUBECONFIG if that is set, else of the daemon's cluster, with its pod's service account. A KUBECONFIG
+ * is read again when it changes; while it is wrong, the last good one stays in use.
  *
  * @param flag which needs it, for errors.
  *
- * @throws ArtifactError `invalid` if there is neither.
+ * @throws ArtifactError `invalid` if there is neither, or the KUBECONFIG is wrong.
  */
-export async function findCluster(flag: string, directory: string = accountDirectory): Promise<Cluster> {
+export async function findCluster(
+  flag: string,
+  note: Note,
+  directory: string = accountDirectory,
+): Promise<Cluster> {
   const { KUBECONFIG: file, KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
-  if (!file && host) {
-    return {
-      url: `https://${isIPv6(host) ? `[${host}]` : host}:${port || '443'}`,
-      async credentials() {
-        const [ca, token] = await Promise.all(
-          ['ca.crt', 'token'].map(name => readFile(join(directory, name), 'utf8')),
-        );
-        return { ca, headers: { authorization: `Bearer ${token?.trim()}` } };
-      },
-    };
-  }
-  const config = await loadKubeConfig(flag);
-  return {
-    url: config.getCurrentCluster()?.server ?? '',
-    async credentials() {
-      const options: RequestOptions = {};
-      await config.applyToHTTPSOptions(options);
-      return { ...options, headers: options.headers as OutgoingHttpHeaders };
-    },
-  };
-}
-
-/** The configuration of the client library. @throws as `findCluster`; it quotes nothing of the file. */
-export async function loadKubeConfig(flag: string): Promise<KubeConfig> {
-  const { KUBECONFIG: file, KUBERNETES_SERVICE_HOST: host } = process.env;
-  if (!file && !host) {
+  if (file) return await watchKubeconfig(flag, file, note);
+  if (!host) {
     throw new ArtifactError(
       'invalid',
       `${flag} needs the Kubernetes API: run the daemon in a pod with a service account, or set KUBECONFIG`,
     );
   }
-  const kube = await import('./client.ts');
-  const config = new kube.KubeConfig();
-  try {
-    if (file) config.loadFromDefault();
-    else config.loadFromCluster();
-  } catch (thrown) {
-    // Without a cause: the message of a parser may quote the token in the file.
-    throw new ArtifactError(
-      'invalid',
-      `${flag}: KUBECONFIG ${file ?? ''} cannot be used (${errnoOf(thrown) ?? 'it is malformed'})`,
-    );
-  }
-  if (config.getCurrentCluster() !== null) return config;
-  throw new ArtifactError('invalid', `${flag}: KUBECONFIG ${file ?? ''} has no current context`);
+  const access: ClusterAccess = {
+    url: `https://${isIPv6(host) ? `[${host}]` : host}:${port || '443'}`,
+    async credentials() {
+      const [ca, token = ''] = await Promise.all(
+        ['ca.crt', 'token'].map(name => readFile(join(directory, name), 'utf8')),
+      );
+      return { ca, token: token.trim() };
+    },
+  };
+  return { access: () => access, [Symbol.dispose]() {} };
+}
+
+async function watchKubeconfig(flag: string, file: string, note: Note): Promise<Cluster> {
+  const { parseKubeconfig } = await import('./kubeconfig.ts');
+  const closing = new AbortController();
+  const parse = (reading: Reading): Kubeconfig => {
+    try {
+      return parseKubeconfig(readNamed(file, reading), file);
+    } catch (thrown) {
+      const { message } = toArtifactError(thrown);
+      throw new ArtifactError(
+        'invalid',
+        `${flag}: KUBECONFIG ${message.startsWith(file) ? '' : `${file}: `}${message}`,
+      );
+    }
+  };
+  const current = watchFiles<Part<Kubeconfig>>({
+    what: `KUBECONFIG ${file}`,
+    // At start the daemon ends.
+    read: (reading, before) =>
+      before === undefined
+        ? { kind: 'right', value: parse(reading) }
+        : readPart(() => parse(reading), before),
+    problemsOf,
+    note,
+  });
+  current();
+  return {
+    access() {
+      const { url, credentials } = valueOf(current());
+      return { url, credentials: signal => credentials(closing.signal, signal) };
+    },
+    [Symbol.dispose]: () => closing.abort(new ArtifactError('cancelled', 'the daemon stops')),
+  };
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Cluster } from './cluster.ts';
+import type { ClusterAccess } from './cluster.ts';
 import { type EventAnswer, openEventApi } from './event-api.ts';
 import { toEventObject } from './event-object.ts';
 
@@ -15,7 +15,7 @@ const event = {
   message: 'Pulled m',
 } as const;
 const never = new AbortController().signal;
-const noCredentials: Cluster['credentials'] = async () => ({ headers: {} });
+const noCredentials: ClusterAccess['credentials'] = async () => ({});
 
 async function createAt(
   answer: (socket: Socket) => void,
@@ -30,7 +30,7 @@ async function createAt(
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   try {
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const api = openEventApi({ url, credentials });
+    const api = openEventApi({ access: () => ({ url, credentials }) });
     const object = toEventObject(
       event,
       { message: event.message, firstAt: 0, lastAt: 0, count: 1 },

@@ -1,8 +1,6 @@
-import http, { type ClientRequest, type IncomingMessage } from 'node:http';
-import https from 'node:https';
-import { abortable } from '../util/abortable.ts';
 import { toArtifactError } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
+import { askApi, type KubeAnswer } from './api-request.ts';
 import type { Cluster } from './cluster.ts';
 import type { EventObject } from './event-object.ts';
 
@@ -22,75 +20,36 @@ export type EventApi = {
   patch(namespace: string, name: string, change: object, signal: AbortSignal): Promise<EventAnswer>;
 };
 
-const limitMs = 10_000;
 /** Bytes of an answer that are read. An event has a few KiB. */
 const longestAnswer = 64 * 1024;
 
-export function openEventApi(cluster: Cluster): EventApi {
+export function openEventApi(cluster: Pick<Cluster, 'access'>): EventApi {
   const ask = async (
     method: 'POST' | 'PATCH',
-    path: string,
+    path: readonly string[],
     body: object,
     signal: AbortSignal,
   ): Promise<EventAnswer> => {
     try {
-      const limited = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
-      const url = new URL(`${cluster.url.replace(/\/$/, '')}${path}`);
-      // A program of a KUBECONFIG may make them.
-      const { headers, ...options } = await abortable(cluster.credentials(), limited);
-      const type = method === 'POST' ? 'application/json' : 'application/merge-patch+json';
-      const request = (url.protocol === 'http:' ? http : https).request(url, {
-        ...options,
-        method,
-        headers: { ...headers, 'content-type': type, accept: 'application/json' },
-        signal: limited,
-      });
-      const responding = responseTo(request);
-      request.end(JSON.stringify(body));
-      const response = await responding;
-      const text = await readText(response);
-      limited.throwIfAborted(); // a body without a length ends like a complete one
-      return toAnswer(cluster.url, response, text);
+      const access = cluster.access();
+      const answer = await askApi(access, { method, path, body, most: longestAnswer }, signal);
+      return toAnswer(access.url, answer);
     } catch (thrown) {
-      const why = `the Kubernetes API at ${cluster.url} cannot be asked: ${toArtifactError(thrown).message}`;
-      return { kind: 'failed', why, waitMs: 0 };
+      return { kind: 'failed', why: toArtifactError(thrown).message, waitMs: 0 };
     }
   };
-  const pathOf = (namespace: string): string => `/api/v1/namespaces/${encodeURIComponent(namespace)}/events`;
+  const pathOf = (namespace: string): string[] => ['api', 'v1', 'namespaces', namespace, 'events'];
   return {
     create: (object, signal) => ask('POST', pathOf(object.metadata.namespace), object, signal),
-    patch: (namespace, name, change, signal) =>
-      ask('PATCH', `${pathOf(namespace)}/${encodeURIComponent(name)}`, change, signal),
+    patch: (namespace, name, change, signal) => ask('PATCH', [...pathOf(namespace), name], change, signal),
   };
 }
 
-/** Ends with the request, whatever ends that. An answer 101 has no response. */
-function responseTo(request: ClientRequest): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    request.on('response', resolve);
-    request.on('error', reject); // also one that comes after the head of the response
-    request.on('upgrade', (_, socket) => {
-      socket.destroy();
-      reject(new Error('it answered 101, and no other protocol was asked for'));
-    });
-    request.on('close', () => reject(new Error('the connection ended without a response')));
-  });
-}
-
-async function readText(response: IncomingMessage): Promise<string> {
-  let text = '';
-  for await (const chunk of response.setEncoding('utf8')) {
-    text += chunk as string;
-    if (text.length > longestAnswer) break;
-  }
-  return text;
-}
-
-function toAnswer(url: string, { statusCode = 0, headers }: IncomingMessage, text: string): EventAnswer {
+function toAnswer(url: string, { code, headers, text }: KubeAnswer): EventAnswer {
   const { count, message } = parseBody(text);
-  if (statusCode >= 200 && statusCode < 300) return { kind: 'done', count };
-  const why = `the Kubernetes API at ${url} answered ${statusCode}${message === '' ? '' : ` (${message})`}`;
-  switch (statusCode) {
+  if (code >= 200 && code < 300) return { kind: 'done', count };
+  const why = `the Kubernetes API at ${url} answered ${code}${message === '' ? '' : ` (${message})`}`;
+  switch (code) {
     case 403:
       return { kind: 'refused', why };
     case 404:
@@ -102,7 +61,7 @@ function toAnswer(url: string, { statusCode = 0, headers }: IncomingMessage, tex
     case 429:
       return { kind: 'failed', why, waitMs: 1000 * (Number(headers['retry-after']) || 0) };
     default:
-      if (statusCode < 500) return { kind: 'invalid', why };
+      if (code < 500) return { kind: 'invalid', why };
       return { kind: 'failed', why, waitMs: 1000 * (Number(headers['retry-after']) || 0) };
   }
 }

@@ -60,7 +60,7 @@ async function openSender(limits: SenderLimits = quick): Promise<TestSender> {
   const log: string[] = [];
   const sender = openEventSender(
     {
-      api: openEventApi(await findCluster('--events', server.account)),
+      api: openEventApi(await findCluster('--events', () => {}, server.account)),
       host: 'node-1',
       count: outcome => outcomes.push(outcome),
       warn: text => log.push(text),

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import process from 'node:process';
 import { after, before, test } from 'node:test';
 import { namespacePath, openKubeApiServer, type TestKubeApi } from '../../test/support/node/kube-api.ts';
 import type { Namespaces } from '../ports/kube.ts';
@@ -12,11 +11,9 @@ let server: TestKubeApi;
 let namespaces: Namespaces;
 before(async () => {
   server = await openKubeApiServer();
-  process.env['KUBECONFIG'] = server.kubeconfig;
-  namespaces = openNamespaces(await openKubeApi());
+  namespaces = openNamespaces(openKubeApi(server.cluster));
 });
 after(async () => {
-  delete process.env['KUBECONFIG'];
   await server[Symbol.asyncDispose]();
 });
 

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import type { Cluster, ClusterAccess } from '../../../src/kube/cluster.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
 import { makeCertificate } from '../signing/certificate.ts';
 
@@ -9,11 +10,13 @@ import { makeCertificate } from '../signing/certificate.ts';
 export type KubeAnswer =
   | { readonly kind: 'object'; readonly object: unknown }
   | { readonly kind: 'status'; readonly code: number; readonly message: string }
+  | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'silence' };
 
 export type TestKubeApi = AsyncDisposable & {
   /** A file for KUBECONFIG. Its token is `token`. */
   readonly kubeconfig: string;
+  readonly cluster: Pick<Cluster, 'access'>;
   /** The paths of all requests so far, such as `/api/v1/namespaces/shop/pods/web`. */
   readonly asked: readonly string[];
   /** Sets the response for a path, or for a path with a query; the default is 404. */
@@ -38,6 +41,7 @@ export async function openKubeApiServer(): Promise<TestKubeApi> {
         answers.get(pathname) ?? { kind: 'status', code: 404, message: 'not found' })
       : { kind: 'status', code: 401, message: 'Unauthorized' };
     if (answer.kind === 'silence') return;
+    if (answer.kind === 'text') return void response.writeHead(200).end(answer.text);
     const code = answer.kind === 'object' ? 200 : answer.code;
     const body =
       answer.kind === 'object'
@@ -48,9 +52,12 @@ export async function openKubeApiServer(): Promise<TestKubeApi> {
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const kubeconfig = join(directory.path, 'kubeconfig');
-  await writeFile(kubeconfig, toKubeconfig(`https://127.0.0.1:${port}`, certificate.cert, token));
+  const url = `https://127.0.0.1:${port}`;
+  await writeFile(kubeconfig, toKubeconfig(url, certificate.cert, token));
+  const access: ClusterAccess = { url, credentials: async () => ({ ca: certificate.cert, token }) };
   return {
     kubeconfig,
+    cluster: { access: () => access },
     asked,
     answer: (path, answer) => void answers.set(path, answer),
     object: (path, object) => void answers.set(path, { kind: 'object', object }),
@@ -63,14 +70,15 @@ export async function openKubeApiServer(): Promise<TestKubeApi> {
   };
 }
 
-/** A kubeconfig as JSON, which is YAML. */
-export function toKubeconfig(server: string, ca: string, bearer: string): string {
+/** A kubeconfig as JSON, which is YAML; with a token, or another user. */
+export function toKubeconfig(server: string, ca: string, bearer: string | object): string {
   const authority = Buffer.from(ca).toString('base64');
+  const user = typeof bearer === 'string' ? { token: bearer } : bearer;
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [{ name: 'c', cluster: { server, 'certificate-authority-data': authority } }],
-    users: [{ name: 'u', user: { token: bearer } }],
+    users: [{ name: 'u', user }],
     contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
     'current-context': 'x',
   });

@@ -53,7 +53,6 @@ const inside: Readonly<Record<string, readonly string[]>> = { volume: ['ports', 
 
 /** Packages that are slow to load, and the only files that may import each. */
 const heavy: Readonly<Record<string, readonly string[]>> = {
-  '@kubernetes/client-node': ['kube/client.ts'],
   undici: ['registry/http/undici-transport.ts'],
 };
 

@@ -1,7 +1,7 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import process from 'node:process';
 import type { Readable, Writable } from 'node:stream';
-import { ArtifactError, errnoOf } from '../util/error.ts';
+import { ArtifactError, errnoOf } from './error.ts';
 
 /** A program that returns a credential. `path` without a slash is searched on PATH; no shell is involved. */
 export type HelperProgram = {
