@@ -36,7 +36,7 @@ const figures: Readonly<Record<string, (plan: Plan) => Promise<readonly Figure[]
 
 /** What can be wanted. */
 export const rowNames: readonly string[] = [
-  ...rows(false).flatMap(({ steps }) => steps.map(({ name }) => name)),
+  ...rows(false).flatMap(({ pulls, reads }) => [...pulls, ...reads].map(({ name }) => name)),
   ...Object.keys(figures),
 ];
 
@@ -51,20 +51,20 @@ export async function measure(plan: Plan, tell: (line: string) => void): Promise
     tell(name);
     found.push(...(await measureFigures(plan)));
   }
-  const { races, contenders } = await measureRaces(
+  const raced = await measureRaces(
     plan,
-    rows(plan.small).filter(({ steps }) => steps.some(({ name }) => isWanted(name))),
+    rows(plan.small).filter(({ pulls, reads }) => [...pulls, ...reads].some(({ name }) => isWanted(name))),
     tell,
   );
-  return { date, command: plan.command, machine, turns: plan.turns, contenders, races, figures: found };
+  return { date, command: plan.command, machine, turns: plan.turns, ...raced, figures: found };
 }
 
 async function measureRaces(
   plan: Plan,
   wanted: readonly Row[],
   tell: (line: string) => void,
-): Promise<Pick<Report, 'contenders' | 'races'>> {
-  if (wanted.length === 0) return { contenders: [], races: [] };
+): Promise<Pick<Report, 'contenders' | 'absent' | 'races'>> {
+  if (wanted.length === 0) return { contenders: [], absent: [], races: [] };
   await using directory = await temporaryDirectory();
   const content = join(directory.path, 'content');
   mkdirSync(content);
@@ -75,14 +75,14 @@ async function measureRaces(
   };
   const listed = listContenders(version, plan.program, plan.against);
   const field = listed.filter(({ programs }) => programs.every(name => findTool(name) !== undefined));
-  for (const { name } of listed.filter(contender => !field.includes(contender)))
-    tell(`not here, so it does not take part: ${name}`);
+  const absent = listed.filter(contender => !field.includes(contender)).map(({ name }) => name);
+  for (const name of absent) tell(`not installed, so it does not take part: ${name}`);
   const pushed = await pushAll(content, [...wanted, ...probeRows], tell);
 
   /** Lets work be done with the registry of a row. */
   async function on<T>(row: Row, work: (course: Course) => Promise<T>): Promise<T> {
     await using source = await openSource(content, row.repository, row.front);
-    return await work({ row, source, tags: pushed.get(row.repository) ?? [], disk, warmMebibytes });
+    return await work({ row, source, content, tags: pushed.get(row.repository) ?? [], disk, warmMebibytes });
   }
 
   const contenders: Entrant[] = [];
@@ -95,7 +95,7 @@ async function measureRaces(
   }
   const races: Race[] = [];
   for (const row of wanted) {
-    tell(row.steps.map(({ name }) => name).join(', '));
+    tell(row.pulls.map(({ name }) => name).join(', '));
     const runs = await on(row, course =>
       race(
         course,
@@ -103,12 +103,14 @@ async function measureRaces(
         plan.turns,
       ),
     );
-    for (const { name, title, bar } of row.steps) {
-      const own = runs.filter(({ step }) => step === name).map(({ step: _, ...run }) => run);
-      races.push({ name, title, ...(bar && { bar }), runs: own });
+    for (const step of [...row.pulls, ...row.reads]) {
+      const { name, title, bar } = step;
+      const own = runs.filter(run => run.step === name).map(({ step: _, ...run }) => run);
+      const kind = row.reads.includes(step) ? 'read' : 'pull';
+      races.push({ kind, name, title, ...(bar && { bar }), runs: own });
     }
   }
-  return { contenders, races };
+  return { contenders, absent, races };
 }
 
 /** Pushes the tags of all repositories, the first to the last of each. */
@@ -119,12 +121,12 @@ async function pushAll(
 ): Promise<ReadonlyMap<string, readonly Pushed[]>> {
   await using registry = await startRealRegistry(undefined, undefined, content);
   const pushed = new Map<string, readonly Pushed[]>();
-  for (const { repository, steps } of wanted) {
+  for (const { repository, pulls } of wanted) {
     if (pushed.has(repository)) continue;
     tell(`making and pushing ${repository}`);
     const tags: Pushed[] = [];
-    for (const [at, step] of steps.entries()) {
-      const source = await step.make();
+    for (const [at, pull] of pulls.entries()) {
+      const source = await pull.make();
       const tag = String(at + 1);
       const layers = await pushArtifact(registry.host, repository, tag, source);
       const known = new Set(tags.flatMap(before => before.layers.map(({ digest }) => digest)));

@@ -2,14 +2,15 @@ import { globSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { runProgram } from '../support/os/program.ts';
-import type { Contender, Content } from './contender.ts';
-import { cpuOf, peakMemoryOf, untilRest } from './cost.ts';
-import type { DiskImage } from './disk.ts';
-import type { Row } from './rows.ts';
+import { cacheBlobs, warmMemory } from './conditions.ts';
+import type { Contender, Content, Running } from './contender.ts';
+import { cpuOf, peakMemoryOf, runTimed, untilRest } from './cost.ts';
+import type { Disk, DiskImage } from './disk.ts';
+import type { Row, Step } from './rows.ts';
 import type { Pushed, Source } from './source.ts';
 
 /**
- * One pull, in seconds. `durable`: until it was also on the disk. `cpu`: of the contender, with what it does after the
+ * One pull, in seconds, or one reading. `durable`: until it was also on the disk. `cpu`: of the contender, with what it does after the
  * pull; `registry`: of the registry. `peak`: the most memory of one of its processes, in MB.
  */
 export type Run = {
@@ -26,6 +27,8 @@ export type Run = {
 export type Course = {
   readonly row: Row;
   readonly source: Source;
+  /** The directory of the registry. */
+  readonly content: string;
   readonly tags: readonly Pushed[];
   readonly disk: DiskImage;
   /** The memory to touch before each pull. */
@@ -33,8 +36,8 @@ export type Course = {
 };
 
 /**
- * Lets each contender pull all steps of a row, in turns that each begin with another one, on a filesystem that was made
- * just before.
+ * Lets each contender pull the tags of a row, on a filesystem that was made just before, and reads what is there then.
+ * Each turn begins with another contender.
  *
  * @throws if one of them did not bring everything.
  */
@@ -57,44 +60,56 @@ async function runOnce(course: Course, contender: Contender, turn: number): Prom
   await using disk = await course.disk.fresh();
   await using running = await contender.open({ path: disk.path, source, row, tags, prefix: [] });
   const runs: Run[] = [];
-  for (const [at, step] of row.steps.entries()) {
+  const add = (step: Step, measured: Omit<Run, 'step' | 'contender' | 'turn'>): void =>
+    void runs.push({ step: step.name, contender: contender.name, turn, ...measured });
+  let content: Content | undefined;
+  for (const [at, step] of row.pulls.entries()) {
     const tag = tags[at];
     if (tag === undefined) throw new Error(`${step.name} was not pushed`);
-    await untilRest(running.pids);
-    runProgram('sync', '--file-system', disk.path);
-    warmMemory(course.warmMebibytes);
-    const spent = (): number => running.pids.reduce((sum, pid) => sum + cpuOf(pid), 0);
-    const [cpu, registry, start] = [spent(), source.cpu(), performance.now()];
-    const { usage, content } = await running.pull(tag);
-    const wall = (performance.now() - start) / 1000;
-    const sent = source.cpu() - registry;
-    runProgram('sync', '--file-system', disk.path);
-    const durable = (performance.now() - start) / 1000;
-    await untilRest(running.pids);
+    const pulled = await measurePull(course, running, tag, disk);
+    content = pulled.content;
     if (content !== undefined) verify(`${contender.name}, ${step.name}`, content);
-    runs.push({
-      step: step.name,
-      contender: contender.name,
-      turn,
-      wall,
-      durable,
-      cpu: usage.cpu + spent() - cpu,
-      registry: sent,
-      peak: Math.max(usage.peak, ...running.pids.map(peakMemoryOf)),
-    });
+    add(step, pulled.measured);
   }
+  if (content === undefined || !['a volume', 'files'].includes(contender.makes)) return runs;
+  for (const step of row.reads) add(step, await measureRead(course, content.directory));
   return runs;
 }
 
-/**
- * Uses memory and frees it. Some virtual machines give free memory back to their host, and then a page that is used
- * again is slow: who comes after a big deletion would win.
- */
-function warmMemory(mebibytes: number): void {
-  if (mebibytes === 0) return;
-  const script =
-    'for (let left = Number(process.argv[1]), kept = []; left > 0; left -= 256) kept.push(Buffer.alloc(256 << 20, 1));';
-  runProgram(process.execPath, '--eval', script, String(mebibytes));
+async function measurePull(course: Course, running: Running, tag: Pushed, disk: Disk) {
+  const { pids } = running;
+  const spent = (): number => pids.reduce((sum, pid) => sum + cpuOf(pid), 0);
+  await untilRest(pids);
+  sync(disk);
+  cacheBlobs(course.content, tag.layers);
+  warmMemory(course.warmMebibytes);
+  const [cpu, registry, start] = [spent(), course.source.cpu(), performance.now()];
+  const { usage, content } = await running.pull(tag);
+  const wall = secondsSince(start);
+  const sent = course.source.cpu() - registry;
+  sync(disk);
+  const durable = secondsSince(start);
+  await untilRest(pids);
+  const peak = Math.max(usage.peak, ...pids.map(peakMemoryOf));
+  return { content, measured: { wall, durable, cpu: usage.cpu + spent() - cpu, registry: sent, peak } };
+}
+
+/** Reads all files below a directory once, one after the other. */
+async function measureRead({ warmMebibytes }: Course, directory: string) {
+  warmMemory(warmMebibytes);
+  const start = performance.now();
+  const script = 'find . -type f -exec cat {} + > /dev/null';
+  const { cpu, peak } = await runTimed(['bash', '-c', script], { cwd: directory, env: process.env });
+  const wall = secondsSince(start);
+  return { wall, durable: wall, cpu, registry: 0, peak };
+}
+
+function secondsSince(start: number): number {
+  return (performance.now() - start) / 1000;
+}
+
+function sync({ path }: Disk): void {
+  runProgram('sync', '--file-system', path);
 }
 
 /** @throws if there are fewer files or bytes in a directory. */

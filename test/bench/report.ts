@@ -9,6 +9,8 @@ export type Report = {
   readonly machine: Machine;
   readonly turns: number;
   readonly contenders: readonly Entrant[];
+  /** The names of those that are not installed. */
+  readonly absent: readonly string[];
   readonly races: readonly Race[];
   readonly figures: readonly Figure[];
 };
@@ -24,9 +26,10 @@ export type Entrant = {
 
 /** A step of a row, with the runs of all its contenders. */
 export type Race = {
+  readonly kind: 'pull' | 'read';
   readonly name: string;
   readonly title: string;
-  readonly bar?: { readonly wall: number; readonly cpu?: number };
+  readonly bar?: { readonly wall?: number; readonly cpu?: number };
   readonly runs: readonly Omit<Run, 'step'>[];
 };
 

@@ -3,11 +3,11 @@ import { test } from 'node:test';
 import type { Entrant, Race } from './report.ts';
 import { judge, percentile } from './standing.ts';
 
-const entrant = (name: string, kind: Entrant['kind']): Entrant => ({
+const entrant = (name: string, kind: Entrant['kind'], makes = 'files'): Entrant => ({
   name,
   kind,
   version: '1',
-  makes: 'files',
+  makes,
   syncs: { before: 0, after: 0 },
 });
 const entrants = [
@@ -15,7 +15,7 @@ const entrants = [
   entrant('slow', 'rival'),
   entrant('fast', 'rival'),
   entrant('absent', 'rival'),
-  entrant('receive', 'floor'),
+  entrant('receive', 'floor', 'nothing'),
   entrant('write', 'floor'),
 ];
 const walls = { us: [1, 3, 2], slow: [9, 9, 9], fast: [2, 4, 4], receive: [0.5, 0.5, 0.5], write: [1, 1, 1] };
@@ -30,7 +30,7 @@ const runs = Object.entries(walls).flatMap(([contender, times]) =>
     peak: turn,
   })),
 );
-const race = (bar: Required<Race>['bar']): Race => ({ name: 'row', title: 'A row', bar, runs });
+const race = (bar: Required<Race>['bar']): Race => ({ kind: 'pull', name: 'row', title: 'A row', bar, runs });
 
 test('the driver is compared turn by turn with the rival whose median is the least', () => {
   const { ours, rivals, floors, wall, cpu } = judge(race({ wall: 1 }), entrants);

@@ -18,6 +18,8 @@ export type Verdict = {
   /** The fastest first. */
   readonly rivals: readonly Standing[];
   readonly floors: readonly Standing[];
+  /** The floor that does most. */
+  readonly floor: Standing | undefined;
   readonly wall: Ratio;
   readonly cpu: Ratio;
   /** What was missed: a bar is also met by what needs at most 1.15 times as much as the floor that does the same. */
@@ -35,13 +37,13 @@ export function judge(race: Race, entrants: readonly Entrant[]): Verdict {
   const [fastest] = of('rival');
   if (ours === undefined || fastest === undefined) throw new Error(`${race.name} has nobody to compare`);
   const [wall, cpu] = [ratioOf(race, 'wall', fastest), ratioOf(race, 'cpu', fastest)];
-  const floor = of('floor').at(-1); // the one that does most
+  const floor = of('floor').find(({ entrant }) => entrant.makes !== 'nothing');
   const misses = (what: 'wall' | 'cpu', ratio: Ratio, bar: number | undefined): readonly string[] =>
     bar === undefined || ratio.median <= bar || (floor !== undefined && ours[what] <= 1.15 * floor[what])
       ? []
       : [`${race.name}: ${what} is ${ratio.median.toFixed(2)} of ${fastest.entrant.name}, more than ${bar}`];
   const missed = [...misses('wall', wall, race.bar?.wall), ...misses('cpu', cpu, race.bar?.cpu)];
-  return { ours, rivals: of('rival'), floors: of('floor'), wall, cpu, missed };
+  return { ours, rivals: of('rival'), floors: of('floor'), floor, wall, cpu, missed };
 
   function ratioOf(of: Race, what: 'wall' | 'cpu', rival: Standing): Ratio {
     const ratios = of.runs

@@ -6,17 +6,18 @@ import { toolPath } from '../support/project/tools.ts';
 import { image, lines } from './artifacts.ts';
 import type { Contender } from './contender.ts';
 import type { Course } from './race.ts';
-import type { Row } from './rows.ts';
+import type { Pull, Row } from './rows.ts';
 
 /** How often a contender waited for the disk, before it said that a pull is done, and within three seconds after. */
 export type Syncs = { readonly before: number; readonly after: number };
 
-const probe = (kind: Row['kind'], make: Row['steps'][number]['make']): Row => ({
+const probe = (kind: Row['kind'], make: Pull['make']): Row => ({
   kind,
   repository: `probe-${kind}`,
   front: {},
   floor: { connections: 1 },
-  steps: [{ name: `probe-${kind}`, title: '', make }],
+  pulls: [{ name: `probe-${kind}`, title: '', make }],
+  reads: [],
 });
 
 /** Little artifacts, one for each kind of work. */

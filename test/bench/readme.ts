@@ -1,0 +1,41 @@
+import { describeRun } from './document.ts';
+import type { Figure, Report } from './report.ts';
+import { judge } from './standing.ts';
+
+/**
+ * The README with the figures of a report: the text between `<!-- bench: name -->` and `<!-- /bench -->` is written.
+ *
+ * @throws if a place has no text, or a text has no place.
+ */
+export function withFigures(readme: string, report: Report): string {
+  const left = new Map(Object.entries(textsOf(report)));
+  const written = readme.replaceAll(places, (_, open: string, name: string, __: string, close: string) => {
+    const text = left.get(name);
+    if (text === undefined) throw new Error(`nothing is measured for ${name}, or it has two places`);
+    left.delete(name);
+    return `${open}${text}${close}`;
+  });
+  if (left.size > 0) throw new Error(`there is no place for ${[...left.keys()].join(', ')}`);
+  return written;
+}
+
+/** A comment at the start of a paragraph is on a line of its own. */
+const places = /(<!-- bench: (\w+) -->\n?)([^]*?)(<!-- \/bench -->)/g;
+
+function textsOf(report: Report): Readonly<Record<string, string>> {
+  const verdicts = new Map(report.races.map(race => [race.name, judge(race, report.contenders)]));
+  const first = verdicts.get('1x1GiB');
+  const peak = Math.max(...[...verdicts.values()].map(({ ours }) => ours.peak));
+  const rival = first?.rivals[0];
+  return {
+    fast: `A pod gets an artifact that is in the cache in ${figureOf(report, 'cached', 'a publish, median').toFixed(1)} ms (median), with one mount and no blob read. The first pull of 1 GiB takes ${first?.ours.wall.toFixed(1)} s, and \`${rival?.entrant.name}\` takes ${rival?.wall.toFixed(1)} s.`,
+    small: `The daemon has ${figureOf(report, 'idle', 'memory after').toFixed(0)} MB of memory at rest, and at most ${peak.toFixed(0)} MB in any pull that is measured.`,
+    run: describeRun(report),
+  };
+}
+
+function figureOf({ figures }: Report, row: string, what: string): number {
+  return (
+    figures.find((figure: Figure) => figure.row === row && figure.what.startsWith(what))?.value ?? Number.NaN
+  );
+}
