@@ -107,7 +107,8 @@ test('a pod is found by its name, a static one with the uid that kubelet gave it
   });
   await assert.rejects(find({ namespace: 'shop', name: 'gone' }, never), {
     code: 'not-found',
-    message: 'the Kubernetes API has no pod shop/gone',
+    message:
+      'the Kubernetes API has no pod shop/gone; check its namespace and name, and that it was not deleted',
   });
 });
 

@@ -45,7 +45,10 @@ export function openPodObjects(api: Pick<KubeApi, 'pod' | 'serviceAccount' | 'se
       const uid = object?.metadata?.annotations?.[mirrorKey] ?? object?.metadata?.uid;
       const serviceAccount = object?.spec?.serviceAccountName;
       if (uid !== undefined) return { namespace, name, uid, ...(serviceAccount ? { serviceAccount } : {}) };
-      throw new ArtifactError('not-found', `the Kubernetes API has no pod ${namespace}/${name}`);
+      throw new ArtifactError(
+        'not-found',
+        `the Kubernetes API has no pod ${namespace}/${name}; check its namespace and name, and that it was not deleted`,
+      );
     },
     pullSecrets: (pod, signal) =>
       secrets.recall(pod.uid, async until => ({ value: await read(pod, until), forMs: ttlMs }), signal),
