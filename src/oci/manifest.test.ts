@@ -136,6 +136,12 @@ const refused: readonly (readonly [string, unknown, string, RegExp])[] = [
     ociManifest,
     /"artifactType" has 3900000 characters; 255 are the most/,
   ],
+  [
+    'annotations longer than those of an object in Kubernetes',
+    { ...manifest, annotations: { a: 'x'.repeat(200_000), b: 'y'.repeat(70_000) } },
+    ociManifest,
+    /"annotations" has 270002 characters; 262144 are the most/,
+  ],
   ['annotations that are no text', { ...manifest, annotations: { a: 1 } }, ociManifest, /annotations/],
 ];
 

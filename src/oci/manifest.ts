@@ -134,6 +134,8 @@ export const maxTypeLength = 255;
 
 /** The maximum of one object. Of all content of a manifest, very many keys take longest, at every publish. */
 const maxAnnotations = 1_000;
+/** The maximum characters of the annotations of one object, as in Kubernetes. `inspect` shows those of a manifest. */
+const maxAnnotationLength = 256 * 1024;
 
 type Refuse = (why: string) => never;
 
@@ -195,10 +197,14 @@ function parseAnnotations(value: unknown, field: string, refuse: Refuse): Readon
   if (Object.keys(value).length > maxAnnotations)
     return refuse(`"${field}" has more than ${maxAnnotations} annotations`);
   const annotations: Record<string, string> = Object.create(null);
+  let length = 0;
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== 'string') return refuse(`"${field}" has a value for ${quote(key)} that is not text`);
+    length += key.length + text.length;
     annotations[key] = text;
   }
+  if (length > maxAnnotationLength)
+    return refuse(`"${field}" has ${length} characters; ${maxAnnotationLength} are the most`);
   return annotations;
 }
 
@@ -241,7 +247,7 @@ export function parseData(
   return isWhole ? bytes : undefined;
 }
 
-/** Converts a descriptor to its stored form. */
-export function withoutData({ data: _, ...descriptor }: Descriptor): Descriptor {
-  return descriptor;
+/** Converts a descriptor to its recorded form. Nobody reads its annotations there, which a list of records would read. */
+export function toRecorded({ data: _, ...descriptor }: Descriptor): Descriptor {
+  return { ...descriptor, annotations: {} };
 }

@@ -51,6 +51,7 @@ for (const [what, headers] of [
   ['a digest that is none', { 'docker-content-digest': 'sha256:short' }],
   ['no length', { 'content-length': undefined }],
   ['no type', { 'content-type': undefined }],
+  ['a type longer than any', { 'content-type': `application/${'x'.repeat(255)}` }],
 ] as const) {
   test(`a HEAD with ${what} is followed by a GET whose body is hashed`, async () => {
     registry.fault(({ method }) => (method === 'HEAD' ? { kind: 'headers', headers } : undefined));

@@ -2,7 +2,7 @@ import { createHash, hash } from 'node:crypto';
 import type { Credential } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, type Digest, isDigest, toDigest } from '../../oci/digest.ts';
-import { manifestMediaTypes, maxManifestBytes } from '../../oci/manifest.ts';
+import { manifestMediaTypes, maxManifestBytes, maxTypeLength } from '../../oci/manifest.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { Upstream } from '../config/route.ts';
 import type { FinalResponse } from '../http/redirect.ts';
@@ -133,9 +133,10 @@ function described(head: Head): Descriptor | undefined {
   return { mediaType, digest, size: Number(length), annotations: {} };
 }
 
-/** Returns a Content-Type without its parameters. */
+/** Returns a Content-Type without its parameters; empty if it is none. */
 function essence(head: Head): string {
-  return (head.headers['content-type'] ?? '').split(';', 1).join().trim().toLowerCase();
+  const type = (head.headers['content-type'] ?? '').split(';', 1).join().trim().toLowerCase();
+  return type.length > maxTypeLength ? '' : type;
 }
 
 function corrupt(asked: Asked, { url, headers }: FinalResponse, what: string): ArtifactError {

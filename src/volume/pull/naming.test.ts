@@ -19,8 +19,14 @@ function openWorld() {
     holds: [],
     usedAt: 0,
   };
+  const written: NameRecord[] = [];
   const naming = createNaming({
-    names: { find: async () => name, async put() {}, async touch() {}, async remove() {} },
+    names: {
+      find: async () => name,
+      put: async record => void written.push(record),
+      async touch() {},
+      async remove() {},
+    },
     pins: {
       find: async wanted => pins.get(wanted),
       put: async pin => void pins.set(pin.reference, pin),
@@ -29,7 +35,7 @@ function openWorld() {
     leases: createLeases(),
   });
   const resolved = { reference: { registry: 'r.example', path: 'a', tag: '1' }, descriptor };
-  return { naming, pins, resolved };
+  return { naming, pins, resolved, written };
 }
 
 test('a pin that a person has made their own does not end with the list of --prefetch', async () => {
@@ -69,4 +75,16 @@ test('a pin of the list keeps what the list needs, and not what pods bring', asy
   await naming.pin(reference);
   await naming.record(resolved, [one]);
   assert.deepEqual(held(), [one], 'a pin of a person keeps what the artifact brings');
+});
+
+test('a name records no annotations and no content, which an index may have for each of its entries', async () => {
+  const { naming, resolved, written } = openWorld();
+  const other = toDigest('sha256', 'cd'.repeat(32));
+  const annotations = { long: 'x'.repeat(100_000) };
+  const descriptor = { ...resolved.descriptor, digest: other, annotations, data: Buffer.alloc(9) };
+  await naming.record({ ...resolved, descriptor, authorised: 'local' }, [other]);
+  assert.deepEqual(
+    written.map(record => record.descriptor),
+    [{ mediaType: 'm', digest: other, size: 1, annotations: {} }],
+  );
 });

@@ -1,6 +1,6 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { withoutData } from '../../oci/manifest.ts';
+import { toRecorded } from '../../oci/manifest.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
 import type { NameRecord, Names, PinRecord, Pins } from '../../ports/records.ts';
 import { ArtifactError } from '../../util/error.ts';
@@ -70,7 +70,7 @@ export function createNaming(world: {
     const now = Date.now();
     await names.put({
       reference,
-      descriptor: withoutData(descriptor),
+      descriptor: toRecorded(descriptor),
       resolvedAt: now,
       authorised,
       holds: all,
