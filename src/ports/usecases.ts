@@ -36,7 +36,7 @@ export type Volume = Omit<VolumeRecord, 'holds'>;
 export type Resolved = {
   /** The full reference that was resolved. */
   readonly reference: string;
-  readonly descriptor: Descriptor;
+  readonly descriptor: Omit<Descriptor, 'data'>;
   /** Whether the manifest for this platform is in the cache. */
   readonly cached: boolean;
 };

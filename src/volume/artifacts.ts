@@ -101,7 +101,7 @@ export function createArtifacts(world: {
       const waiting = { hasty: true, tell: withRetries(onProgress).tell };
       const keyring = { ...keychain.open({ secrets, caller: 'administrator' }), waiting };
       const resolution = await resolver.resolve(wanted, 'Always', keyring, signal);
-      const { descriptor } = resolution;
+      const { data: _, ...descriptor } = resolution.descriptor;
       const reference = formatReference(resolution.reference);
       return { reference, descriptor, cached: await catalog.has(descriptor, reference) };
     },

@@ -162,7 +162,8 @@ export async function loadLayout(
     const parts = await findParts(descriptor, digest => brought.has(digest), blobs, signal);
     await access.grant(reference, [...parts]);
     await naming.record({ reference, descriptor, authorised: 'local' }, pulled.holds);
-    return { reference: text, descriptor, cached: true };
+    const { data: _, ...shown } = descriptor;
+    return { reference: text, descriptor: shown, cached: true };
   };
 
   try {
