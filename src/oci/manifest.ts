@@ -246,8 +246,3 @@ export function parseData(
   const isWhole = bytes.length === size && hash(algorithmOf(digest), bytes) === hexOf(digest);
   return isWhole ? bytes : undefined;
 }
-
-/** Converts a descriptor to its recorded form. Nobody reads its annotations there, which a list of records would read. */
-export function toRecorded({ data: _, ...descriptor }: Descriptor): Descriptor {
-  return { ...descriptor, annotations: {} };
-}

@@ -1,6 +1,5 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { toRecorded } from '../../oci/manifest.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
 import type { NameRecord, Names, PinRecord, Pins } from '../../ports/records.ts';
 import { ArtifactError } from '../../util/error.ts';
@@ -126,4 +125,9 @@ export function createNaming(world: {
 
 function union(one: readonly Digest[], other: readonly Digest[]): readonly Digest[] {
   return [...new Set([...one, ...other])];
+}
+
+/** Nobody reads the annotations of a recorded descriptor, which every list of the records would read. */
+function toRecorded({ data: _, ...descriptor }: Descriptor): Descriptor {
+  return { ...descriptor, annotations: {} };
 }
