@@ -35,17 +35,17 @@ export async function askApi(
   const limited = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
   try {
     signal.throwIfAborted();
-    const { token, ...tls } = await abortable(credentials(limited), limited);
+    const { headers: own, ...proof } = await abortable(credentials(limited), limited);
     const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
     const headers = {
       accept: 'application/json',
       ...(body === undefined ? {} : { 'content-type': type }),
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...own,
     };
-    const options = { method, headers, signal: limited };
+    const options = { ...proof, method, headers, signal: limited };
     const there = `${url}/${path.map(toSegment).join('/')}`;
-    const send = (): ClientRequest =>
-      url.startsWith('http:') ? http.request(there, options) : https.request(there, { ...tls, ...options });
+    const client = url.startsWith('http:') ? http : https;
+    const send = (): ClientRequest => client.request(there, options);
     const response = await receive(send, body === undefined ? undefined : JSON.stringify(body));
     const text = await readText(response, most);
     limited.throwIfAborted(); // a body without a length ends like a complete one

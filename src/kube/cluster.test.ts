@@ -40,7 +40,10 @@ test('a replaced token of the service account is used from the next request', as
   const cluster = await findCluster('--events', quiet, directory.path);
   for (const expected of ['first', 'second']) {
     await writeFile(join(directory.path, 'token'), `${expected}\n`);
-    assert.deepEqual(await cluster.access().credentials(never), { ca: 'CA', token: expected });
+    assert.deepEqual(await cluster.access().credentials(never), {
+      ca: 'CA',
+      headers: { authorization: `Bearer ${expected}` },
+    });
   }
 });
 
@@ -69,16 +72,21 @@ describe('a KUBECONFIG', () => {
     });
     const user = (fields: object): string => toKubeconfig('https://api.test', '', fields);
     const rows: readonly (readonly [string, RegExp])[] = [
-      [`users: [{token: ${token}`, /^--events: KUBECONFIG \S+kubeconfig:1: it is neither YAML nor JSON/],
-      [`{"users": "${token}"}`, /has no current-context/],
-      [token, /must be a map/],
-      ['', /must be a map/],
-      [toKubeconfig('socks5://api.test', '', token), /must have a server that is an http or https URL/],
-      [user({ username: 'u', password: token }), /username is an unknown field; the known fields are token,/],
-      [user({ 'auth-provider': { name: token } }), /auth-provider"?\]? is an unknown field/],
+      [`users: [{token: ${token}`, /^--events: KUBECONFIG \S+kubeconfig cannot be used \(it is malformed\)/],
+      [`{"users": "${token}"}`, /has no current context with a cluster and a user/],
+      [token, /has no current context|cannot be used/],
+      ['', /cannot be used/],
+      [toKubeconfig('socks5://api.test', '', token), /has a server that is no http or https URL/],
+      [
+        toKubeconfig('https://api.test', '', token).replace(
+          '"server"',
+          '"proxy-url":"http://p.test","server"',
+        ),
+        /has a proxy-url, which is not supported/,
+      ],
       [
         user({ exec: { command: 'x', apiVersion: 'v1' } }),
-        /exec\.apiVersion: .*must be client\.auth\S+ or v1beta1$/,
+        /apiVersion: .*must be client\.auth\S+ or v1beta1$/,
       ],
       [user({ token, exec: { command: 'x' } }), /exec has no apiVersion/],
     ];
@@ -143,7 +151,7 @@ describe('a KUBECONFIG', () => {
     assert.deepEqual((await api.secret('shop', 'one', never))?.data, { a: 'Yg==' });
     assert.deepEqual(told, [
       `KUBECONFIG ${file} has changed and was read again`,
-      `--pod-pull-secrets: KUBECONFIG ${file}:1: it is neither YAML nor JSON; until it is right, what was read before stays in use`,
+      `--pod-pull-secrets: KUBECONFIG ${file} cannot be used (it is malformed); until it is right, what was read before stays in use`,
     ]);
   });
 
@@ -188,11 +196,12 @@ describe('a KUBECONFIG', () => {
       echo "{\\"kind\\":\\"ExecCredential\\",\\"status\\":${status.replaceAll('"', '\\"')}}"`,
     );
     using cluster = await findCluster('--events', quiet);
-    const use = async (): Promise<string | undefined> => (await cluster.access().credentials(never)).token;
-    assert.deepEqual(await Promise.all([use(), use()]), ['hello-1', 'hello-1']);
-    assert.equal(await use(), 'hello-1');
+    const use = async (): Promise<unknown> =>
+      (await cluster.access().credentials(never)).headers?.['Authorization'];
+    assert.deepEqual(await Promise.all([use(), use()]), ['Bearer hello-1', 'Bearer hello-1']);
+    assert.equal(await use(), 'Bearer hello-1');
     await sleep(700); // it is renewed ten seconds early
-    assert.equal(await use(), 'hello-2');
+    assert.equal(await use(), 'Bearer hello-2');
   });
 
   test('with a program that hangs leaves none of its processes when the daemon stops', async () => {

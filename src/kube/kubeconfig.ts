@@ -1,131 +1,95 @@
-import { readFile } from 'node:fs/promises';
+import type { OutgoingHttpHeaders } from 'node:http';
+import type { RequestOptions } from 'node:https';
 import { dirname, resolve } from 'node:path';
-import type { Table } from '../configfile/field.ts';
-import { parseYaml } from '../configfile/yaml.ts';
-import { ArtifactError } from '../util/error.ts';
+import { KubeConfig } from '@kubernetes/client-node';
+import { toJsonObject } from '../configfile/json.ts';
+import { ArtifactError, errnoOf } from '../util/error.ts';
 import { type ExecPlugin, openExecCredential } from './exec-credential.ts';
 
 /** The API server of a kubeconfig, and how its user proves who it is. */
 export type Kubeconfig = {
   readonly url: string;
-  /** Reads the files that it names, and runs its program. The signal ends that. */
+  /** Reads the files that it names, and runs its program. The first signal ends the program, the second the waiting. */
   credentials(closing: AbortSignal, signal: AbortSignal): Promise<ApiCredentials>;
 };
 
-/** TLS options, and a header, of one request. */
-export type ApiCredentials = {
-  readonly ca?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-  readonly servername?: string | undefined;
-  readonly rejectUnauthorized?: false | undefined;
-  readonly token?: string | undefined;
-};
-
-const clusterFields = [
-  'server',
-  'certificate-authority',
-  'certificate-authority-data',
-  'tls-server-name',
-  'insecure-skip-tls-verify',
-];
-const userFields = [
-  'token',
-  'tokenFile',
-  'client-certificate',
-  'client-certificate-data',
-  'client-key',
-  'client-key-data',
-  'exec',
-];
-/** What has no effect on a request. */
-const idle = ['extensions', 'disable-compression'];
+/** TLS options and headers of one request; `auth` is a user and a password. */
+export type ApiCredentials = Pick<
+  RequestOptions,
+  'ca' | 'cert' | 'key' | 'servername' | 'rejectUnauthorized' | 'auth'
+> & { readonly headers?: OutgoingHttpHeaders };
 
 /**
- * Parses the current context of a kubeconfig (client.authentication.k8s.io, and `kubectl config view`): tokens,
- * certificates and programs. What it does not know is refused, because the API would be asked as somebody else.
+ * Reads the current context of a kubeconfig by the client library. Only the program of an `exec` user is run here: the
+ * library waits for it without a limit.
  *
- * @throws ArtifactError `invalid` naming file and line; it quotes no secret.
+ * @throws ArtifactError `invalid`; it quotes nothing of the file.
  */
 export function parseKubeconfig(text: string, file: string): Kubeconfig {
-  const top = parseYaml(text, { kind: 'kubernetes', file });
-  const context = find(top, 'context', top.need('current-context').text());
-  const cluster = find(top, 'cluster', context.need('cluster').text());
-  const user = find(top, 'user', context.need('user').text());
-  const place = (path: string): string => resolve(dirname(file), path);
-  cluster.only(...clusterFields, ...idle);
-  user.only(...userFields, ...idle);
-  const url = URL.parse(cluster.need('server').text());
+  const config = load(text, file);
+  const [cluster, user] = [config.getCurrentCluster(), config.getCurrentUser()];
+  if (cluster === null || user === null)
+    throw invalid(file, 'has no current context with a cluster and a user');
+  const url = URL.parse(cluster.server);
   if (url === null || !/^https?:$/.test(url.protocol))
-    return cluster.refuse('must have a server that is an http or https URL');
-  const pem = (table: Table, key: string): Pem => {
-    const data = table.text(`${key}-data`, 'be-empty');
-    const path = table.text(key, 'be-empty');
-    if (data) return { kind: 'text', text: Buffer.from(data, 'base64').toString() };
-    return path ? { kind: 'file', path: place(path) } : { kind: 'none' };
-  };
-  const ca = pem(cluster, 'certificate-authority');
-  const [cert, key] = [pem(user, 'client-certificate'), pem(user, 'client-key')];
-  const tokenFile = user.text('tokenFile', 'be-empty');
-  const token = tokenFile
-    ? ({ kind: 'file', path: place(tokenFile) } as const)
-    : ({ kind: 'text', text: user.text('token', 'be-empty') ?? '' } as const);
-  const exec = user.table('exec');
-  const run = exec && openExecCredential(toPlugin(exec, place));
+    throw invalid(file, 'has a server that is no http or https URL');
+  if (cluster.proxyUrl) throw invalid(file, 'has a proxy-url, which is not supported');
+  const { exec, ...known } = user;
+  const run = exec ? openExecCredential(toPlugin(exec, file)) : undefined;
+  // The library refuses http unless nothing is to be verified.
+  const skipTLSVerify = cluster.skipTLSVerify || url.protocol === 'http:';
+  config.loadFromClusterAndUser({ ...cluster, skipTLSVerify }, known);
   return {
     url: url.href.replace(/\/+$/, ''),
     async credentials(closing, signal) {
       const own = await run?.(closing, signal);
+      const options: RequestOptions = {};
+      await config.applyToHTTPSOptions(options);
+      const { ca, cert, key, servername, rejectUnauthorized, auth } = options;
       return {
-        ca: await read(ca),
-        cert: own?.cert ?? (await read(cert)),
-        key: own?.key ?? (await read(key)),
-        token: own?.token ?? ((await read(token))?.trim() || undefined),
-        servername: cluster.text('tls-server-name', 'be-empty') || undefined,
-        ...(cluster.flag('insecure-skip-tls-verify') === true ? { rejectUnauthorized: false as const } : {}),
+        ca,
+        cert: own?.cert ?? cert,
+        key: own?.key ?? key,
+        servername,
+        rejectUnauthorized,
+        auth,
+        headers: {
+          ...(options.headers as OutgoingHttpHeaders),
+          ...(own?.token === undefined ? {} : { Authorization: `Bearer ${own.token}` }),
+        },
       };
     },
   };
 }
 
-/** A file is read for each request, because it may be replaced. */
-type Pem =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'file'; readonly path: string };
-
-async function read(pem: Pem): Promise<string | undefined> {
-  switch (pem.kind) {
-    case 'none':
-      return undefined;
-    case 'text':
-      return pem.text;
-    case 'file':
-      return await readFile(pem.path, 'utf8');
+function load(text: string, file: string): KubeConfig {
+  const config = new KubeConfig();
+  try {
+    config.loadFromString(text);
+    config.makePathsAbsolute(dirname(file));
+    return config;
+  } catch (thrown) {
+    // Without a cause: the message of a parser may quote the token in the file.
+    throw invalid(file, `cannot be used (${errnoOf(thrown) ?? 'it is malformed'})`);
   }
 }
 
-/** Returns the content of a named entry: `users: [{name, user: {…}}]`. */
-function find(top: Table, kind: 'context' | 'cluster' | 'user', name: string): Table {
-  const entries = top.tables(`${kind}s`, 'be-empty') ?? [];
-  const found = entries.find(entry => entry.text('name', 'be-empty') === name);
-  return found?.need(kind).table() ?? top.refuse(`has no ${kind} of the name that it uses`);
+function invalid(file: string, why: string): ArtifactError {
+  return new ArtifactError('invalid', `${file} ${why}`);
 }
 
-function toPlugin(exec: Table, place: (path: string) => string): ExecPlugin {
+function toPlugin(user: unknown, file: string): ExecPlugin {
+  const exec = toJsonObject(user, 'exec');
   const command = exec.need('command').text();
   const apiVersion = exec.need('apiVersion').text();
   if (!/^client\.authentication\.k8s\.io\/v1(beta1)?$/.test(apiVersion))
     exec.invalid('apiVersion', 'must be client.authentication.k8s.io/v1 or v1beta1');
   if (exec.text('interactiveMode') === 'Always')
-    throw new ArtifactError(
-      'invalid',
-      `${exec.at('interactiveMode')} is Always, and nobody answers a daemon`,
-    );
+    exec.invalid('interactiveMode', 'cannot be Always: nobody answers a daemon');
   const variables = exec.tables('env', 'be-empty') ?? [];
   return {
     apiVersion,
-    path: command.includes('/') ? place(command) : command,
+    path: command.includes('/') ? resolve(dirname(file), command) : command,
     args: exec.texts('args', 'be-empty') ?? [],
     environment: Object.fromEntries(
       variables.map(one => [one.need('name').text(), one.text('value', 'be-empty') ?? '']),

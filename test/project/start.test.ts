@@ -33,7 +33,7 @@ test('the command line loads no package but its parser before it knows the comma
 test('the daemon loads at its start no package that only some work or configuration needs', () => {
   const loaded = packagesOf('daemon.ts');
   assert.ok(loaded.includes('@grpc/grpc-js'), loaded.join());
-  const later = ['undici', 'yaml', '@grpc/proto-loader', 'string-width'];
+  const later = ['undici', 'yaml', '@grpc/proto-loader', '@kubernetes/client-node', 'string-width'];
   assert.deepEqual(
     loaded.filter(name => later.includes(name) || name.startsWith('@sigstore/')),
     [],

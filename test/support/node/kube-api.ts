@@ -54,7 +54,10 @@ export async function openKubeApiServer(): Promise<TestKubeApi> {
   const kubeconfig = join(directory.path, 'kubeconfig');
   const url = `https://127.0.0.1:${port}`;
   await writeFile(kubeconfig, toKubeconfig(url, certificate.cert, token));
-  const access: ClusterAccess = { url, credentials: async () => ({ ca: certificate.cert, token }) };
+  const access: ClusterAccess = {
+    url,
+    credentials: async () => ({ ca: certificate.cert, headers: { authorization: `Bearer ${token}` } }),
+  };
   return {
     kubeconfig,
     cluster: { access: () => access },

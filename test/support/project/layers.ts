@@ -53,6 +53,7 @@ const inside: Readonly<Record<string, readonly string[]>> = { volume: ['ports', 
 
 /** Packages that are slow to load, and the only files that may import each. */
 const heavy: Readonly<Record<string, readonly string[]>> = {
+  '@kubernetes/client-node': ['kube/kubeconfig.ts'],
   undici: ['registry/http/undici-transport.ts'],
 };
 
