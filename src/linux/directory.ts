@@ -38,7 +38,7 @@ const STATX_INO = 0x100;
 const STATX_MNT_ID = 0x1000;
 const STATX_ATTR_MOUNT_ROOT = 0x2000n;
 const ST_RDONLY = 1n;
-const { EEXIST } = koffi.os.errno;
+const { EEXIST, ENOENT } = koffi.os.errno;
 
 const arm = process.arch === 'arm64';
 const SYS_openat2 = 437;
@@ -82,12 +82,14 @@ const beneath = BigUint64Array.of(
 );
 
 /**
- * Opens a directory below another one; the path is relative, and no symlink in it is followed (openat2(2)).
+ * Opens a directory below another one; the path is relative, and no symlink in it is followed (openat2(2)). Undefined if
+ * nothing is there, which is no error: making one takes longer than the call.
  *
- * @throws ELOOP for a symlink anywhere in the path, EXDEV for a path that leads out, ENOENT, ENOTDIR.
+ * @throws ELOOP for a symlink anywhere in the path, EXDEV for a path that leads out, ENOTDIR.
  */
-export function openBeneath(parent: OpenDirectory, path: string): OpenDirectory {
+export function openBeneath(parent: OpenDirectory, path: string): OpenDirectory | undefined {
   const fd = openat2(SYS_openat2, parent.fd, path, beneath, beneath.byteLength);
+  if (fd === -1 && koffi.errno() === ENOENT) return undefined;
   return toDirectory(check(fd, 'openat2', path));
 }
 

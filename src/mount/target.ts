@@ -89,8 +89,6 @@ function open(from: OpenDirectory, path: string, whole: string): OpenDirectory |
     return openBeneath(from, path);
   } catch (error) {
     switch (errnoOf(error)) {
-      case 'ENOENT':
-        return undefined;
       case 'ELOOP':
         throw new ArtifactError(
           'invalid',

@@ -35,8 +35,8 @@ export function openCallSignal(caller: GrpcCaller): CallSignal {
     if (!done) controller.abort(reason);
   };
   const wait = workingTime(Number(caller.getDeadline()) - Date.now());
-  const timer =
-    wait <= longestTimer ? setTimeout(abort, wait, new DeadlineNear('the deadline is near')) : undefined;
+  const end = (): void => abort(new DeadlineNear('the deadline is near'));
+  const timer = wait <= longestTimer ? setTimeout(end, wait) : undefined;
   caller.on('cancelled', () => abort());
   if (caller.cancelled) abort();
   return {

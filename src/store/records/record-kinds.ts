@@ -69,7 +69,7 @@ export const nameRecords: RecordKind<NameRecord> = {
     const name = parseRoot(fields, isName);
     return name && { ...name, usedAt };
   },
-  timeOf: record => record.usedAt,
+  time: { of: record => record.usedAt, set: (record, usedAt) => ({ ...record, usedAt }) },
 };
 
 const isPlatform = isShaped<Platform>({ os: isText, architecture: isText, variant: isAbsentOr(isText) });

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync, type Stats, statSync, utimesSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,11 +7,12 @@ import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
 import { nextTurn, startPace } from '../../util/pace.ts';
 import { unlessAbsent } from '../files/absent.ts';
-import { writeAside } from '../files/atomic-file.ts';
+import { writeAside, writeNew } from '../files/atomic-file.ts';
 import type { Directory } from '../files/directory.ts';
 import { attempt } from '../files/failure.ts';
 import { type Fields, parseFields } from '../files/json-record.ts';
 import { removeTree, type Scratch } from '../files/scratch.ts';
+import { createRecentRecords } from './recent-records.ts';
 
 /**
  * One JSON file per record, named by the sha256 of its key. A torn, foreign or misplaced record counts as absent, and
@@ -45,8 +46,8 @@ export type RecordKind<T> = {
    * in milliseconds since 1970.
    */
   parse(fields: Fields, time: number): T | undefined;
-  /** The mtime that a put sets, for a record that stores a time there; else the time of the put. */
-  timeOf?(record: T): number;
+  /** For a record that stores a time in the file's mtime; else that is the time of the put. */
+  readonly time?: { of(record: T): number; set(record: T, time: number): T };
 };
 
 type File = { readonly text: string; readonly time: number };
@@ -64,8 +65,10 @@ export async function openRecords<T>(
   kind: RecordKind<T>,
   note: RecordWarning,
 ): Promise<Records<T>> {
-  const fileOf = (key: string): string => createHash('sha256').update(key).digest('hex');
+  const fileOf = (key: string): string => hash('sha256', key);
   const about = (doing: string, key: string): string => `${doing} the ${kind.noun} of ${quoteName(key)}`;
+
+  const recent = createRecentRecords<T>();
 
   function parse(name: string, { text, time }: File): T | undefined {
     const fields = parseFields(text);
@@ -73,12 +76,32 @@ export async function openRecords<T>(
     return record !== undefined && fileOf(kind.keyOf(record)) === name ? record : undefined;
   }
 
-  function setTime(key: string, time: Date): void {
+  function setTime(key: string, time: number): void {
+    const name = fileOf(key);
+    const path = join(directory.path, name);
+    const known = recent.get(name);
     try {
-      utimesSync(join(directory.path, fileOf(key)), time, time);
+      const isKnown = known !== undefined && known.stamp === stampOf(path);
+      utimesSync(path, new Date(time), new Date(time));
+      const record = known?.record && kind.time?.set(known.record, time);
+      if (isKnown) recent.keep(name, { ...known, stamp: stampOf(path), record });
     } catch (thrown) {
       if (errnoOf(thrown) !== 'ENOENT') throw thrown;
     }
+  }
+
+  async function find(name: string): Promise<T | undefined> {
+    const path = join(directory.path, name);
+    const stamp = stampOf(path);
+    if (stamp === '') return undefined;
+    const known = recent.get(name);
+    if (known?.stamp === stamp) return known.record;
+    const file = await unlessAbsent(readHere(path));
+    if (file === undefined) return undefined;
+    if (file.text.length > large) await nextTurn();
+    const record = parse(name, file);
+    recent.keep(name, { stamp, record, length: file.text.length });
+    return record;
   }
 
   const skip = (path: string, thrown: unknown): void =>
@@ -159,19 +182,22 @@ export async function openRecords<T>(
     // Calls of microseconds are synchronous: through Node's thread pool they would take ten times that.
     async find(key) {
       const name = fileOf(key);
-      const path = join(directory.path, name);
-      const file = await unlessAbsent(readHere(path)).catch(thrown => skip(path, thrown));
-      if (file !== undefined && file.text.length > large) await nextTurn();
-      return file === undefined ? undefined : parse(name, file);
+      try {
+        return await find(name);
+      } catch (thrown) {
+        skip(join(directory.path, name), thrown);
+        return undefined;
+      }
     },
     put: record =>
       attempt(about('writing', kind.keyOf(record)), async () => {
         const path = join(directory.path, fileOf(kind.keyOf(record)));
-        await writeAside(scratch.fresh(), path, JSON.stringify(record), kind.durable);
-        if (kind.timeOf !== undefined) setTime(kind.keyOf(record), new Date(kind.timeOf(record)));
+        const text = JSON.stringify(record);
+        if (kind.durable || !writeNew(path, text)) await writeAside(scratch.fresh(), path, text, kind.durable);
+        if (kind.time !== undefined) setTime(kind.keyOf(record), kind.time.of(record));
         if (kind.durable) await directory.sync();
       }),
-    touch: key => attempt(about('touching', key), async () => setTime(key, new Date())),
+    touch: key => attempt(about('touching', key), async () => setTime(key, Date.now())),
     remove: key =>
       attempt(about('removing', key), async () => {
         await unlessAbsent(removeTree(join(directory.path, fileOf(key)), never));
