@@ -24,11 +24,20 @@ export function answerEarly(publishing: Publishing, afterMs: number): Publishing
     publish(request, signal) {
       const { anywhere, targetPath } = request;
       if (anywhere || answered.has(targetPath)) return publishing.publish(request, signal);
-      const early = new AbortController();
-      const timer = setTimeout(() => early.abort(new DeadlineNear('the first answer is due')), afterMs);
-      return publishing.publish(request, AbortSignal.any([signal, early.signal])).finally(() => {
+      // Without AbortSignal.any, which keeps all of a call until the next full collection of garbage.
+      const either = new AbortController();
+      let isEarly = false;
+      const timer = setTimeout(() => {
+        isEarly = !either.signal.aborted;
+        either.abort(new DeadlineNear('the first answer is due'));
+      }, afterMs);
+      const abort = (): void => either.abort(signal.reason);
+      signal.addEventListener('abort', abort);
+      if (signal.aborted) abort();
+      return publishing.publish(request, either.signal).finally(() => {
         clearTimeout(timer);
-        if (early.signal.aborted) remember(targetPath);
+        signal.removeEventListener('abort', abort);
+        if (isEarly) remember(targetPath);
       });
     },
     unpublish(volumeId, target, signal) {
