@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createMemo } from './memo.ts';
+import { createMemo, createRecall } from './memo.ts';
 
 const never = new AbortController().signal;
 
@@ -78,4 +78,16 @@ test('it caches a thousand answers, and drops the oldest', async () => {
   assert.equal(memo.find('0'), undefined);
   assert.equal(memo.find('1'), 1);
   assert.equal(memo.find('1000'), 1000);
+});
+
+test('the latest values are recalled up to a total size, and none that is too large', () => {
+  const recall = createRecall<string, number>(10, 6);
+  recall.keep('a', 1, 4);
+  recall.keep('b', 2, 4);
+  recall.keep('a', 3, 5);
+  assert.deepEqual([recall.get('a'), recall.get('b')], [3, 2]);
+  recall.keep('c', 4, 3); // b is the oldest
+  assert.deepEqual(['a', 'b', 'c'].map(recall.get), [3, undefined, 4]);
+  recall.keep('c', 5, 7);
+  assert.deepEqual(['a', 'b', 'c'].map(recall.get), [3, undefined, undefined]);
 });

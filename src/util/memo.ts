@@ -63,3 +63,33 @@ export function createMemo<Value>(now: () => number = Date.now): Memo<Value> {
     },
   };
 }
+
+/** The latest values by a key, up to a total size, so that a large one does not displace many small ones. */
+export type Recall<Key, Value> = {
+  get(key: Key): Value | undefined;
+  /** `size`: in the unit of the limits. */
+  keep(key: Key, value: Value, size: number): void;
+};
+
+/** @param most the total size; `mostEach`: that of the largest value that is kept. */
+export function createRecall<Key, Value>(most: number, mostEach: number): Recall<Key, Value> {
+  const kept = new Map<Key, { readonly value: Value; readonly size: number }>();
+  let total = 0;
+  const forget = (key: Key): void => {
+    total -= kept.get(key)?.size ?? 0;
+    kept.delete(key);
+  };
+  return {
+    get: key => kept.get(key)?.value,
+    keep(key, value, size) {
+      forget(key);
+      if (size > mostEach) return;
+      kept.set(key, { value, size });
+      total += size;
+      for (const oldest of kept.keys()) {
+        if (total <= most) break;
+        forget(oldest);
+      }
+    },
+  };
+}

@@ -1,6 +1,5 @@
 import { closeSync, fsync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { errnoOf } from '../../util/error.ts';
 
 const sync = promisify(fsync);
 
@@ -27,35 +26,6 @@ export async function writeAside(
     renameSync(aside, path);
   } catch (thrown) {
     rmSync(aside, { force: true });
-    throw thrown;
-  }
-}
-
-/**
- * Writes a file that is not there yet at its path, in a third of the time of `writeAside`: a crash leaves a torn one, and
- * a failure none. For files of which a torn one counts as absent.
- *
- * @returns false if the path is taken.
- */
-export function writeNew(path: string, text: string): boolean {
-  const fd = openNew(path);
-  if (fd === undefined) return false;
-  try {
-    writeFileSync(fd, text);
-    return true;
-  } catch (thrown) {
-    rmSync(path, { force: true });
-    throw thrown;
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function openNew(path: string): number | undefined {
-  try {
-    return openSync(path, 'wx', 0o600);
-  } catch (thrown) {
-    if (errnoOf(thrown) === 'EEXIST') return undefined;
     throw thrown;
   }
 }

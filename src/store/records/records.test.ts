@@ -67,6 +67,26 @@ test('a record is found unchanged, by its own key alone', async () => {
   assert.deepEqual(await store.pins.list(), [pin]);
 });
 
+test('a record whose file was changed in place is read again', async () => {
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
+  await store.volumes.put(volume);
+  assert.deepEqual(await store.volumes.find(volume.targetPath), volume);
+  const path = join(directory.path, 'volumes', readdirSync(join(directory.path, 'volumes'))[0] ?? '');
+  writeFileSync(path, JSON.stringify({ ...volume, publishedAt: 4 }));
+  assert.equal((await store.volumes.find(volume.targetPath))?.publishedAt, 4);
+  rmSync(path);
+  assert.equal(await store.volumes.find(volume.targetPath), undefined);
+});
+
+test('a record that cannot be written leaves no file', async () => {
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
+  const unwritable = { ...volume, volumeId: { toJSON: () => assert.fail('unwritable') } };
+  await assert.rejects(store.volumes.put(unwritable as unknown as VolumeRecord));
+  assert.deepEqual(readdirSync(join(directory.path, 'volumes')), []);
+});
+
 test('optional fields stay absent', async () => {
   await using directory = await temporaryDirectory();
   await using store = await openStore({ stateDir: directory.path });

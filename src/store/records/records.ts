@@ -4,15 +4,15 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Brief, Root } from '../../ports/records.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { createRecall } from '../../util/memo.ts';
 import { quoteName } from '../../util/name.ts';
 import { nextTurn, startPace } from '../../util/pace.ts';
 import { unlessAbsent } from '../files/absent.ts';
-import { writeAside, writeNew } from '../files/atomic-file.ts';
+import { writeAside } from '../files/atomic-file.ts';
 import type { Directory } from '../files/directory.ts';
 import { attempt } from '../files/failure.ts';
-import { type Fields, parseFields } from '../files/json-record.ts';
+import { type Fields, parseFields, writeNew } from '../files/json-record.ts';
 import { removeTree, type Scratch } from '../files/scratch.ts';
-import { createRecentRecords } from './recent-records.ts';
 
 /**
  * One JSON file per record, named by the sha256 of its key. A torn, foreign or misplaced record counts as absent, and
@@ -50,8 +50,11 @@ export type RecordKind<T> = {
   readonly time?: { of(record: T): number; set(record: T, time: number): T };
 };
 
+type Known<T> = { readonly stamp: string; readonly record: T | undefined; readonly length: number };
 type File = { readonly text: string; readonly time: number };
 
+/** Characters of the records that are remembered: thousands of ordinary ones, or some of artifacts with many layers. */
+const mostKept = 1024 * 1024;
 /** The files that `list` reads at once: enough to keep a disk busy, too few to fill the thread pool's queue. */
 const readAhead = 32;
 /** The characters of a record that gets a turn of its own: about 0.3 ms of work, and there may be many such. */
@@ -68,7 +71,8 @@ export async function openRecords<T>(
   const fileOf = (key: string): string => hash('sha256', key);
   const about = (doing: string, key: string): string => `${doing} the ${kind.noun} of ${quoteName(key)}`;
 
-  const recent = createRecentRecords<T>();
+  /** By the names of the files, with stamps taken before these were read: a repeated publish parses none. */
+  const recent = createRecall<string, Known<T>>(mostKept, mostKept / 4);
 
   function parse(name: string, { text, time }: File): T | undefined {
     const fields = parseFields(text);
@@ -84,7 +88,7 @@ export async function openRecords<T>(
       const isKnown = known !== undefined && known.stamp === stampOf(path);
       utimesSync(path, new Date(time), new Date(time));
       const record = known?.record && kind.time?.set(known.record, time);
-      if (isKnown) recent.keep(name, { ...known, stamp: stampOf(path), record });
+      if (isKnown) recent.keep(name, { ...known, stamp: stampOf(path), record }, known.length);
     } catch (thrown) {
       if (errnoOf(thrown) !== 'ENOENT') throw thrown;
     }
@@ -97,10 +101,10 @@ export async function openRecords<T>(
     const known = recent.get(name);
     if (known?.stamp === stamp) return known.record;
     const file = await unlessAbsent(readHere(path));
-    if (file === undefined) return undefined;
-    if (file.text.length > large) await nextTurn();
-    const record = parse(name, file);
-    recent.keep(name, { stamp, record, length: file.text.length });
+    const length = file?.text.length ?? 0;
+    if (length > large) await nextTurn();
+    const record = file && parse(name, file);
+    recent.keep(name, { stamp, record, length }, length);
     return record;
   }
 
@@ -193,7 +197,8 @@ export async function openRecords<T>(
       attempt(about('writing', kind.keyOf(record)), async () => {
         const path = join(directory.path, fileOf(kind.keyOf(record)));
         const text = JSON.stringify(record);
-        if (kind.durable || !writeNew(path, text)) await writeAside(scratch.fresh(), path, text, kind.durable);
+        if (kind.durable || !writeNew(path, text))
+          await writeAside(scratch.fresh(), path, text, kind.durable);
         if (kind.time !== undefined) setTime(kind.keyOf(record), kind.time.of(record));
         if (kind.durable) await directory.sync();
       }),

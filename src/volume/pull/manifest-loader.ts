@@ -14,6 +14,7 @@ import type { Blobs } from '../../ports/store.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import type { Tenants } from '../../util/fair-slots.ts';
 import { createFairSlots } from '../../util/fair-slots.ts';
+import { createRecall } from '../../util/memo.ts';
 import { createSharedTurns } from '../../util/mutex.ts';
 import { doInSlices } from '../../util/pace.ts';
 import { receive } from '../../util/token-bucket.ts';
@@ -73,8 +74,11 @@ export function createManifestLoader(world: {
   readonly bandwidth: Bandwidth | undefined;
 }): ManifestLoader {
   const { blobs, reader, integrity, bandwidth } = world;
-  const documents = createRecall<string, Index | Manifest>();
-  const configs = createRecall<Digest, { readonly diffIds: readonly string[] | undefined }>();
+  const documents = createRecall<string, Index | Manifest>(rememberedBytes, rememberedBytes / 16);
+  const configs = createRecall<Digest, { readonly diffIds: readonly string[] | undefined }>(
+    rememberedBytes,
+    rememberedBytes / 16,
+  );
   const fetching = createSharedTurns();
   const requests = createFairSlots(requestShares);
   const larges = createFairSlots(largeShares);
@@ -209,27 +213,4 @@ export function createManifestLoader(world: {
 /** Readers of the manifest may also read the content embedded in it. */
 function embedded({ data }: Descriptor): Fetched | undefined {
   return data && { bytes: data, servedBy: {} };
-}
-
-/** Keeps the latest entries by bytes, so that a large document does not displace many small ones. */
-function createRecall<Key, Value>() {
-  const kept = new Map<Key, { readonly value: Value; readonly size: number }>();
-  let bytes = 0;
-  const forget = (key: Key): void => {
-    bytes -= kept.get(key)?.size ?? 0;
-    kept.delete(key);
-  };
-  return {
-    get: (key: Key): Value | undefined => kept.get(key)?.value,
-    keep(key: Key, value: Value, size: number): void {
-      if (size > rememberedBytes / 16) return;
-      forget(key);
-      kept.set(key, { value, size });
-      bytes += size;
-      for (const oldest of kept.keys()) {
-        if (bytes <= rememberedBytes) break;
-        forget(oldest);
-      }
-    },
-  };
 }
