@@ -1,74 +1,85 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
+import { text } from 'node:stream/consumers';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
 import { mountsBelow } from '../support/os/mounts.ts';
+import { toolPath } from '../support/project/tools.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { bytesReadBy } from './cost.ts';
 import type { Figure } from './report.ts';
 import { percentile } from './standing.ts';
 
-/** Publishes of an artifact that is in the cache, for one pod after another, and for thirty at once. */
+/**
+ * Publishes of an artifact that is in the cache, for one pod after another, by a client in Go like kubelet, and for
+ * thirty pods at once.
+ */
 export async function measureCached(program: string, publishes: number): Promise<readonly Figure[]> {
   await using registry = await openFaultyRegistry();
   await using node = await testNode([registry.host]);
   const bytes = Buffer.alloc(16_000_000, 'weights ');
   const { reference } = await registry.push('bench/cached', '1', [{ name: 'blob.bin', bytes }]);
   await using daemon = await startDaemon(node, { program, flags: { '--log-level': 'info' } });
-  const requests = async (count: number) =>
-    await Promise.all(Array.from({ length: count }, () => publishRequest(node, { reference })));
-  const [first, ...singles] = await requests(publishes + 1);
+  const requests = async (count: number, attributes = {}) =>
+    await Promise.all(
+      Array.from({ length: count }, () => publishRequest(node, { reference, ...attributes })),
+    );
+  const [first] = await requests(1);
   if (first !== undefined) await daemon.csi.NodePublishVolume(first);
   const before = { mounts: mountsBelow(node.kubeletDir).length, read: bytesReadBy(daemon.pid) };
 
-  const probes = await timeEach(singles, () => daemon.identity.Probe({}));
-  const publish = await timeEach(singles, request => daemon.csi.NodePublishVolume(request));
+  const times = async (method: string, of: readonly unknown[]) =>
+    toPercentiles(await timeCalls(node.socket, method, of));
+  const publish = await times('NodePublishVolume', await requests(publishes));
   const mounts = (mountsBelow(node.kubeletDir).length - before.mounts) / publishes;
   const read = (bytesReadBy(daemon.pid) - before.read) / publishes;
+  const always = await times('NodePublishVolume', await requests(publishes, { pullPolicy: 'Always' }));
+  const nothing = await times(
+    'NodeGetInfo',
+    Array.from({ length: publishes }, () => ({})),
+  );
   const crowd = await requests(30);
-  const probesAtOnce = await timeAll(crowd, () => daemon.identity.Probe({}));
-  const atOnce = await timeAll(crowd, request => daemon.csi.NodePublishVolume(request));
+  const [nothings, atOnce] = [
+    await timeAll(crowd.map(() => () => daemon.csi.NodeGetInfo({}))),
+    await timeAll(crowd.map(request => () => daemon.csi.NodePublishVolume(request))),
+  ];
 
-  const row = 'cached';
-  const probe = (share: number) => ({ what: 'Probe', value: percentile(probes, share) });
+  const floor = (value: number, what = 'NodeGetInfo') => ({ what, value });
+  const ms = { row: 'cached', unit: 'ms' };
   return [
+    { ...ms, what: 'a publish, median', value: publish.p50, floor: floor(nothing.p50), most: 1 },
+    { ...ms, what: 'a publish, 99th percentile', value: publish.p99, floor: floor(nothing.p99), most: 3 },
     {
-      row,
-      what: 'a publish, median',
-      value: percentile(publish, 0.5),
-      unit: 'ms',
-      floor: probe(0.5),
-      most: 3,
+      ...ms,
+      what: 'a publish with `pullPolicy: Always`, median',
+      value: always.p50,
+      floor: floor(nothing.p50),
     },
-    {
-      row,
-      what: 'a publish, 99th percentile',
-      value: percentile(publish, 0.99),
-      unit: 'ms',
-      floor: probe(0.99),
-    },
-    { row, what: 'mounts for each', value: mounts, unit: '', most: 1 },
-    { row, what: 'bytes read for each, of anything', value: read, unit: 'bytes', most: 65_536 },
-    {
-      row,
-      what: '30 publishes at once, until the last is done',
-      value: atOnce,
-      unit: 'ms',
-      floor: { what: '30 Probes', value: probesAtOnce },
-    },
+    { ...ms, what: '30 publishes at once, all', value: atOnce, floor: floor(nothings, '30 NodeGetInfo') },
+    { row: 'cached', what: 'mounts for each', value: mounts, unit: '', most: 1 },
+    { row: 'cached', what: 'bytes read for each, of anything', value: read, unit: 'bytes', most: 65_536 },
   ];
 }
 
-/** Milliseconds at the client. */
-async function timeEach<T>(
-  items: readonly T[],
-  call: (item: T) => Promise<unknown>,
-): Promise<readonly number[]> {
-  const times: number[] = [];
-  for (const item of items) times.push(await timeAll([item], call));
-  return times;
+function toPercentiles(times: readonly number[]): { readonly p50: number; readonly p99: number } {
+  return { p50: percentile(times, 0.5), p99: percentile(times, 0.99) };
 }
 
-async function timeAll<T>(items: readonly T[], call: (item: T) => Promise<unknown>): Promise<number> {
+/** The milliseconds of calls of csi.v1.Node, one after the other, at a client in Go. */
+async function timeCalls(
+  socket: string,
+  method: string,
+  requests: readonly unknown[],
+): Promise<readonly number[]> {
+  const child = spawn(toolPath('csitime'), [socket, method], { stdio: ['pipe', 'pipe', 'inherit'] });
+  child.stdin.end(requests.map(request => `${JSON.stringify(request)}\n`).join(''));
+  const [output, [code]] = await Promise.all([text(child.stdout), once(child, 'close')]);
+  if (code !== 0) throw new Error(`csitime ${method} failed`);
+  return output.trim().split('\n').map(Number);
+}
+
+async function timeAll(calls: readonly (() => Promise<unknown>)[]): Promise<number> {
   const start = performance.now();
-  await Promise.all(items.map(call));
+  await Promise.all(calls.map(call => call()));
   return performance.now() - start;
 }

@@ -10,8 +10,8 @@ import type { Row, Step } from './rows.ts';
 import type { Pushed, Source } from './source.ts';
 
 /**
- * One pull, in seconds, or one reading. `durable`: until it was also on the disk. `cpu`: of the contender, with what it does after the
- * pull; `registry`: of the registry. `peak`: the most memory of one of its processes, in MB.
+ * One pull, or one reading, in seconds. `durable`: until it was also on the disk. `cpu`: of the contender, with what it
+ * does after the pull; `registry`: of the registry. `peak`: the most memory of one of its processes, in MB.
  */
 export type Run = {
   readonly step: string;

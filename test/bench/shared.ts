@@ -4,14 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { residentMemoryOf } from './cost.ts';
+import { residentMemoryOf, untilRest } from './cost.ts';
 import type { Figure } from './report.ts';
 
-/** The size of each artifact, in MB. */
-const artifactMegabytes = 256;
-
-/** Counts what sharing saves: bytes on the disk and bytes from the registry. */
-export async function measureShared(program: string): Promise<readonly Figure[]> {
+/** Counts what sharing saves: bytes on the disk and bytes from the registry, of artifacts of one size. */
+export async function measureShared(program: string, artifactMegabytes: number): Promise<readonly Figure[]> {
   await using registry = await openFaultyRegistry();
   await using node = await testNode([registry.host]);
   const start = () => startDaemon(node, { program, flags: { '--log-level': 'info' } });
@@ -37,7 +34,7 @@ export async function measureShared(program: string): Promise<readonly Figure[]>
   const whole = { name: 'whole.bin', bytes: randomBytes(artifactMegabytes * 1e6) };
   const three = await registry.push('bench/killed', '1', [whole]);
   const before = sent();
-  registry.fault(() => ({ kind: 'slow', bytesPerSecond: 64e6 }));
+  registry.fault(() => ({ kind: 'slow', bytesPerSecond: artifactMegabytes * 250_000 }));
   const interrupted = publish(first, three.reference).catch(() => undefined);
   while (sent() - before < artifactMegabytes / 2) await sleep(10);
   await first.end('SIGKILL');
@@ -46,7 +43,8 @@ export async function measureShared(program: string): Promise<readonly Figure[]>
   await using second = await start();
   await publish(second, three.reference);
   const killed = { sent: sent() - before };
-  await sleep(10_000);
+  await sleep(3000);
+  await untilRest([second.pid]);
   const row = 'shared';
   const size = `${artifactMegabytes} MB`;
   const most = artifactMegabytes * 1.05;
@@ -63,7 +61,7 @@ export async function measureShared(program: string): Promise<readonly Figure[]>
     { row, what: `the daemon killed at half of ${size}: downloaded`, value: killed.sent, unit: 'MB', most },
     {
       row,
-      what: 'memory ten seconds after that',
+      what: 'memory three seconds after that',
       value: residentMemoryOf(second.pid),
       unit: 'MB',
       most: 150,

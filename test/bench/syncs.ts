@@ -5,10 +5,11 @@ import { temporaryDirectory } from '../support/os/temporary.ts';
 import { toolPath } from '../support/project/tools.ts';
 import { image, lines } from './artifacts.ts';
 import type { Contender } from './contender.ts';
+import { untilRest } from './cost.ts';
 import type { Course } from './race.ts';
 import type { Pull, Row } from './rows.ts';
 
-/** How often a contender waited for the disk, before it said that a pull is done, and within three seconds after. */
+/** How often a contender waited for the disk, before it said that a pull is done, and after it, until it rests. */
 export type Syncs = { readonly before: number; readonly after: number };
 
 const probe = (kind: Row['kind'], make: Pull['make']): Row => ({
@@ -61,7 +62,8 @@ export async function countSyncs(
   if (tag === undefined) throw new Error('nothing was pushed');
   await running.pull(tag);
   const done = Date.now() / 1000;
-  if (running.pids.length > 0) await sleep(3000);
+  if (running.pids.length > 0) await sleep(1000);
+  await untilRest(running.pids);
   await stack.disposeAsync();
   const times = globSync(`${traces.path}/*`).flatMap(path => parseTrace(readFileSync(path, 'utf8')));
   const before = times.filter(time => time <= done).length;

@@ -51,6 +51,7 @@ const foreign = [
   '--pack',
   '--against',
   '--small',
+  '--record',
   '--outdir',
   '--replace',
   '--values',

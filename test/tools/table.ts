@@ -9,6 +9,7 @@ export type Program =
   | 'configread'
   | 'x509path'
   | 'apply-layers'
+  | 'csitime'
   | 'helm'
   | 'helm4'
   | 'kubeconform'
@@ -147,6 +148,7 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   configread: fromGo('test', 'oci-artifact-csi.test/tools/configread'),
   x509path: fromGo('test', 'oci-artifact-csi.test/tools/x509path'),
   'apply-layers': fromGo('test', 'oci-artifact-csi.test/tools/apply-layers'),
+  csitime: fromGo('test', 'oci-artifact-csi.test/tools/csitime'),
   helm: fromGo('chart', 'helm.sh/helm/v3/cmd/helm'),
   helm4: fromGo('chart', 'oci-artifact-csi.test/tools/chart/helm4'),
   kubeconform: fromGo('chart', 'github.com/yannh/kubeconform/cmd/kubeconform'),
