@@ -91,6 +91,7 @@ async function run(
     problems,
     droppedLines: dropped,
     isSealed: () => node?.isSealed ?? false,
+    imagesOff: () => (node === undefined ? 'the node is not open' : node.imagesOff),
     prefetch: () => node?.prefetch() ?? [],
   });
   const { httpListen, pageListen, register, stateDir } = settings;

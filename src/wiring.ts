@@ -10,7 +10,7 @@ import { openNodeLabels } from './kube/node-labels.ts';
 import { openPodObjects } from './kube/pod-objects.ts';
 import { verifyKernel } from './mount/kernel.ts';
 import { openKubeletPods } from './mount/kubelet-pods.ts';
-import { openMounter } from './mount/mounter.ts';
+import { openMounts } from './mount/mounts.ts';
 import { toPlatform } from './oci/platform.ts';
 import type { VolumeEvents } from './ports/events.ts';
 import type { Meter } from './ports/meter.ts';
@@ -22,6 +22,7 @@ import { hashBytes, hashFile } from './store/files/file-hash.ts';
 import { openSlowHash } from './store/integrity/slow-hash.ts';
 import { formatVerity } from './store/integrity/verity.ts';
 import { openStore } from './store/store.ts';
+import { formatSupport } from './store/views/image-support.ts';
 import { readArchive } from './unpack/archive.ts';
 import { openUnpacker } from './unpack/unpacker.ts';
 import { createKeyedMutex } from './util/mutex.ts';
@@ -72,6 +73,8 @@ export type Node = {
   prefetch(): readonly PrefetchStatus[];
   /** Whether fs-verity seals the cache. */
   readonly isSealed: boolean;
+  /** Why no view is an image; undefined if those of tars are. */
+  readonly imagesOff: string | undefined;
   /** Verifies the cache and follows the list of --prefetch, in the background, until this is closed. */
   startWork(): void;
   /** Why volumes cannot be published now, one line each. */
@@ -104,10 +107,10 @@ export async function openNode(
 ): Promise<Node> {
   verifyKernel();
   await using stack = new AsyncDisposableStack();
-  const { stateDir, selinuxLabel } = settings;
-  const store = stack.use(await openStore({ stateDir, selinuxLabel, log, reads }));
+  const store = stack.use(await openStore({ ...settings, log, reads }));
   const mends = store.reads === undefined;
-  const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir, stateDir }));
+  const { mounter, images } = stack.use(openMounts(settings));
+  const imagesOff = store.imageSupport.off ?? images.problem();
   const warn: Note = (text, level = 'warn') => log[level](text);
   const cluster = ahead.cluster ?? stack.use(await openCluster({ ...settings, events: false }, warn));
   const kube = settings.podPullSecrets && cluster ? openKubeApi(cluster) : undefined;
@@ -127,6 +130,8 @@ export async function openNode(
     pods,
     signatures: createSignatureCheck({ trust, registry, signatures: store.signatures }),
     mounter,
+    images,
+    hasImages: imagesOff === undefined,
     registry,
     unpacker,
     meter,
@@ -138,7 +143,7 @@ export async function openNode(
     leases: createLeases(),
     viewTurns: createKeyedMutex(),
     platform: toPlatform(process.arch),
-    viewsDirectory: join(stateDir, 'views'),
+    viewsDirectory: join(settings.stateDir, 'views'),
     hash: hashBytes,
     note: (reference: string, text: string) => log.info({ reference }, text),
   };
@@ -157,14 +162,7 @@ export async function openNode(
   const slowHash = stack.use(openSlowHash());
   const retirement = createRetirement({ ...world, tell: createDamageReport(events) });
   const integrity: Integrity = createIntegrity(
-    {
-      ...world,
-      mends,
-      retirement,
-      hash: hashFile,
-      warn,
-      later: item => scrub.later(item),
-    },
+    { ...world, mends, retirement, hash: hashFile, warn, later: item => scrub.later(item) },
     settings.scrubInterval,
     closing.signal,
   );
@@ -193,8 +191,9 @@ export async function openNode(
   if (mends) await prefetch.follow();
   const configured = [sources, policies];
   const problems = (): readonly string[] => configured.flatMap(part => part.problems());
+  const tidy = (): void => images.tidy().forEach(text => warn(text));
   const upkeep = createUpkeep(
-    mends ? [problems, volumes.settle, store.retire, retirement.tidy, room.relieve] : [], // problems logs changes
+    mends ? [problems, volumes.settle, tidy, store.retire, retirement.tidy, room.relieve] : [], // problems logs changes
     mends ? [scrub.run, ...(settings.prefetch === undefined ? [] : [prefetch.run])] : [],
     warn,
     closing.signal,
@@ -205,10 +204,10 @@ export async function openNode(
     await upkeep.ended();
   });
   const adapters = stack.move();
-  const facts = (): readonly string[] => [`fs-verity: ${formatVerity(store.verity)}`];
+  const facts = (): readonly string[] => [formatVerity(store.verity), formatSupport({ off: imagesOff })];
   const notes = async (): Promise<readonly string[]> => [...problems(), (await room.pressure()) ?? []].flat();
   const status = async (): Promise<NodeStatus> => ({
-    stateDir,
+    stateDir: settings.stateDir,
     disk: await world.disk.usage(),
     cacheBytes: await collector.cacheBytes(),
     problems: await notes(),
@@ -241,6 +240,7 @@ export async function openNode(
     facts,
     prefetch: prefetch.status,
     isSealed: store.verity.off === undefined,
+    imagesOff,
     startWork: upkeep.start,
     obstacles: () =>
       [mounter.problem() ?? [], store.problem() ?? [], ...configured.map(part => part.obstacles())].flat(),

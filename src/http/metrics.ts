@@ -137,6 +137,8 @@ export type Observed = {
   prefetch(): readonly PrefetchStatus[];
   /** Whether fs-verity seals the cache. */
   isSealed(): boolean;
+  /** Why no view is an image; undefined if those of tars are. */
+  imagesOff(): string | undefined;
 };
 
 /**
@@ -168,6 +170,11 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
     'oci_artifact_csi_configuration_errors',
     'Files of the configuration that are broken; /readyz names them',
   );
+  const images = gauge(
+    'oci_artifact_csi_erofs_views',
+    'Whether this node mounts tars as EROFS images, which nobody can change: 1 or 0, with the reason',
+    ['reason'],
+  );
   const sealed = gauge(
     'oci_artifact_csi_fsverity',
     'Whether the cache is sealed by fs-verity, so that nobody can change it: 1 or 0',
@@ -187,6 +194,9 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
       observed.volumes(),
     ]);
     sealed.set(observed.isSealed() ? 1 : 0);
+    const off = observed.imagesOff();
+    images.reset();
+    images.set({ reason: off ?? '' }, off === undefined ? 1 : 0);
     errors.set(observed.problems().length);
     cache.set(bytes);
     size.set(disk.totalBytes);

@@ -43,6 +43,7 @@ function observing(volumes: readonly VolumeStatus[]): Observed & ObservedProcess
     phase: () => 'open',
     droppedLines: () => 3,
     isSealed: () => true,
+    imagesOff: () => 'this kernel has no EROFS',
     volumes: async () => volumes,
   };
 }
@@ -119,6 +120,7 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
   for (const line of [
     'oci_artifact_csi_configuration_errors 1',
     'oci_artifact_csi_fsverity 1',
+    'oci_artifact_csi_erofs_views{reason="this kernel has no EROFS"} 0',
     'oci_artifact_csi_log_lines_dropped_total 3',
     `csi_plugin_operations_seconds_bucket{le="0.1",${labels},grpc_status_code="OK"} 0`,
     `csi_plugin_operations_seconds_bucket{le="0.25",${labels},grpc_status_code="OK"} 1`,

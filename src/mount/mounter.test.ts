@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
@@ -15,13 +16,18 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { type KubeletDirectory, kubeletDirectory } from '../../test/support/node/kubelet-directory.ts';
+import { directory } from '../../test/support/oci/nodes.ts';
+import { writeImageFile } from '../../test/support/os/erofs-image.ts';
 import { mountsBelow } from '../../test/support/os/mounts.ts';
 import { runProgram } from '../../test/support/os/program.ts';
 import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
 import { needs } from '../../test/support/project/tools.ts';
+import { openDirectory } from '../linux/directory.ts';
+import { createErofsMount } from '../linux/erofs.ts';
+import { attachMount } from '../linux/mount.ts';
 import type { Mounter } from '../ports/mounter.ts';
 import { openMounter } from './mounter.ts';
 
@@ -356,4 +362,30 @@ test('a mount that no record names is unmounted only if it is a view', asRoot, a
     message: /is no volume of this driver/,
   });
   assert.equal(readFileSync(join(path, 'data'), 'utf8'), 'precious');
+});
+
+test('an image that no record names is unmounted only if it is that of a view', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  const { path } = node.target;
+  const mountImage = (name: string): void => {
+    const image = join(node.path, name);
+    const device = `${image}.device`;
+    mkdirSync(dirname(image), { recursive: true });
+    writeFileSync(device, Buffer.alloc(512));
+    writeImageFile(image, directory({}), { blocks: 1 });
+    mkdirSync(path, { recursive: true });
+    using mount = createErofsMount({ image, devices: [device] });
+    using parent = openDirectory(dirname(path));
+    attachMount(mount, parent, basename(path));
+  };
+  mountImage(`former/views/key.erofs/${randomUUID()}`);
+  rmSync(join(node.path, 'former'), { recursive: true });
+  await mounter.unmountView(node.target);
+  assert.ok(!existsSync(path), 'an image of a state directory that is gone is that of a view');
+
+  const foreign = 'snapshots/7/layer.erofs';
+  mountImage(foreign);
+  await assert.rejects(mounter.unmountView(node.target), { code: 'unmountable', message: /layer\.erofs/ });
+  assert.equal(mountsBelow(path).length, 1);
 });

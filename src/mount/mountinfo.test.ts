@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseMountinfo, selectBelow } from './mountinfo.ts';
+import { parseMountinfo, selectBelow, showsImage, showsView } from './mountinfo.ts';
 
 /** Escapes a path as the kernel does: show_path escapes " \t\n\\". */
 function escape(path: string): string {
@@ -22,6 +22,8 @@ const entry = fc.record(
     root: path,
     dead: fc.boolean(),
     mountPoint: path,
+    type: fc.constantFrom('ext4', 'erofs', 'fuse.lxcfs'),
+    source: path,
   },
   { noNullPrototype: true },
 );
@@ -33,7 +35,7 @@ test('every path the kernel can write is parsed back, with any number of optiona
       const text = rows.map(([row, fields]) => {
         const root = escape(row.root) + (row.dead ? '//deleted' : '');
         const line = `${row.id} 1 ${row.device} ${root} ${escape(row.mountPoint)}`;
-        return `${[line, 'ro,nosuid', ...fields].join(' ')} - ext4 /dev/my\\040disk rw\n`;
+        return `${[line, 'ro,nosuid', ...fields].join(' ')} - ${row.type} ${escape(row.source)} rw\n`;
       });
       assert.deepEqual(
         parseMountinfo(text.join('')),
@@ -62,6 +64,10 @@ const node = parseMountinfo(`\
 52 21 259:9 /state/viewsight/k3 /mnt/similar ro - xfs /dev/nvme1n1 rw
 53 21 259:9 /state/views /mnt/all ro - xfs /dev/nvme1n1 rw
 54 21 259:2 /state/views/k1 /mnt/other-disk ro - ext4 /dev/nvme0n1p2 rw
+60 21 0:55 / /var/lib/kubelet/pods/c/mount ro,nosuid,nodev - erofs /var/lib/oci-artifact-csi/views/k4.erofs/01234567-89ab-cdef-0123-456789abcdef ro
+61 21 0:56 / /var/lib/kubelet/pods/d/mount ro - erofs /srv/images/views/k4 ro
+62 21 0:55 /d /mnt/part ro - erofs /var/lib/oci-artifact-csi/views/k4.erofs/01234567-89ab-cdef-0123-456789abcdef ro
+63 21 0:57 /views/k5 /mnt/host ro - erofs /dev/sda1 ro
 `);
 
 test('mounts of views are found by filesystem and path in it, dead ones with their former path', () => {
@@ -77,6 +83,17 @@ test('sources are spelled as the caller spells the directory, whatever its real 
   assert.deepEqual(
     selectBelow(node, '/state-link/views', real, 40).map(({ source }) => source),
     ['/state-link/views/k1', '/state-link/views/k2'],
+  );
+});
+
+test('mounts of images are known by the path that the image had, and those of other images are no views', () => {
+  assert.deepEqual(
+    node.filter(showsImage).map(({ id }) => id),
+    [60],
+  );
+  assert.deepEqual(
+    node.filter(showsView).map(({ id }) => id),
+    [50, 51, 54, 60],
   );
 });
 

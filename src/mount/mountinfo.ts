@@ -12,6 +12,9 @@ export type MountEntry = {
   readonly dead: boolean;
   /** The mount point, as this process sees it. */
   readonly mountPoint: string;
+  /** The type of the filesystem, and what it was made of. */
+  readonly type: string;
+  readonly source: string;
   /** Mounts made below it appear in the other mount namespaces of its peer group. */
   readonly shared: boolean;
 };
@@ -26,12 +29,15 @@ export function parseMountinfo(text: string): MountEntry[] {
     const [id, , device, root, mountPoint, , ...rest] = line.split(' ');
     if (id === undefined || device === undefined || root === undefined || !mountPoint) continue;
     const dead = root.endsWith(deleted);
+    const [type = '', source = ''] = rest.slice(rest.indexOf('-') + 1);
     entries.push({
       id: Number(id),
       device,
       root: unescape(dead ? root.slice(0, -deleted.length) : root),
       dead,
       mountPoint: unescape(mountPoint),
+      type,
+      source: unescape(source),
       shared: rest.slice(0, rest.indexOf('-')).some(field => field.startsWith('shared:')),
     });
   }
@@ -66,4 +72,29 @@ export function selectBelow(
       source: posix.join(directory, posix.relative(root, shown)),
       dead,
     }));
+}
+
+/** The path of a tree: that of its key below `views`. */
+const treePath = /\/views\/[^/]+$/;
+/** The path of the directory of an image when it was mounted. */
+const imageDirectory = /\/views\/[^/]+\.erofs$/;
+
+/** Whether it can be the name of an image: a random UUID. */
+export function isImageName(name: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name);
+}
+
+/** Whether an image of a view is mounted there, as a whole, of this or another state directory. */
+export function showsImage({ type, root, source }: MountEntry): boolean {
+  const isImage = isImageName(posix.basename(source)) && imageDirectory.test(posix.dirname(source));
+  return type === 'erofs' && root === '/' && isImage;
+}
+
+/**
+ * Whether a view is mounted there, of this or another state directory, which may be gone. What shows a removed directory
+ * shows a view that was removed.
+ */
+export function showsView(entry: MountEntry): boolean {
+  if (entry.type === 'erofs') return showsImage(entry);
+  return entry.dead || treePath.test(entry.root);
 }

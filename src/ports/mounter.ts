@@ -1,4 +1,5 @@
 import type { MountFlag } from './request.ts';
+import type { View } from './store.ts';
 
 /** The state of a target path. `mounted` counts stacked mounts; `view` is the directory that the top one shows. */
 export type TargetState =
@@ -39,6 +40,19 @@ export type Mounter = {
   unmountView(target: Target): Promise<void>;
   /** Lists the mounts of directories below `root` (views) with their mount points, from mountinfo. */
   list(root: string): Promise<readonly MountedView[]>;
+};
+
+/** What shows a view: its tree, or its image. */
+export type ShownView = Pick<View, 'path' | 'image'>;
+
+/** The mounts of images, one for each image on a node: volumes that show it are binds of that. */
+export type ImageMounts = {
+  /** Returns the directory that shows a view: its tree, or the mount of its image, which may be missing. */
+  shown(view: ShownView): string;
+  /** Mounts the image of a view, unless it is mounted. Without an image it does nothing. @throws `denied`; `internal`. */
+  raise(view: ShownView): void;
+  /** Unmounts all images that no volume shows. Returns why some could not be. */
+  tidy(): readonly string[];
 };
 
 export type Target = {

@@ -1,6 +1,6 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Algorithm, Digest } from '../oci/digest.ts';
-import type { TocEntry, TocSummary } from '../tree/toc.ts';
+import type { LayerForm, TocEntry, TocSummary } from '../tree/toc.ts';
 import type { DirectoryNode } from '../tree/tree.ts';
 import type { GrowingFile } from '../util/growing-file.ts';
 import type { Sink } from './registry.ts';
@@ -114,10 +114,10 @@ export type Ingest = Sink &
     drop(): Promise<void>;
   };
 
-/** Tar layers by digest, each unpacked once. */
+/** Tar layers by digest, each unpacked once in each of two forms. */
 export type Layers = {
   /**
-   * Reads the table of contents in batches and sums it up; undefined if the layer is not in the cache. An error of
+   * Reads the table of contents of a form, else of `form(digest)`, in batches and sums it up; undefined if it is not in the cache. An error of
    * `take` is thrown only after the checksum of the whole was verified; until then, nothing made of the entries may be
    * used.
    *
@@ -127,12 +127,18 @@ export type Layers = {
     digest: Digest,
     take: (entries: readonly TocEntry[]) => void,
     signal: AbortSignal,
+    form?: LayerForm,
   ): Promise<TocSummary | undefined>;
-  has(digest: Digest): Promise<boolean>;
+  /** @param form if it must be stored in this one. */
+  has(digest: Digest, form?: LayerForm): Promise<boolean>;
+  /** The uncompressed tar of a layer that is stored as that, and its digest; undefined for another one. */
+  tar(digest: Digest): Promise<{ readonly path: string; readonly diffId: Digest } | undefined>;
+  /** The form in which it is stored, bodies if in both; undefined if it is not in the cache. */
+  form(digest: Digest): LayerForm | undefined;
   /** Bytes of all bodies; undefined if the layer is not in the cache. */
   size(digest: Digest): Promise<number | undefined>;
   /** An empty directory to unpack into. It is removed if it is disposed without commit. */
-  stage(digest: Digest): Promise<Stage>;
+  stage(digest: Digest, form?: LayerForm): Promise<Stage>;
   path(digest: Digest): string;
   /** Verifies the table of contents and every body. Answers undefined for a layer that does not exist. */
   check(digest: Digest, signal: AbortSignal, look?: Look): Promise<Damage | undefined>;
@@ -141,7 +147,7 @@ export type Layers = {
 };
 
 export type Stage = AsyncDisposable & {
-  /** The directory for the bodies and their table of contents. */
+  /** The directory for the bodies, or the tar, and their table of contents. */
   readonly path: string;
   /** Adds the layer to the cache. A view built of it waits until it is durable. */
   commit(summary: TocSummary): Promise<void>;
@@ -168,17 +174,39 @@ export type ViewRecord = {
   readonly damage?: string;
 };
 
-/** `usedAt`: milliseconds since 1970. */
-export type View = ViewRecord & { readonly path: string; readonly usedAt: number };
+/**
+ * An image that shows a tree, over the files that have the bytes of its files. `isDirect`: these are read past the page
+ * cache, which has the files of the image.
+ */
+export type ViewImage = {
+  readonly file: string;
+  readonly devices: readonly string[];
+  readonly isDirect: boolean;
+};
+
+/**
+ * `path`: the tree, or the directory that has its image. `usedAt`: milliseconds since 1970.
+ */
+export type View = ViewRecord & {
+  readonly path: string;
+  readonly image?: ViewImage | undefined;
+  readonly usedAt: number;
+};
+
+/**
+ * `form`: that of the layers in the tree, bodies by default; an image shows tars. `raised`: called when the tree is no
+ * longer needed, and the disk is waited for.
+ */
+export type BuildOptions = { readonly form?: LayerForm; readonly raised?: () => void };
 
 /** Merged trees. */
 export type Views = {
   find(key: string): Promise<View | undefined>;
   /**
    * Builds the tree aside and renames it; never changes an existing view. Links files from blobs and layers, and copies
-   * at EMLINK. Calls `raised` when it no longer needs `tree`, and waits for the disk.
+   * at EMLINK; or writes an image over the tars of layers.
    */
-  build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal, raised?: () => void): Promise<View>;
+  build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal, options?: BuildOptions): Promise<View>;
   /** Sets the time of last use to now. */
   touch(key: string): Promise<void>;
   /** Whether no name of the tree has changed since it was built or compared. Takes microseconds per directory. */
@@ -186,11 +214,14 @@ export type Views = {
   /**
    * Compares the tree with what it must be; undefined if there is none. Without a problem, it counts as built from now
    * on.
+   *
+   * @param form that of the layers in the tree, bodies by default.
    */
   compare(
     key: string,
     tree: DirectoryNode,
     signal: AbortSignal,
+    form?: LayerForm,
   ): Promise<{ readonly problem: string | undefined } | undefined>;
   /** `isAsBuilt` answers false until the view is compared again. */
   distrust(key: string): void;

@@ -1,15 +1,24 @@
 import type { Digest } from '../oci/digest.ts';
-import type { TocSummary } from '../tree/toc.ts';
+import type { LayerForm, TocSummary } from '../tree/toc.ts';
+
+/** A layer's file: as it was transferred, or the uncompressed tar of the layer with this digest. */
+export type UnpackSource = { readonly path: string; readonly diffId?: Digest | undefined };
+export type UnpackDestination = { readonly path: string; readonly form: LayerForm };
 
 export type Unpacker = {
   /**
-   * Unpacks a verified layer file into an empty directory, in a thread of its own: every body under its number, and the
-   * table of contents (tree/toc-text.ts). After a failure the directory holds a part of them, and nothing writes to it
+   * Unpacks a verified layer file into an empty directory, in a thread of its own: every body under its number, or the
+   * uncompressed tar as a file, and the table of contents (tree/toc-text.ts). After a failure the directory holds a part of them, and nothing writes to it
    * any more.
    *
    * @throws `unmountable` naming layer and entry; `exhausted`; the signal's reason, promptly.
    */
-  unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<TocSummary>;
+  unpack(
+    source: UnpackSource,
+    digest: Digest,
+    into: UnpackDestination,
+    signal: AbortSignal,
+  ): Promise<TocSummary>;
   /** Whether a file begins as a tar, plain or compressed with gzip or zstd. */
   isTar(path: string): Promise<boolean>;
 };

@@ -28,7 +28,7 @@ const work = (store: string, toc: string, stateDir: string): string => `
       entries.push({ kind: 'file', path: 'f' + body, size: content.length, body, sha256, ...attributes });
     }
     await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries }));
-    const files = entries.map(({ path, size, body }) => [path, { kind: 'file', source: { kind: 'bodies', digest }, body, size, layer }]);
+    const files = entries.map(({ path, size, body }) => [path, { kind: 'file', source: { kind: 'bodies', digest }, body, size, attributes, layer }]);
     const directory = { kind: 'directory', children: new Map(files), attributes, layer };
     const directories = Array.from({ length: 10 }, (_, n) => ['d' + n, directory]);
     const record = { key: 'key-' + round, manifest: digest, reference: content, blobs: [], layers: [digest], bytes: 1, inodes: 211 };

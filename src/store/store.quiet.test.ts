@@ -7,7 +7,7 @@ import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { type Digest, toDigest } from '../oci/digest.ts';
 import type { VolumeRecord } from '../ports/records.ts';
 import type { EntryAttributes } from '../tree/toc.ts';
-import type { DirectoryNode, FileNode } from '../tree/tree.ts';
+import { blobAttributes, type DirectoryNode, type FileNode } from '../tree/tree.ts';
 import { openStore, type Store } from './store.ts';
 
 const never = new AbortController().signal;
@@ -83,6 +83,7 @@ test('a view of 50,000 files is built, found and removed without blocking the ev
       source: { kind: 'blob', digest: digestOf(bytes) },
       body: 0,
       size: bytes.length,
+      attributes: blobAttributes,
       layer,
     });
   }

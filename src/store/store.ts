@@ -2,18 +2,20 @@ import { rename } from 'node:fs/promises';
 import { hexOf, isDigest } from '../oci/digest.ts';
 import type { AccessRecord, NameRecord, SignatureRecord, VolumeRecord } from '../ports/records.ts';
 import type { Disk, Item } from '../ports/store.ts';
+import type { LayerForm } from '../tree/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { type BlobStore, openBlobs } from './blobs/blobs.ts';
 import { findAbsence, findWriteProblem, openDisk } from './disk.ts';
 import { openDigestDirectories } from './files/directory.ts';
-import { attempt } from './files/failure.ts';
+import { attempt, howToMend } from './files/failure.ts';
 import { openUnsynced } from './files/unsynced.ts';
 import { type GroundOptions, openGround } from './ground.ts';
 import { type EvidenceStore, type FilesOf, openEvidence } from './integrity/evidence.ts';
 import { openQuarantine } from './integrity/quarantine.ts';
 import { openVerity, type Verity } from './integrity/verity.ts';
+import { combineForms, type LayerStore } from './layers/layer-forms.ts';
 import { type LayerSizeStore, openLayerSizes } from './layers/layer-sizes.ts';
-import { type LayerStore, openLayers } from './layers/layers.ts';
+import { type FormStore, openLayers } from './layers/layers.ts';
 import {
   accessRecords,
   nameRecords,
@@ -25,6 +27,8 @@ import {
 } from './records/record-kinds.ts';
 import { openRecords, type RecordKind, type Records } from './records/records.ts';
 import { openSalt } from './salt.ts';
+import { type ImageSupport, probeImages } from './views/image-support.ts';
+import type { ImageSources } from './views/view-image.ts';
 import type { ViewContents } from './views/view-tree.ts';
 import { openViews, type ViewStore } from './views/views.ts';
 
@@ -38,6 +42,7 @@ export type Store = AsyncDisposable & {
   readonly views: ViewStore;
   readonly evidence: EvidenceStore;
   readonly verity: Verity;
+  readonly imageSupport: ImageSupport;
   /** Moves damaged content to quarantine: it is no longer cached. */
   putAway(item: Item): Promise<void>;
   readonly names: Records<NameRecord>;
@@ -86,7 +91,8 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       noted.add(text);
     };
     const blobDirectories = await openDigestDirectories('blobs', directory);
-    const layerDirectories = await openDigestDirectories('layers/bodies', directory);
+    const formStore = async (form: LayerForm): Promise<FormStore> =>
+      openLayers(await openDigestDirectories(`layers/${form}`, directory), scratch);
     const filesOf: FilesOf = ({ kind, digest }) =>
       kind === 'layers'
         ? layers.files(digest)
@@ -105,10 +111,20 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const verity = await openVerity(scratch, evidence, filesOf);
     const blobs = openBlobs(blobDirectories, await directory('ingest'), scratch.fresh, unsynced, evidence);
     for (const name of ground.torn) await removeByName(name);
-    const layers: LayerStore = opened.use(openLayers(layerDirectories, scratch, evidence));
-    const sources: ViewContents = {
-      path({ source, body }) {
-        return source.kind === 'blob' ? blobs.path(source.digest) : layers.bodyPath(source.digest, body);
+    const forms = { bodies: await formStore('bodies'), tar: await formStore('tar') };
+    const layers: LayerStore = opened.use(combineForms(forms, evidence));
+    const imageSupport = probeImages(scratch, stateDir);
+    const sources: ViewContents & ImageSources = {
+      // Without them, images are not used, and are made anew as trees. A store that is only read changes nothing.
+      dataFiles: digest =>
+        imageSupport.off === undefined || scratch.isClosed ? layers.dataFiles(digest) : undefined,
+      path({ source, body, layer }) {
+        if (source.kind === 'blob') return blobs.path(source.digest);
+        if (source.kind === 'bodies') return layers.bodyPath(source.digest, body);
+        throw new ArtifactError(
+          'corrupt',
+          `${layer}: ${source.digest} is stored in a form that has no files; ${howToMend}`,
+        );
       },
       settle: layers.settle,
       copied({ source: { kind, digest } }) {
@@ -152,7 +168,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       await quarantine.retire();
     };
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
-    const content = { blobs, layers, views, evidence, verity, putAway };
+    const content = { blobs, layers, views, evidence, verity, imageSupport, putAway };
     const problem = (): string | undefined => findWriteProblem(stateDir);
     const verifyWritable = (): void => {
       const reason = problem() ?? findAbsence(stateDir);

@@ -9,15 +9,18 @@ export type Columns = {
   set(row: number, column: number, value: number): void;
 };
 
-const pageRows = 16_384;
+const pageBits = 14;
+const pageRows = 2 ** pageBits;
+/** The bits of a row that are its position in its page. */
+const inPage = pageRows - 1;
 
 export function createColumns(width: number): Columns {
   const pages: Uint32Array[] = [];
   return {
-    get: (row, column) => pages[Math.floor(row / pageRows)]?.[(row % pageRows) * width + column] ?? 0,
+    get: (row, column) => pages[row >>> pageBits]?.[(row & inPage) * width + column] ?? 0,
     set(row, column, value) {
-      const page = (pages[Math.floor(row / pageRows)] ??= new Uint32Array(pageRows * width));
-      page[(row % pageRows) * width + column] = value;
+      const page = (pages[row >>> pageBits] ??= new Uint32Array(pageRows * width));
+      page[(row & inPage) * width + column] = value;
     },
   };
 }

@@ -5,7 +5,7 @@ import { cpuTime } from '../../test/support/os/cpu-time.ts';
 import { toDigest } from '../oci/digest.ts';
 import { createFew, createTreeBudget, createTreeBuilder } from './layer-tree.ts';
 import type { TocEntry } from './toc.ts';
-import type { DirectoryNode } from './tree.ts';
+import { blobAttributes, type DirectoryNode } from './tree.ts';
 
 const digest = toDigest('sha256', 'd'.repeat(64));
 const label = 'layer 1 of ghcr.io/acme/model:v1';
@@ -31,7 +31,7 @@ function special(path: string): TocEntry {
 
 function build(kind: 'artifact' | 'image', entries: readonly TocEntry[], where: string[] = []) {
   const builder = createTreeBuilder(kind);
-  const layer = builder.openTar(digest, label, where);
+  const layer = builder.openTar({ kind: 'bodies', digest }, label, where);
   entries.forEach(layer.add);
   return { root: builder.root(), notes: layer.notes() };
 }
@@ -55,7 +55,14 @@ test('a file layer is one file, its directories made with 0755', () => {
   builder.addFile('/w/model.bin', { digest, size: 2 ** 40, label });
   const model = at(builder.root(), 'w').children.get('model.bin');
   const source = { kind: 'blob', digest };
-  assert.deepEqual(model, { kind: 'file', source, body: 0, size: 2 ** 40, layer: label });
+  assert.deepEqual(model, {
+    kind: 'file',
+    source,
+    body: 0,
+    size: 2 ** 40,
+    attributes: blobAttributes,
+    layer: label,
+  });
   assert.deepEqual(at(builder.root(), 'w').attributes, implied);
   assert.throws(() => builder.addFile('..', { digest, size: 7, label }), { code: 'unmountable' });
 });
@@ -273,7 +280,7 @@ test('names, targets and attributes of all layers together are limited: one laye
   const path = 'p'.repeat(3800);
   const target = 't'.repeat(4000);
   const add = (entry: TocEntry): void =>
-    createTreeBuilder('artifact', budget).openTar(digest, label).add(entry);
+    createTreeBuilder('artifact', budget).openTar({ kind: 'bodies', digest }, label).add(entry);
   for (let copy = 0; copy < 4; copy++) add({ ...directory('d'), xattrs } as TocEntry);
   const left = budget.bytes;
   add(symlink(path.replaceAll('pp', 'p/'), target));
@@ -316,7 +323,7 @@ test('a tree of a million files takes less than 100 MB, and seconds', () => {
   const before = held();
   const start = cpuTime();
   const builder = createTreeBuilder('image');
-  const tar = builder.openTar(digest, label);
+  const tar = builder.openTar({ kind: 'bodies', digest }, label);
   const name = 'x'.repeat(60);
   for (let nth = 0; nth < 999_999; nth++)
     tar.add({ kind: 'file', path: `${name}${nth}`, size: 0, body: nth, sha256: '', ...attributes });

@@ -7,7 +7,7 @@ import { createMerge, type MergeBudget, type NodeNumber } from './merge.ts';
 import { rootNumber } from './name-table.ts';
 import type { Leaf } from './node-table.ts';
 import { maxNameBytes, sizeOfNames, type TocEntry } from './toc.ts';
-import type { DirectoryNode, LayerContent } from './tree.ts';
+import { blobAttributes, type DirectoryNode, type LayerContent } from './tree.ts';
 
 /** The merge of an artifact's layers into one tree, the lowest first. It cannot be used after a failure. */
 export type TreeBuilder = {
@@ -21,7 +21,7 @@ export type TreeBuilder = {
    *
    * @param label names the layer in errors.
    */
-  openTar(digest: Digest, label: string, at?: readonly string[]): TarEntries;
+  openTar(content: LayerContent, label: string, at?: readonly string[]): TarEntries;
   root(): DirectoryNode;
 };
 
@@ -108,13 +108,13 @@ export function createTreeBuilder(
         );
       const source: LayerContent = { kind: 'blob', digest };
       const directory = merge.enter(rootNumber, parts, parts.length - 1);
-      merge.place(directory, parts.at(-1) ?? '', { kind: 'file', source, body: 0, size, layer: label });
+      const file = { kind: 'file', source, body: 0, size, attributes: blobAttributes, layer: label } as const;
+      merge.place(directory, parts.at(-1) ?? '', file);
     },
 
-    openTar(digest, label, at = []) {
+    openTar(source, label, at = []) {
       merge.begin(label);
       const base = merge.enter(rootNumber, at);
-      const source: LayerContent = { kind: 'bodies', digest };
       const leftOut = createFew();
 
       /** Applies a whiteout; false for other names of AUFS, which have no meaning here. */
@@ -180,8 +180,11 @@ function toLeaf(
   layer: string,
 ): Leaf {
   switch (entry.kind) {
-    case 'file':
-      return { kind: 'file', source, body: entry.body, size: entry.size, layer };
+    case 'file': {
+      const { body, size, mode, uid, gid, mtime, xattrs } = entry;
+      const attributes = { mode, uid, gid, mtime, ...(xattrs !== undefined && { xattrs }) };
+      return { kind: 'file', source, body, size, attributes, layer };
+    }
     case 'symlink': {
       const { target, mode, uid, gid, mtime } = entry;
       if (target === '' || target.includes('\0') || nameLength(target) > 4095) {

@@ -9,7 +9,10 @@ export type SpecialNode = { readonly kind: 'special'; readonly layer: string };
 export type Leaf = FileNode | SymlinkNode | SpecialNode;
 export type Kind = Leaf['kind'] | 'directory';
 
-/** The nodes of a name table's numbers, in columns and bytes: 16 bytes for a file. */
+/**
+ * The nodes of a name table's numbers, in columns and bytes: 16 bytes for a file, and 26 for attributes that differ from
+ * those of the node before.
+ */
 export type NodeTable = {
   /** Undefined if nothing was ever set. */
   kindOf(number: number): Kind | undefined;
@@ -20,30 +23,29 @@ export type NodeTable = {
   leafOf(number: number): Leaf;
   /** The target of a symlink. */
   targetOf(number: number): string;
-  /** The attributes of a directory or symlink. */
+  /** The attributes of a directory, file or symlink. */
   attributesOf(number: number): EntryAttributes;
   /** The label of its layer. */
   layerOf(number: number): string;
 };
 
 const kinds = [undefined, 'file', 'symlink', 'directory', 'special'] as const;
-/** The kind; the address of attributes or layer; the body or target; the size. */
+/** The kind; the address of the attributes, or the layer of a special node; the body or target; the size. */
 const [kindAt, referenceAt, contentAt, sizeAt] = [0, 1, 2, 3];
 const tooLarge = 0xffff_ffff;
 
-/** The source of a file. */
-type Origin = Pick<FileNode, 'source' | 'layer'>;
+/** The label of a layer, and the source of its files. */
+type Origin = { readonly layer: string; readonly source: FileNode['source'] | undefined };
 
 export function createNodeTable(): NodeTable {
   const columns = createColumns(4);
   const arena = createArena();
   const origins: Origin[] = [];
-  const layers: string[] = [];
   /** Rare, and large. */
   const xattrs = new Map<number, Xattrs>();
   const largeSizes = new Map<number, number>();
   let shared:
-    | { readonly attributes: EntryAttributes; readonly layer: string; readonly record: number }
+    | { readonly attributes: EntryAttributes; readonly origin: number; readonly record: number }
     | undefined;
 
   const kindOf = (number: number): Kind | undefined => kinds[columns.get(number, kindAt)];
@@ -57,32 +59,28 @@ export function createNodeTable(): NodeTable {
   }
 
   /** Layers come one after the other. */
-  function layerNumber(layer: string): number {
-    if (layers.at(-1) !== layer) layers.push(layer);
-    return layers.length - 1;
-  }
-
-  function originNumber({ source, layer }: Origin): number {
+  function originNumber(layer: string, source?: FileNode['source']): number {
     const last = origins.at(-1);
-    if (last?.source !== source || last.layer !== layer) origins.push({ source, layer });
+    const isLast = last?.layer === layer && (source === undefined || last.source === source);
+    if (!isLast) origins.push({ layer, source });
     return origins.length - 1;
   }
 
   /** One record for equal neighbors, which are common. */
-  function putAttributes(attributes: EntryAttributes, layer: string): number {
-    if (shared !== undefined && shared.layer === layer && isAlike(shared.attributes, attributes))
+  function putAttributes(attributes: EntryAttributes, origin: number): number {
+    if (shared !== undefined && shared.origin === origin && isAlike(shared.attributes, attributes))
       return shared.record;
     const record = arena.take(recordLength);
     const [page, at] = [arena.page(record), offsetIn(record)];
     page.writeUInt16LE(attributes.mode, at);
     page.writeUInt32LE(attributes.uid, at + 2);
     page.writeUInt32LE(attributes.gid, at + 6);
-    page.writeUInt32LE(layerNumber(layer), at + 10);
+    page.writeUInt32LE(origin, at + 10);
     const seconds = floorDiv(attributes.mtime, second);
     page.writeDoubleLE(Number(seconds), at + 14);
     page.writeUInt32LE(Number(attributes.mtime - seconds * second), at + 22);
     if (attributes.xattrs !== undefined) xattrs.set(record, attributes.xattrs);
-    shared = { attributes, layer, record };
+    shared = { attributes, origin, record };
     return record;
   }
 
@@ -115,23 +113,25 @@ export function createNodeTable(): NodeTable {
     return decodeName(page.subarray(at + 2, at + 2 + page.readUInt16LE(at)));
   }
 
-  function layerOf(number: number): string {
+  function originOf(number: number): Origin | undefined {
     const reference = columns.get(number, referenceAt);
-    const kind = kindOf(number);
-    if (kind === 'file') return origins[reference]?.layer ?? '';
-    if (kind === 'special') return layers[reference] ?? '';
-    return layers[arena.page(reference).readUInt32LE(offsetIn(reference) + 10)] ?? '';
+    if (kindOf(number) === 'special') return origins[reference];
+    return origins[arena.page(reference).readUInt32LE(offsetIn(reference) + 10)];
   }
 
+  const layerOf = (number: number): string => originOf(number)?.layer ?? '';
+
   function fileOf(number: number): FileNode {
-    const origin = origins[columns.get(number, referenceAt)];
-    if (origin === undefined) throw new RangeError(`${number} is no file`);
+    const { source, layer } = originOf(number) ?? {};
+    if (source === undefined || layer === undefined) throw new RangeError(`${number} is no file`);
     const size = columns.get(number, sizeAt);
     return {
       kind: 'file',
-      ...origin,
+      source,
+      layer,
       body: columns.get(number, contentAt),
       size: size === tooLarge ? (largeSizes.get(number) ?? size) : size,
+      attributes: attributesOf(number),
     };
   }
 
@@ -141,9 +141,11 @@ export function createNodeTable(): NodeTable {
     targetOf,
     layerOf,
     putLeaf(number, leaf) {
-      if (leaf.kind === 'file') put(number, 'file', originNumber(leaf), leaf.body, leaf.size);
-      else if (leaf.kind === 'special') put(number, 'special', layerNumber(leaf.layer));
-      else put(number, 'symlink', putAttributes(leaf.attributes, leaf.layer), putText(leaf.target));
+      const origin = originNumber(leaf.layer, leaf.kind === 'file' ? leaf.source : undefined);
+      if (leaf.kind === 'special') return put(number, 'special', origin);
+      const attributes = putAttributes(leaf.attributes, origin);
+      if (leaf.kind === 'file') put(number, 'file', attributes, leaf.body, leaf.size);
+      else put(number, 'symlink', attributes, putText(leaf.target));
     },
     copyLeaf(from, to) {
       for (const column of [kindAt, referenceAt, contentAt, sizeAt])
@@ -151,7 +153,8 @@ export function createNodeTable(): NodeTable {
       const size = largeSizes.get(from);
       if (size !== undefined) largeSizes.set(to, size);
     },
-    putDirectory: (number, attributes, layer) => put(number, 'directory', putAttributes(attributes, layer)),
+    putDirectory: (number, attributes, layer) =>
+      put(number, 'directory', putAttributes(attributes, originNumber(layer))),
     leafOf(number) {
       const kind = kindOf(number);
       if (kind === 'file') return fileOf(number);

@@ -19,7 +19,7 @@ function symlink(path: string, target: string): TocEntry {
 
 function tree(...entries: TocEntry[]): DirectoryNode {
   const builder = createTreeBuilder('artifact');
-  const layer = builder.openTar(digest, 'a');
+  const layer = builder.openTar({ kind: 'bodies', digest }, 'a');
   entries.forEach(layer.add);
   return builder.root();
 }

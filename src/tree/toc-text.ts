@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type Digest, isDigest } from '../oci/digest.ts';
-import type { TocEntry, TocSummary } from './toc.ts';
+import type { DataFile, TocEntry, TocSummary } from './toc.ts';
 import { formatRow, parseRow } from './toc-row.ts';
 
 /**
@@ -16,7 +16,7 @@ export type TocTotals = Omit<TocSummary, 'notes'>;
 const version = 3;
 /** The approximate bytes of one write. */
 const step = 64 * 1024;
-/** The maximum bytes of totals and checksum: two digests, four numbers, their names. */
+/** The maximum bytes of totals and checksum: two digests, four numbers, their names, and two files. */
 export const tailLength = 1024;
 /** A sha256 in hex, and the end of its line. */
 export const checksumLength = 65;
@@ -24,7 +24,7 @@ export const checksumLength = 65;
 export type TocEncoder = {
   add(entry: TocEntry): void;
   /** Writes the rest and the totals. */
-  end(layer: Pick<TocSummary, 'digest' | 'diffId' | 'notes'>): TocSummary;
+  end(layer: Pick<TocSummary, 'digest' | 'diffId' | 'notes' | 'files'>): TocSummary;
 };
 
 /** `write` receives the file's bytes in order; its errors are thrown by the call that caused the write. */
@@ -48,8 +48,8 @@ export function createTocEncoder(write: (bytes: Buffer) => void): TocEncoder {
       pending += `${formatRow(entry)}\n`;
       if (pending.length >= step) flush();
     },
-    end({ digest, diffId, notes }) {
-      const totals: TocTotals = { digest, diffId, bytes, bodies };
+    end({ digest, diffId, notes, files }) {
+      const totals: TocTotals = { digest, diffId, bytes, bodies, ...(files !== undefined && { files }) };
       for (const note of notes) pending += `${JSON.stringify(note)}\n`;
       pending += `${JSON.stringify({ version, ...totals })}\n`;
       flush();
@@ -122,9 +122,21 @@ export function isOfOtherVersion(tail: Buffer): boolean {
 
 function parseTotals(line: string): TocTotals | undefined {
   const fields = JSON.parse(line) as Readonly<Record<keyof TocTotals | 'version', unknown>>;
-  const { digest, diffId, bytes, bodies } = fields;
+  const { digest, diffId, bytes, bodies, files } = fields;
   if (fields.version !== version || !isCount(bytes) || !isCount(bodies)) return undefined;
-  return isDigestText(digest) && isDigestText(diffId) ? { digest, diffId, bytes, bodies } : undefined;
+  if (!isDigestText(digest) || !isDigestText(diffId)) return undefined;
+  if (files === undefined) return { digest, diffId, bytes, bodies };
+  return isDataFiles(files) ? { digest, diffId, bytes, bodies, files } : undefined;
+}
+
+function isDataFiles(value: unknown): value is readonly DataFile[] {
+  return Array.isArray(value) && value.length > 0 && value.every(isDataFile);
+}
+
+function isDataFile(value: unknown): value is DataFile {
+  if (typeof value !== 'object' || value === null) return false;
+  const { name, size, sha256 } = value as Readonly<Record<keyof DataFile, unknown>>;
+  return (name === 'tar' || name === 'sparse') && isCount(size) && /^[0-9a-f]{64}$/.test(String(sha256));
 }
 
 function isCount(value: unknown): value is number {

@@ -15,7 +15,8 @@ export type EntryAttributes = {
 /**
  * One entry of a tar layer, in the tar's order. Paths and targets are as in the tar, neither normalized nor verified;
  * bytes that are not UTF-8 are lone surrogates (util/name.ts). `body` is the number of the file in which the store
- * keeps the content; `sha256` is hex.
+ * keeps the content, or of the block where it begins (`placeOf`); `sha256` is hex, and empty in a layer that is stored
+ * as its tar.
  */
 export type TocEntry =
   | ({ readonly kind: 'directory'; readonly path: string } & EntryAttributes)
@@ -49,6 +50,32 @@ export function sizeOfNames(entry: {
 /** The most of these, for a layer and for all layers of an artifact: they are held in memory. */
 export const maxNameBytes: number = 128 * 1024 * 1024;
 
+/** The form in which a layer is stored: unpacked into a file for each body, or as its tar with nothing extracted. */
+export type LayerForm = 'bodies' | 'tar';
+
+/**
+ * A file of a layer that is stored as its tar, padded with zeros to a block: the tar itself, or the bodies of its sparse
+ * files, which a tar has without their holes. `sha256` is hex, with the padding.
+ */
+export type DataFile = { readonly name: 'tar' | 'sparse'; readonly size: number; readonly sha256: string };
+
+/** The blocks of a tar, by which its bodies are numbered. */
+export const tarBlock = 512;
+/** Bodies from this number on are in the file of sparse ones. */
+const firstSparse = 2 ** 31;
+/** The maximum bytes of a tar whose bodies can be numbered. */
+export const maxTar: number = firstSparse * tarBlock;
+
+/** The number of a body that begins at a block of a file. */
+export function toBody(file: DataFile['name'], block: number): number {
+  return file === 'tar' ? block : firstSparse + block;
+}
+
+/** Where a body begins. */
+export function placeOf(body: number): { readonly file: DataFile['name']; readonly block: number } {
+  return body < firstSparse ? { file: 'tar', block: body } : { file: 'sparse', block: body - firstSparse };
+}
+
 /**
  * The properties of a tar layer without its entries: there may be a million of them, so they are never in memory at
  * once.
@@ -60,8 +87,10 @@ export type TocSummary = {
   readonly diffId: Digest;
   /** The sum of all bodies in bytes. */
   readonly bytes: number;
-  /** The number of bodies; they are numbered from 0. */
+  /** The number of bodies. */
   readonly bodies: number;
+  /** The files of a layer that is stored as its tar; absent for one that is stored as bodies. */
+  readonly files?: readonly DataFile[];
   /** Messages for the log, such as attributes that were dropped; at most a few lines. */
   readonly notes: readonly string[];
 };

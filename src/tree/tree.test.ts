@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { atOnce } from '../../test/support/os/at-once.ts';
 import { toDigest } from '../oci/digest.ts';
-import { type DirectoryNode, type FileNode, measureTree, plainAttributes, type TreeNode } from './tree.ts';
+import {
+  blobAttributes,
+  type DirectoryNode,
+  type FileNode,
+  measureTree,
+  plainAttributes,
+  type TreeNode,
+} from './tree.ts';
 
 const digest = toDigest('sha256', 'a'.repeat(64));
 const other = toDigest('sha256', 'b'.repeat(64));
@@ -13,7 +20,7 @@ function directory(children: Record<string, TreeNode>): DirectoryNode {
 }
 
 function file(source: FileNode['source'], size: number, body = 0): FileNode {
-  return { kind: 'file', source, body, size, layer: 'a' };
+  return { kind: 'file', source, body, size, attributes: blobAttributes, layer: 'a' };
 }
 
 test('an empty tree is one inode of 0 bytes', () => {

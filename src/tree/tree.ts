@@ -1,18 +1,22 @@
 import type { Digest } from '../oci/digest.ts';
 import type { EntryAttributes } from './toc.ts';
 
-/** The source of a layer's files in the store, one value for all of them: a blob, or a layer unpacked into bodies. */
-export type LayerContent = { readonly kind: 'blob' | 'bodies'; readonly digest: Digest };
+/**
+ * The source of a layer's files in the store, one value for all of them: a blob, a layer unpacked into bodies, or the
+ * tar of a layer.
+ */
+export type LayerContent = { readonly kind: 'blob' | 'bodies' | 'tar'; readonly digest: Digest };
 
 /**
- * A file takes its mode, owner and time from the inode in the store. `body` is its number there; 0 for a blob. `layer`
- * is a label for errors.
+ * `body` is the number of the file in the store; 0 for a blob. `layer` is a label for errors. In a view of hard links a
+ * file has the attributes of its inode in the store: for a blob, the time is when it was stored.
  */
 export type FileNode = {
   readonly kind: 'file';
   readonly source: LayerContent;
   readonly body: number;
   readonly size: number;
+  readonly attributes: EntryAttributes;
   readonly layer: string;
 };
 export type SymlinkNode = {
@@ -39,6 +43,9 @@ export type TreeNode = DirectoryNode | FileNode | SymlinkNode;
 /** A directory that no layer describes: the root of a file artifact, or a parent that a path implies. */
 export const plainAttributes: EntryAttributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0n };
 
+/** A layer that is a file. */
+export const blobAttributes: EntryAttributes = { mode: 0o644, uid: 0, gid: 0, mtime: 0n };
+
 /**
  * Returns what du would report of the tree: a body with several names is one inode and counts once. It yields after
  * each node.
@@ -46,7 +53,7 @@ export const plainAttributes: EntryAttributes = { mode: 0o755, uid: 0, gid: 0, m
 export function* measureTree(
   root: DirectoryNode,
 ): Generator<void, { readonly bytes: number; readonly inodes: number }> {
-  const seen: Seen = { blob: new Map(), bodies: new Map() };
+  const seen: Seen = { blob: new Map(), bodies: new Map(), tar: new Map() };
   let bytes = 0;
   let inodes = 1;
   const pending = [root];
@@ -71,22 +78,23 @@ function isFirst({ source, body }: FileNode, seen: Seen): boolean {
   return bodies.add(body);
 }
 
-/** A set of small numbers, with a bit for each: a Set takes three hundred times as much. */
+/** A set of numbers that lie together, with a bit for each: a Set takes three hundred times as much. */
 type NumberSet = { /** Answers whether it is new. */ add(value: number): boolean };
 
+/** The bits of a number that are its position in a page. */
+const pageBits = 12;
+
 function createNumberSet(): NumberSet {
-  let words = new Uint32Array(1);
+  const pages = new Map<number, Uint32Array>();
   return {
     add(value) {
-      const at = value >>> 5;
+      const key = Math.floor(value / 2 ** pageBits);
+      let page = pages.get(key);
+      if (page === undefined) pages.set(key, (page = new Uint32Array(2 ** (pageBits - 5))));
+      const at = (value % 2 ** pageBits) >>> 5;
       const bit = 1 << (value & 31);
-      if (at >= words.length) {
-        const more = new Uint32Array(2 * at);
-        more.set(words);
-        words = more;
-      }
-      const word = words[at] ?? 0;
-      words[at] = word | bit;
+      const word = page[at] ?? 0;
+      page[at] = word | bit;
       return (word & bit) === 0;
     },
   };

@@ -11,8 +11,9 @@ import { sha256, tarOf } from '../../test/support/oci/tar.ts';
 import { openFiles, openUnpacking, showToc } from '../../test/support/oci/unpacking.ts';
 import { bodyName } from '../tree/layer-files.ts';
 import { ArtifactError } from '../util/error.ts';
-import { openBodyWriter } from './body-writer.ts';
+import { openBodyFiles } from './body-files.ts';
 import { createExtraction } from './extraction.ts';
+import { setXattrs } from './xattrs.ts';
 
 const { unpack, directory, label } = await openUnpacking();
 
@@ -55,10 +56,9 @@ test('a chunk with many small entries does not overflow the stack', async () => 
   const entries: string[] = [];
   const into = join(directory, 'one-chunk');
   mkdirSync(into);
-  await using small = openBodyWriter(into);
+  await using bodies = openBodyFiles(into, setXattrs, () => {});
   using extraction = createExtraction({
-    into,
-    small,
+    bodies,
     label,
     maxEntries: 1e6,
     bound: { bytes: 1e6, excess: '', sparseBytes: 1e6, sparseExcess: '' },

@@ -16,7 +16,7 @@ test('the diffId of a plain tar is its verified digest', async () => {
   const into = mkdtempSync(join(directory, 'into-'));
   const verified = toDigest('sha256', 'b'.repeat(64));
   const { diffId } = await unpackLayer(
-    { source, digest: verified, into, limits: anyLimits },
+    { source, digest: verified, into, form: 'bodies', limits: anyLimits },
     { setXattrs, grow: async () => {} },
     new AbortController().signal,
   );

@@ -1,26 +1,28 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { algorithmOf, type Digest, toDigest } from '../oci/digest.ts';
-import { bodiesPerDirectory } from '../tree/layer-files.ts';
-import type { TocSummary } from '../tree/toc.ts';
+import { algorithmOf, type Digest, hexOf, toDigest } from '../oci/digest.ts';
+import { type LayerForm, type TocSummary, tarBlock } from '../tree/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
-import { openBodyWriter } from './body-writer.ts';
+import { openBodyFiles } from './body-files.ts';
 import { inspectFile, readUncompressed } from './compression.ts';
 import { createExtraction } from './extraction.ts';
 import { type Amount, type Grow, openGrowth } from './growth.ts';
 import { boundBytes, type UnpackLimits } from './limits.ts';
+import { openTarFiles } from './tar-files.ts';
 import { openTocWriter } from './toc-writer.ts';
-import { openXattrWriter, type SetXattrs, type XattrBatch } from './xattr-batch.ts';
+import type { SetXattrs, XattrBatch } from './xattr-batch.ts';
 
 /**
- * One layer to unpack: a verified file, its digest, and an empty directory for bodies and table of contents. It is
- * plain data that threads can exchange.
+ * One layer to unpack: a verified file, its digest, and an empty directory for bodies and table of contents; the digest
+ * of the uncompressed tar, if that is the file. It is plain data that threads can exchange.
  */
 export type UnpackJob = {
   readonly source: string;
+  readonly diffId?: Digest | undefined;
   readonly digest: Digest;
   readonly into: string;
+  readonly form: LayerForm;
   readonly limits: UnpackLimits;
 };
 
@@ -32,11 +34,6 @@ export type UnpackQuestion =
   | { readonly kind: 'xattrs'; readonly batch: XattrBatch }
   | { readonly kind: 'grow'; readonly more: Amount; readonly written: Amount };
 
-/** A file occupies whole blocks. */
-const blockSize = 4096;
-/** No entry of a tar is shorter. */
-const leastEntry = 512;
-
 /**
  * Unpacks a layer: uncompresses, hashes, parses the tar, and writes the bodies and their table, in one pass and in
  * memory that does not grow with the layer. After a failure, the caller removes the content of `into`.
@@ -44,7 +41,7 @@ const leastEntry = 512;
  * @throws ArtifactError `unmountable` naming layer and entry; `exhausted` when the disk is full.
  */
 export async function unpackLayer(
-  { source, digest, into, limits }: UnpackJob,
+  { source, diffId: known, digest, into, form, limits }: UnpackJob,
   { setXattrs, grow }: UnpackMeans,
   signal: AbortSignal,
 ): Promise<TocSummary> {
@@ -54,55 +51,46 @@ export async function unpackLayer(
   const dropped = new Map<string, number>();
   const onDropped = (name: string): void => void dropped.set(name, (dropped.get(name) ?? 0) + 1);
   const growth = openGrowth(grow);
-  let files = 0;
   using toc = openTocWriter(into);
-  await using small = openBodyWriter(into);
-  const xattrs = openXattrWriter(into, setXattrs, onDropped);
+  await using bodies = form === 'tar' ? openTarFiles(into) : openBodyFiles(into, setXattrs, onDropped);
   using extraction = createExtraction({
-    into,
-    small,
+    bodies,
     label,
     maxEntries: limits.maxEntries,
     bound,
     onEntry(entry) {
-      if (entry.kind === 'file') files++;
       toc.add(entry);
-      xattrs.add(entry);
+      bodies.describe(entry);
     },
     onDropped,
   });
 
   // The digest of a plain tar is its diffId, and was verified with the blob.
-  const isVerified = file.compression === 'none' && algorithmOf(digest) === 'sha256';
+  const isPlain = file.compression === 'none' && algorithmOf(digest) === 'sha256';
+  const verified = known ?? (isPlain ? digest : undefined);
+  const isVerified = verified !== undefined && (form === 'bodies' || file.size % tarBlock === 0);
   const sha256 = createHash('sha256');
   let read = 0;
   for await (const chunk of readUncompressed(source, file, label)) {
     await nextTurn(); // lets the signal arrive
     signal.throwIfAborted();
-    read += chunk.length;
-    if (read > bound.bytes) throw new ArtifactError('unmountable', `${label} ${bound.excess}`);
+    if (read + chunk.length > bound.bytes) throw new ArtifactError('unmountable', `${label} ${bound.excess}`);
     if (!isVerified) sha256.update(chunk);
-    const most = files + Math.ceil(chunk.length / leastEntry);
-    const wanted = { bytes: read + most * blockSize, inodes: countInodes(most) };
-    const growing = growth.reach(wanted, () => ({
-      bytes: read - chunk.length,
-      inodes: files - small.waiting(),
-    }));
+    const { most, present } = bodies.reach(read, chunk.length);
+    const growing = growth.reach(most, () => present);
     if (growing !== undefined) await growing;
+    read += chunk.length;
+    bodies.receive(chunk);
     extraction.write(chunk);
-    const setting = xattrs.flush();
-    if (setting !== undefined) await setting;
+    const flushing = bodies.flush();
+    if (flushing !== undefined) await flushing;
   }
   extraction.end();
-  await xattrs.finish();
-  await small.finish();
-  const diffId = isVerified ? digest : toDigest('sha256', sha256.digest('hex'));
-  return toc.end({ digest, diffId, notes: noteOf(dropped, label) });
-}
-
-/** The bodies, their directories, the layer's own, and its table. */
-function countInodes(bodies: number): number {
-  return bodies + Math.ceil(bodies / bodiesPerDirectory) + 2;
+  const hexWith = (padding: Uint8Array): string =>
+    isVerified ? hexOf(verified) : sha256.copy().update(padding).digest('hex');
+  const files = await bodies.finish(hexWith);
+  const diffId = verified ?? toDigest('sha256', hexWith(new Uint8Array()));
+  return toc.end({ digest, diffId, notes: noteOf(dropped, label), ...(files !== undefined && { files }) });
 }
 
 function noteOf(dropped: ReadonlyMap<string, number>, label: string): string[] {

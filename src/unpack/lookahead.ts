@@ -7,18 +7,22 @@ export type Lookahead = {
   take(length: number): Generator<void, Buffer>;
   /** Returns at least one and at most so many bytes; none only at the end of the stream. */
   takeSome(length: number): Generator<void, Buffer>;
+  /** Returns how many bytes were taken. */
+  position(): number;
 };
 
 export function createLookahead(): Lookahead {
   let chunks: Buffer[] = [];
   let held = 0;
   let isEnded = false;
+  let position = 0;
 
   function advance(length: number): Buffer {
     const first = chunks[0] ?? nothing;
     if (length === first.length) chunks.shift();
     else chunks[0] = first.subarray(length);
     held -= length;
+    position += length;
     return first.subarray(0, length);
   }
 
@@ -33,6 +37,7 @@ export function createLookahead(): Lookahead {
     end() {
       isEnded = true;
     },
+    position: () => position,
     *take(length) {
       while (lacks(length)) yield;
       const found = Math.min(length, held);

@@ -11,7 +11,7 @@ import { openFiles } from '../../test/support/oci/unpacking.ts';
 import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
 import { toDigest } from '../oci/digest.ts';
-import type { Unpacker as Contract } from '../ports/unpacker.ts';
+import type { Unpacker as Contract, UnpackDestination } from '../ports/unpacker.ts';
 import { bodiesPerDirectory, bodyName } from '../tree/layer-files.ts';
 import { openUnpacker } from './unpacker.ts';
 
@@ -26,6 +26,10 @@ function source(name: string, bytes: Uint8Array): string {
   const path = join(directory.path, name);
   writeFileSync(path, bytes);
   return path;
+}
+
+function bodiesIn(path: string): UnpackDestination {
+  return { path, form: 'bodies' };
 }
 
 function into(name: string): string {
@@ -52,9 +56,9 @@ function endless(): Buffer {
 test('a layer is unpacked in a thread, its entries in order', async () => {
   await using unpacker: Contract & AsyncDisposable = openUnpacker(limits);
   const summary = await unpacker.unpack(
-    source('many', gzipSync(files(5432))),
+    { path: source('many', gzipSync(files(5432))) },
     digest,
-    into('many.into'),
+    bodiesIn(into('many.into')),
     never,
   );
   const { entries, ...read } = decodeToc(readFileSync(join(directory.path, 'many.into/toc')));
@@ -74,17 +78,20 @@ test('a layer is unpacked in a thread, its entries in order', async () => {
 
 test('a refusal from the thread keeps its code and text', async () => {
   await using unpacker = openUnpacker({ ...limits, maxEntries: 10 });
-  await assert.rejects(unpacker.unpack(source('over', files(11)), digest, into('over.into'), never), {
-    name: 'ArtifactError',
-    code: 'unmountable',
-    message: `layer ${digest}, entry "f10": more than 10 entries in one layer (--max-layer-entries)`,
-  });
+  await assert.rejects(
+    unpacker.unpack({ path: source('over', files(11)) }, digest, bodiesIn(into('over.into')), never),
+    {
+      name: 'ArtifactError',
+      code: 'unmountable',
+      message: `layer ${digest}, entry "f10": more than 10 entries in one layer (--max-layer-entries)`,
+    },
+  );
 });
 
 test('a missing layer file is an internal error', async () => {
   await using unpacker = openUnpacker(limits);
   const path = join(directory.path, 'absent');
-  await assert.rejects(unpacker.unpack(path, digest, into('absent.into'), never), {
+  await assert.rejects(unpacker.unpack({ path: path }, digest, bodiesIn(into('absent.into')), never), {
     code: 'internal',
     message: /ENOENT/,
   });
@@ -94,7 +101,9 @@ test('an existing file is never overwritten by a body', async () => {
   await using unpacker = openUnpacker(limits);
   const path = into('taken');
   mkdirSync(join(path, '0'));
-  await assert.rejects(unpacker.unpack(source('two', files(2)), digest, path, never), { message: /EEXIST/ });
+  await assert.rejects(unpacker.unpack({ path: source('two', files(2)) }, digest, bodiesIn(path), never), {
+    message: /EEXIST/,
+  });
 });
 
 for (const [name, options] of [
@@ -109,10 +118,13 @@ for (const [name, options] of [
     for (const [size, tar] of Object.entries({ large: layer, small })) {
       const full = join(path, size);
       mkdirSync(full);
-      await assert.rejects(unpacker.unpack(source(`full.${name}.${size}`, tar), digest, full, never), {
-        code: 'exhausted',
-        message: /the disk of the cache is full/,
-      });
+      await assert.rejects(
+        unpacker.unpack({ path: source(`full.${name}.${size}`, tar) }, digest, bodiesIn(full), never),
+        {
+          code: 'exhausted',
+          message: /the disk of the cache is full/,
+        },
+      );
       rmSync(full, { recursive: true });
     }
   });
@@ -129,9 +141,12 @@ test('a disk without space for the table of contents is exhausted, even if only 
       name: `${index}`.padEnd(99, 'x'),
       type: '5',
     }));
-    await assert.rejects(unpacker.unpack(source(name, rawTar(...long)), digest, path, never), {
-      code: 'exhausted',
-    });
+    await assert.rejects(
+      unpacker.unpack({ path: source(name, rawTar(...long)) }, digest, bodiesIn(path), never),
+      {
+        code: 'exhausted',
+      },
+    );
   }
 });
 
@@ -140,7 +155,12 @@ test('an abort ends the thread promptly, and leaves nothing of it', async () => 
   const path = into('aborted');
   const controller = new AbortController();
   const reason = new Error('enough');
-  const unpacking = unpacker.unpack(source('endless', endless()), digest, path, controller.signal);
+  const unpacking = unpacker.unpack(
+    { path: source('endless', endless()) },
+    digest,
+    bodiesIn(path),
+    controller.signal,
+  );
   const rejected = assert.rejects(unpacking, reason);
   while (!existsSync(join(path, bodyName(0)))) await sleep(5);
   assert.ok(openFiles(directory.path).length > 0);
@@ -157,7 +177,10 @@ test('an abort at any point of the start of a thread ends that unpacking and not
   const layer = source('started.tar', endless());
   const begun = performance.now();
   const whole = new AbortController();
-  const rejected = assert.rejects(unpacker.unpack(layer, digest, path, whole.signal), /enough/);
+  const rejected = assert.rejects(
+    unpacker.unpack({ path: layer }, digest, bodiesIn(path), whole.signal),
+    /enough/,
+  );
   while (!existsSync(join(path, bodyName(0)))) await sleep(1);
   const startMs = performance.now() - begun;
   whole.abort(new Error('enough'));
@@ -166,7 +189,9 @@ test('an abort at any point of the start of a thread ends that unpacking and not
     rmSync(path, { recursive: true });
     mkdirSync(path);
     const signal = AbortSignal.timeout(Math.ceil((startMs * nth) / 30));
-    await assert.rejects(unpacker.unpack(layer, digest, path, signal), { name: 'TimeoutError' });
+    await assert.rejects(unpacker.unpack({ path: layer }, digest, bodiesIn(path), signal), {
+      name: 'TimeoutError',
+    });
   }
   assert.deepEqual(openFiles(directory.path), []);
 });
@@ -176,7 +201,10 @@ test('an abort ends the second thread too', async () => {
   const path = into('aborted-many');
   const many = source('many-small', files(90_000));
   const controller = new AbortController();
-  const rejected = assert.rejects(unpacker.unpack(many, digest, path, controller.signal), /enough/);
+  const rejected = assert.rejects(
+    unpacker.unpack({ path: many }, digest, bodiesIn(path), controller.signal),
+    /enough/,
+  );
   while (!existsSync(join(path, bodyName(3000)))) await sleep(1);
   controller.abort(new Error('enough'));
   await rejected;
@@ -192,14 +220,22 @@ test('a call that was aborted before it began does nothing', async () => {
   await using unpacker = openUnpacker(limits);
   const path = into('unbegun');
   const signal = AbortSignal.abort(new Error('too late'));
-  await assert.rejects(unpacker.unpack(source('one', files(1)), digest, path, signal), /too late/);
+  await assert.rejects(
+    unpacker.unpack({ path: source('one', files(1)) }, digest, bodiesIn(path), signal),
+    /too late/,
+  );
   assert.deepEqual(readdirSync(path), []);
 });
 
 test('disposal ends running work', async () => {
   const unpacker = openUnpacker(limits);
   const path = into('disposed');
-  const unpacking = unpacker.unpack(source('disposed.tar', endless()), digest, path, never);
+  const unpacking = unpacker.unpack(
+    { path: source('disposed.tar', endless()) },
+    digest,
+    bodiesIn(path),
+    never,
+  );
   const rejected = assert.rejects(unpacking, { code: 'cancelled' });
   while (!existsSync(join(path, bodyName(0)))) await sleep(5);
   await unpacker[Symbol.asyncDispose]();
@@ -226,6 +262,11 @@ test('in a flat bundle, the thread is found beside the program', async () => {
   writeFileSync(join(outdir, 'package.json'), '{"type":"module"}');
   const bundle: { openUnpacker: typeof openUnpacker } = await import(join(outdir, 'unpacker.js'));
   await using unpacker = bundle.openUnpacker(limits);
-  const { bodies } = await unpacker.unpack(source('bundled', files(3)), digest, into('bundled.into'), never);
+  const { bodies } = await unpacker.unpack(
+    { path: source('bundled', files(3)) },
+    digest,
+    bodiesIn(into('bundled.into')),
+    never,
+  );
   assert.equal(bodies, 3);
 });

@@ -39,7 +39,14 @@ export function openUnpacker(
         stack.defer(() => signal.removeEventListener('abort', end));
         threads.add(thread);
         stack.defer(() => threads.delete(thread));
-        return await thread.ask({ source, digest, into, limits });
+        return await thread.ask({
+          source: source.path,
+          diffId: source.diffId,
+          digest,
+          into: into.path,
+          form: into.form,
+          limits,
+        });
       } catch (thrown) {
         signal.throwIfAborted();
         if (closing) throw new ArtifactError('cancelled', `unpacking layer ${digest} was given up`);

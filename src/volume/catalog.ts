@@ -212,7 +212,7 @@ export function createCatalog(world: {
           size: descriptor.size,
           name: path,
           form: form === 'file' ? form : 'unpacked',
-          held: await source.isHeld(layer),
+          held: await source.isHeld(layer, 'tar'),
         });
         const rest = pace();
         if (rest !== undefined) await rest;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { noImages } from '../../test/support/node/image-mounts.ts';
 import { parseDigest } from '../oci/digest.ts';
 import type { TargetState } from '../ports/mounter.ts';
 import type { VolumeRecord } from '../ports/records.ts';
@@ -52,6 +53,7 @@ function createWorld(pull?: PullFunction) {
     asked,
     state: { kind: 'absent' } as TargetState | ArtifactError,
     failMount: false,
+    failImage: false,
     progress: undefined as Progress | undefined,
     held: 0,
     /** How many lookups do not find the view. */
@@ -103,6 +105,17 @@ function createWorld(pull?: PullFunction) {
     views: {
       find: async key => (key === view.key && world.gone-- <= 0 ? view : undefined),
       touch: async () => void log.push('touch'),
+      distrust: () => void log.push('distrust'),
+    },
+    images: {
+      ...noImages,
+      raise() {
+        if (world.failImage) throw new ArtifactError('internal', 'EUCLEAN');
+      },
+      tidy() {
+        log.push('tidy');
+        return [];
+      },
     },
     mounter: {
       state: async () => {
@@ -191,8 +204,15 @@ test('a failed mount leaves no record', async () => {
   const { publish, world } = createWorld();
   world.failMount = true;
   await assert.rejects(publish(request, never), code('internal', /EIO/));
-  assert.deepEqual(world.log, ['pull', 'record', 'mount', 'forget']);
+  assert.deepEqual(world.log, ['pull', 'record', 'mount', 'tidy', 'forget']);
   assert.equal(world.held, 0);
+});
+
+test('an image that cannot be mounted is compared by the next call', async () => {
+  const { publish, world } = createWorld();
+  world.failImage = true;
+  await assert.rejects(publish(request, never), code('internal', /EUCLEAN/));
+  assert.deepEqual(world.log, ['pull', 'record', 'distrust', 'tidy', 'forget']);
 });
 
 test('after a reboot the same request gets the digest it had, from the cache if it is there', async () => {

@@ -1,9 +1,9 @@
 import { formatReference } from '../oci/reference.ts';
-import type { Mounter, Target, TargetState } from '../ports/mounter.ts';
+import type { ImageMounts, Mounter, Target, TargetState } from '../ports/mounter.ts';
 import type { Origin, Publishing } from '../ports/publishing.ts';
 import type { Names, VolumeRecord, VolumeRecords } from '../ports/records.ts';
 import type { PublishRequest } from '../ports/request.ts';
-import type { Views } from '../ports/store.ts';
+import type { View, Views } from '../ports/store.ts';
 import type { Progress } from '../ports/usecases.ts';
 import { DeadlineNear } from '../util/deadline-near.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
@@ -30,8 +30,9 @@ export function createPublishing(world: {
   readonly pull: Pull;
   readonly volumes: Pick<VolumeRecords, 'find' | 'put' | 'remove' | 'listBrief'>;
   readonly names: Pick<Names, 'touch'>;
-  readonly views: Pick<Views, 'find' | 'touch'>;
+  readonly views: Pick<Views, 'find' | 'touch' | 'distrust'>;
   readonly mounter: Mounter;
+  readonly images: ImageMounts;
   /** Locks by view: a view is not taken out of use while it is being mounted. */
   readonly viewTurns: Pick<KeyedMutex, 'lock'>;
   /** @throws ArtifactError `unavailable` with why no record can be written. */
@@ -40,7 +41,7 @@ export function createPublishing(world: {
   /** Undefined: the owners of pods are not told. */
   readonly reports?: PublishReports | undefined;
 }): Publishing {
-  const { pull, volumes, names, views, mounter, viewTurns } = world;
+  const { pull, volumes, names, views, mounter, images, viewTurns } = world;
   const targets = createKeyedMutex();
   /** Of pulls, over several calls, by target path; the oldest first. */
   const origins = new Map<string, Origin>();
@@ -66,7 +67,7 @@ export function createPublishing(world: {
     record: VolumeRecord,
   ): Promise<VolumeRecord | undefined> => {
     const view = await views.find(record.view);
-    const state = await mounter.state(targetOf(request), view?.path);
+    const state = await mounter.state(targetOf(request), view && images.shown(view));
     if (state.kind !== 'mounted' || state.shows !== 'view' || !state.readOnly) return undefined;
     if (record.fingerprint === request.fingerprint) return record;
     throw new ArtifactError(
@@ -85,6 +86,15 @@ export function createPublishing(world: {
     );
   };
 
+  const raise = (view: View): void => {
+    try {
+      images.raise(view);
+    } catch (thrown) {
+      views.distrust(view.key); // the next call compares it: the kernel may refuse it because it is damaged
+      throw thrown;
+    }
+  };
+
   const mount = async (
     request: PublishRequest,
     pulled: PulledView,
@@ -93,7 +103,7 @@ export function createPublishing(world: {
   ): Promise<VolumeRecord> => {
     const target = { ...targetOf(request), keepsDirectory };
     const record = { ...toRecord(request, pulled, before), ...(keepsDirectory && { keepsFolder: true }) };
-    const state = await look(target, pulled.view.path);
+    const state = await look(target, images.shown(pulled.view));
     const isThere = state.kind === 'mounted' && state.shows === 'view' && state.readOnly;
     if (state.kind === 'mounted' && state.shows === 'other') {
       throw new ArtifactError(
@@ -105,8 +115,10 @@ export function createPublishing(world: {
     await volumes.put(record);
     if (isThere) return record;
     try {
-      await mounter.mount(pulled.view.path, target, request.mountFlags);
+      raise(pulled.view);
+      await mounter.mount(images.shown(pulled.view), target, request.mountFlags);
     } catch (thrown) {
+      images.tidy();
       await (before === undefined ? volumes.remove(target.path) : volumes.put(before));
       throw thrown;
     }
@@ -167,6 +179,8 @@ export function createPublishing(world: {
       // A volume must end although the time of its last use cannot be written on a read-only disk.
       await views.touch(record.view).catch(() => {});
       await names.touch(record.resolved).catch(() => {});
+      const view = await views.find(record.view).catch(() => undefined);
+      if (view === undefined || view.image !== undefined) images.tidy(); // what fails is tried again in the background
       return record;
     },
     async stats(volumeId, path, signal) {

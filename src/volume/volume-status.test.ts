@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { volume } from '../../test/support/node/csi-edge.ts';
+import { noImages } from '../../test/support/node/image-mounts.ts';
 import type { TargetState } from '../ports/mounter.ts';
 import type { View } from '../ports/store.ts';
 import type { Verdict } from '../ports/trust.ts';
@@ -35,6 +36,7 @@ const unsigned: Verdict = { kind: 'refused', why: 'not signed' };
 const statusOf = (world: World, of = record) =>
   createVolumeStatus({
     views: { find: async () => world.view },
+    images: noImages,
     mounter: {
       async state() {
         if (world.state instanceof ArtifactError) throw world.state;

@@ -1,5 +1,5 @@
 import { parseReference } from '../oci/reference.ts';
-import type { Mounter, TargetState } from '../ports/mounter.ts';
+import type { ImageMounts, Mounter, TargetState } from '../ports/mounter.ts';
 import type { Brief, Root, VolumeRecord } from '../ports/records.ts';
 import type { View, Views } from '../ports/store.ts';
 import type { AccessPolicy } from '../ports/trust.ts';
@@ -23,10 +23,11 @@ export type VolumeStatusReader = (
 export function createVolumeStatus(world: {
   readonly views: Pick<Views, 'find'>;
   readonly mounter: Pick<Mounter, 'state'>;
+  readonly images: Pick<ImageMounts, 'shown'>;
   readonly signatures: Pick<SignatureCheck, 'evaluate'>;
   readonly accessPolicy: Pick<AccessPolicy, 'verify'>;
 }): VolumeStatusReader {
-  const { views, mounter, signatures, accessPolicy } = world;
+  const { views, mounter, images, signatures, accessPolicy } = world;
 
   const look = (
     { targetPath, anywhere }: Brief<VolumeRecord>,
@@ -58,7 +59,7 @@ export function createVolumeStatus(world: {
     const { holds: _, ...volume }: Brief<VolumeRecord> & Partial<Root> = record;
     const view = seen.has(record.view) ? seen.get(record.view) : await views.find(record.view);
     seen.set(record.view, view);
-    const state = await look(record, view?.path);
+    const state = await look(record, view && images.shown(view));
     const damaged = view?.damage ?? findAlteration(view, state);
     const refused = await findRefusal(record, signal);
     return {

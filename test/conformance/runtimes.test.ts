@@ -14,15 +14,17 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setXattr } from '../../src/linux/xattr.ts';
 import { publishRequest } from '../support/node/daemon.ts';
+import { imageShownAt } from '../support/node/image-directory.ts';
 import { kubeletDirectory } from '../support/node/kubelet-directory.ts';
-import { openSetting } from '../support/node/setting.ts';
+import { openSetting, type Setting } from '../support/node/setting.ts';
 import { findHarmful } from '../support/oci/harmless.ts';
 import { pushImage } from '../support/oci/image.ts';
 import { paxEntry, type RawEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { gzip } from '../support/oci/tar.ts';
 import { runContainer } from '../support/signing/bundle.ts';
 
-const { registry, node, daemon } = await openSetting();
+/** A node whose views are images, where the kernel can, and one whose views are trees. */
+const settings = { images: await openSetting(), trees: await openSetting({ views: 'trees' }) } as const;
 
 /** What a process may try on a volume at $1, each as one line of shell. */
 const changes = {
@@ -85,7 +87,7 @@ const harmful = (...devices: readonly RawEntry[]): Buffer =>
 const device: RawEntry = { name: 'zero', type: '3', mode: '0000666' };
 
 /** Each kind of volume, the tar that it comes from, and how it is pushed. */
-const published = {
+const kindsOf = ({ registry }: Setting) => ({
   artifact: {
     tar: harmful(),
     push: async (tar: Buffer) => {
@@ -97,19 +99,29 @@ const published = {
     tar: harmful(device),
     push: async (tar: Buffer) => (await pushImage(registry, 'image', tar)).reference,
   },
-} as const;
+});
 
-/** Publishes it to a new pod. Answers where the pod sees it, and the view that it shows. */
-async function publish(reference: string): Promise<{ readonly target: string; readonly view: string }> {
+/** Publishes it to a new pod. Answers where the pod sees it, and what the host has of it. */
+async function publish(
+  { node, daemon }: Setting,
+  reference: string,
+): Promise<{ readonly target: string; readonly view: string }> {
   const request = await publishRequest(node, { reference });
   await daemon.csi.NodePublishVolume(request);
   const { volumes } = await daemon.artifacts.ListVolumes({});
   const volume = volumes.find(({ target_path }) => target_path === request.target_path);
-  return { target: request.target_path, view: join(node.stateDir, 'views', volume?.view ?? '') };
+  const view = imageShownAt(node, request.target_path) ?? join(node.stateDir, 'views', volume?.view ?? '');
+  return { target: request.target_path, view };
 }
 
-for (const [kind, { tar, push }] of Object.entries(published)) {
-  test(`a published ${kind} has none of the harmful entries of its tar`, async () => {
+const cases = Object.entries(settings).flatMap(([views, setting]) =>
+  Object.entries(kindsOf(setting)).map(([kind, pushed]) => ({ views, setting, kind, ...pushed })),
+);
+
+for (const { views, setting, kind, tar, push } of cases) {
+  const { node } = setting;
+
+  test(`a published ${kind} (${views}) has none of the harmful entries of its tar`, async () => {
     const extracted = join(node.path, `extracted-${kind}`);
     mkdirSync(extracted);
     execFileSync('tar', ['-xp', '--xattrs', '--xattrs-include=*', '-C', extracted], { input: tar });
@@ -120,14 +132,14 @@ for (const [kind, { tar, push }] of Object.entries(published)) {
       'model.txt: security.capability',
       ...(kind === 'image' ? ['zero: neither a file, a directory nor a symlink'] : []),
     ]);
-    const { target } = await publish(await push(tar));
+    const { target } = await publish(setting, await push(tar));
     assert.deepEqual(findHarmful(target), []);
     assert.deepEqual(readdirSync(target).sort(), ['directory', 'latest', 'model.txt']);
   });
 
   for (const runtime of ['runc', 'crun'] as const) {
-    test(`root in a container of ${runtime}, with default capabilities, cannot change its ${kind}`, async () => {
-      const { target, view } = await publish(await push(tar));
+    test(`root in a container of ${runtime}, with default capabilities, cannot change its ${kind} (${views})`, async () => {
+      const { target, view } = await publish(setting, await push(tar));
       const control = join(node.path, `control-${kind}-${runtime}`);
       cpSync(target, control, { recursive: true, verbatimSymlinks: true });
       const before = list(view);
@@ -158,6 +170,25 @@ for (const [kind, { tar, push }] of Object.entries(published)) {
       );
     });
   }
+}
+
+for (const runtime of ['runc', 'crun'] as const) {
+  test(`a process of ${runtime} with SYS_ADMIN can remount an image for writing, and then not write`, async () => {
+    const setting = settings.images;
+    const { node } = setting;
+    const { target, view } = await publish(setting, await kindsOf(setting).image.push(harmful(device)));
+    const before = list(view);
+    const mounts = [{ source: target, destination: '/volume', options: ['rbind', 'rprivate', 'rw'] }];
+    const script = `mount -o remount,rw,bind /volume && echo remounted; ${attempts(changes, '/volume')}`;
+    const [remounted, ...tried] = runContainer(runtime, node.path, mounts, script, ['CAP_SYS_ADMIN'])
+      .trim()
+      .split('\n');
+    assert.equal(remounted, 'remounted');
+    for (const [name, why] of parseAttempts(tried.join('\n')))
+      assert.match(why, /Read-only file system$/, name);
+    assert.deepEqual(list(view), before);
+    assert.deepEqual(list(target), before);
+  });
 }
 
 test('a setuid bit, a device and a file capability are found in a tree', async () => {

@@ -101,15 +101,15 @@ test('a daemon killed while it publishes and unpublishes leaves at most one moun
     ['config.json', '{}'],
     ['w/model.bin', randomBytes(MiB)],
   ] as const;
-  const { reference } = await registry.push(
-    'mounts',
-    'v1',
-    files.map(([name, bytes]) => ({ name, bytes: Buffer.from(bytes) })),
-  );
+  const layers = files.map(([name, bytes]) => ({ name, bytes: Buffer.from(bytes) }));
+  const tar = await tarOf(files.map(([name, content]) => [{ name }, content]));
+  const mediaType = 'application/vnd.acme.layer.v1.tar';
+  const tree = await registry.push('mounts', 'tree', layers);
+  const image = await registry.push('mounts', 'image', [{ bytes: tar, mediaType }]);
   type State = 'published' | 'unpublished' | 'publishing' | 'unpublishing';
   const slots = await Promise.all(
-    Array.from({ length: 8 }, async () => ({
-      ...(await lives.volume(reference, shownOf(files))),
+    Array.from({ length: 8 }, async (_, nth) => ({
+      ...(await lives.volume((nth % 2 === 0 ? tree : image).reference, shownOf(files))),
       state: 'unpublished' as State,
     })),
   );

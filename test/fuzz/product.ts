@@ -34,7 +34,7 @@ export async function openProduct(directory: string): Promise<Product> {
       await using stage = await store.layers.stage(digest);
       await stage.commit(
         await unpackLayer(
-          { source, digest, into: stage.path, limits: anyLimits },
+          { source, digest, into: stage.path, form: 'bodies', limits: anyLimits },
           { setXattrs, grow: async () => {} },
           never,
         ),
@@ -53,7 +53,7 @@ export async function openProduct(directory: string): Promise<Product> {
     layers: readonly SettledLayer[],
   ): Promise<{ readonly key: string; readonly path: string }> {
     const selection = { unpack: 'auto', include: [], exclude: [] } as const;
-    const tree = await trees.merge({ kind: 'image', layers }, selection, () => {}, never);
+    const tree = await trees.merge({ kind: 'image', layers, stored: 'bodies' }, selection, () => {}, never);
     const key = `image-${images++}`;
     const digests = layers.map(layer => layer.descriptor.digest);
     const manifest = digests[0] as Digest;

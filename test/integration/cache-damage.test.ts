@@ -373,7 +373,7 @@ test(
     ];
     await fc.assert(
       fc.asyncProperty(fc.array(steps, { minLength: 3, maxLength: 12 }), async sequence => {
-        await using node = await testNode([registry.host]);
+        await using node = await testNode([registry.host], { views: 'trees' });
         const trial = await openTrial(node, registry);
         for (const step of [...sequence, ...ending]) await trial.perform(step);
         await trial.close();

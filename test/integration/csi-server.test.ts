@@ -22,6 +22,7 @@ import {
   until,
   volume,
 } from '../support/node/csi-edge.ts';
+import { noImages } from '../support/node/image-mounts.ts';
 
 test('Identity reports the driver, and that it has no controller', async () => {
   let ready = false;
@@ -133,8 +134,10 @@ test('the log line of an unpublish names the pod and the artifact if there was a
     names: { touch: async () => {} },
     views: {
       touch: async () => {},
-      find: unused,
+      find: async () => undefined,
+      distrust: unused,
     },
+    images: noImages,
     mounter: {
       unmount: async () => {},
       unmountView: async () => {},

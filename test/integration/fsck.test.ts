@@ -21,7 +21,8 @@ import { openSetting } from '../support/node/setting.ts';
 import { shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
 import { gzip, sha256, tarOf } from '../support/oci/tar.ts';
 
-const { registry, node, daemon } = await openSetting();
+/** Its views are trees; image-views.test.ts damages images. */
+const { registry, node, daemon } = await openSetting({ views: 'trees' });
 
 /** What `fsck` finds in the cache of the daemon. */
 async function fsck(repair: 'repair' | 'only look' = 'only look'): Promise<readonly Finding[]> {

@@ -179,6 +179,7 @@ test('every metric is in docs/flags.md, and every one that is named exists', asy
     phase: () => 'open',
     droppedLines: () => 0,
     isSealed: () => false,
+    imagesOff: () => undefined,
   });
   const known = [...(await metrics.scrape()).matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
   assert.ok(known.length > 10);

@@ -25,6 +25,7 @@ export type Program =
   | 'busybox'
   | 'setfattr'
   | 'mkfs.ext4'
+  | 'fsck.erofs'
   | 'curl'
   | 'openssl'
   | 'umount'
@@ -164,6 +165,7 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   busybox: fromDebian('test', 'busybox-static'),
   setfattr: fromDebian('test', 'attr'),
   'mkfs.ext4': fromDebian('test', 'e2fsprogs'),
+  'fsck.erofs': fromDebian('test', 'erofs-utils'),
   curl: fromDebian('test', 'curl'),
   openssl: fromDebian('test', 'openssl'),
   umount: fromDebian('test', 'mount'),

@@ -87,5 +87,5 @@ async function seal(path: string, enable: Enable): Promise<void> {
 
 /** Whether files are sealed, and if not, why. */
 export function formatVerity({ off }: Pick<Verity, 'off'>): string {
-  return off === undefined ? 'on' : `off (${off}); the cache is verified without it`;
+  return `fs-verity: ${off === undefined ? 'on' : `off (${off}); the cache is verified without it`}`;
 }

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Damage, Look } from '../../ports/store.ts';
-import type { TocEntry } from '../../tree/toc.ts';
+import type { DataFile, TocEntry } from '../../tree/toc.ts';
 import { quoteName } from '../../util/name.ts';
 import { findDamage } from '../integrity/damage.ts';
 
@@ -26,6 +27,16 @@ export function createBodyCheck(layer: string, look: Look, signal: AbortSignal) 
       const damage = await findDamage(path(entry.body), wanted, look, signal);
       if (damage === undefined) return;
       first ??= `body ${entry.body} (${quoteName(entry.path)}) ${damage.problem}`;
+      wrong++;
+      inodes.push(...damage.inodes);
+    },
+    /** The same for a file with the bodies of a layer that is stored as its tar. */
+    async checkFile({ name, size, sha256: hex }: DataFile): Promise<void> {
+      const { uid, gid } = directory;
+      const wanted = { algorithm: 'sha256', hex, size, mode: 0o600, uid, gid } as const;
+      const damage = await findDamage(join(layer, name), wanted, look, signal);
+      if (damage === undefined) return;
+      first ??= `its file ${name} ${damage.problem}`;
       wrong++;
       inodes.push(...damage.inodes);
     },

@@ -1,9 +1,9 @@
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
-import type { Damage, Held, Layers, Look } from '../../ports/store.ts';
+import type { Damage, Held, Layers, Look, Stage } from '../../ports/store.ts';
 import { bodiesPerDirectory, bodyDirectory, bodyName, tocName } from '../../tree/layer-files.ts';
-import type { TocSummary } from '../../tree/toc.ts';
+import type { DataFile, TocSummary } from '../../tree/toc.ts';
 import type { TocTotals } from '../../tree/toc-text.ts';
 import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
@@ -13,18 +13,22 @@ import { attempt, howToMend } from '../files/failure.ts';
 import { hashFile } from '../files/file-hash.ts';
 import type { Scratch } from '../files/scratch.ts';
 import { toUnreadable } from '../integrity/damage.ts';
-import type { EvidenceStore } from '../integrity/evidence.ts';
 import { createBodyCheck } from './layer-check.ts';
-import { countBodies, isOutdated, readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
+import { measureLayer } from './layer-usage.ts';
+import { isOutdated, readToc, readTocTotals, readTotals, type TakeEntries } from './toc-file.ts';
 
 /**
- * Unpacked tar layers under `layers/bodies/<algorithm>/<hex>/`: the file `toc`, and beside it the bodies, each under
- * its number, in subdirectories. A layer is complete or absent; one whose table is torn or of another version is
- * absent. It is readable in its stage until it is durable and moved to its path: merging need not wait for the disk.
+ * Tar layers in one of their forms: under `layers/bodies/<algorithm>/<hex>/` the file `toc`, and beside it the bodies,
+ * each under its number, in subdirectories; or under `layers/tar/<algorithm>/<hex>/` the file `toc`, and beside it the
+ * uncompressed tar. A layer is complete or absent; one whose table is torn or of another version is absent. It is readable in its stage until it is durable and moved to its path: merging need not wait for the disk.
  * Disposing waits for that.
  */
-export type LayerStore = AsyncDisposable &
-  Layers & {
+export type FormStore = AsyncDisposable &
+  Omit<Layers, 'has' | 'form' | 'readToc' | 'stage'> & {
+    has(digest: Digest): Promise<boolean>;
+    readToc(digest: Digest, take: TakeSome, signal: AbortSignal): Promise<TocSummary | undefined>;
+    /** @param arrived called when the layer is in the cache. */
+    stage(digest: Digest, arrived: () => void): Promise<Stage>;
     /** Waits until these would survive a power cut, and have permanent paths. @throws why one of them failed. */
     settle(digests: readonly Digest[], signal: AbortSignal): Promise<void>;
     /** Returns all of its files; undefined without a complete table. */
@@ -34,16 +38,20 @@ export type LayerStore = AsyncDisposable &
       | { readonly count: number; readonly files: Iterable<readonly [layer: string, name: string]> }
       | undefined;
     bodyPath(digest: Digest, body: number): string;
+    /** Returns the files that have the bodies of a layer; undefined if it is not stored as its tar. */
+    dataFiles(digest: Digest): readonly LayerFile[] | undefined;
   };
+
+/** Receives the entries of a table. */
+type TakeSome = Parameters<Layers['readToc']>[1];
+
+/** `size` in bytes. */
+export type LayerFile = Pick<DataFile, 'name' | 'size'> & { readonly path: string };
 
 /** A layer that is being made durable, and its path until then. */
 type Arrival = { path: string | undefined; settled: Promise<void> };
 
-export function openLayers(
-  directories: DigestDirectories,
-  scratch: Scratch,
-  witness: Pick<EvidenceStore, 'arrived' | 'forget'>,
-): LayerStore {
+export function openLayers(directories: DigestDirectories, scratch: Scratch): FormStore {
   /** A failed one stays until the layer is committed again. */
   const arriving = new Map<Digest, Arrival>();
 
@@ -65,14 +73,15 @@ export function openLayers(
     );
 
   const has = async (digest: Digest): Promise<boolean> => (await totalsOf(digest)) !== undefined;
+  const readNow = (digest: Digest): TocTotals | undefined => readTotals(join(path(digest), tocName));
 
   /** A layer is used from its stage until it is durable, and then moved to its path. */
-  function settleSoon(digest: Digest, stage: Directory, bodies: number): void {
+  function settleSoon(digest: Digest, stage: Directory, totals: TocTotals): void {
     const arrival: Arrival = { path: stage.path, settled: Promise.resolve() };
     const isWanted = (): boolean => arriving.get(digest) === arrival;
     const settle = async (): Promise<void> => {
       await using _ = stage;
-      await stage.syncAll(allOf(stage.path, bodies));
+      await stage.syncAll(allOf(stage.path, totals));
       if (!isWanted()) return;
       renameSync(stage.path, directories.path(digest));
       arrival.path = undefined;
@@ -107,12 +116,14 @@ export function openLayers(
 
   async function findDamage(digest: Digest, look: Look, signal: AbortSignal): Promise<Damage | undefined> {
     if (!existsSync(path(digest))) return undefined;
+    const isTar = readNow(digest)?.files !== undefined;
     const bodies = createBodyCheck(path(digest), look, signal);
     const take: TakeEntries = async entries => {
-      for (const entry of entries) await bodies.check(entry, body => bodyPath(digest, body));
+      for (const entry of isTar ? [] : entries) await bodies.check(entry, body => bodyPath(digest, body));
     };
     try {
       const toc = await readOwn(digest, take, signal);
+      for (const file of toc?.files ?? []) await bodies.checkFile(file);
       return toc === undefined ? { problem: 'its table of contents is missing', inodes: [] } : bodies.sum();
     } catch (thrown) {
       signal.throwIfAborted();
@@ -128,6 +139,19 @@ export function openLayers(
     has,
     bodyPath,
     path,
+    async tar(digest) {
+      const totals = await totalsOf(digest);
+      if (totals?.files === undefined) return undefined;
+      return { path: join(path(digest), 'tar'), diffId: totals.diffId };
+    },
+    dataFiles(digest) {
+      const from = path(digest);
+      return readTotals(join(from, tocName))?.files?.map(({ name, size }) => ({
+        name,
+        size,
+        path: join(from, name),
+      }));
+    },
     size: async digest => (await totalsOf(digest))?.bytes,
     readToc: (digest, take, signal) =>
       attempt(`reading layer ${digest}`, () => readOwn(digest, take, signal).catch(advise)),
@@ -139,24 +163,25 @@ export function openLayers(
       }),
     files(digest) {
       const layer = path(digest);
-      const bodies = countBodies(join(layer, tocName));
-      return bodies === undefined ? undefined : { count: bodies + 1, files: filesOf(layer, bodies) };
+      const totals = readTotals(join(layer, tocName));
+      if (totals === undefined) return undefined;
+      return { count: (totals.files?.length ?? totals.bodies) + 1, files: filesOf(layer, totals) };
     },
 
-    stage: digest =>
+    stage: (digest, arrived) =>
       attempt(`unpacking layer ${digest}`, async () => {
         // Opened before anything is written: a descriptor reports a failed write once, and only of later ones.
         const stage = await openDirectory(scratch.fresh());
         let committed = false;
         return {
           path: stage.path,
-          commit: ({ bodies }) =>
+          commit: totals =>
             attempt(`storing layer ${digest}`, async () => {
               if (await has(digest)) return;
               await scratch.discard(directories.path(digest));
               committed = true;
-              settleSoon(digest, stage, bodies);
-              witness.arrived({ kind: 'layers', digest });
+              settleSoon(digest, stage, totals);
+              arrived();
             }),
           [Symbol.asyncDispose]: async () => {
             if (committed) return;
@@ -173,7 +198,6 @@ export function openLayers(
     remove: digest =>
       attempt(`removing layer ${digest}`, async () => {
         const from = path(digest);
-        witness.forget({ kind: 'layers', digest });
         arriving.delete(digest);
         await scratch.discard(from);
       }),
@@ -183,7 +207,7 @@ export function openLayers(
         const held: Held[] = [];
         const coming = [...arriving].filter(([, { path: stage }]) => stage !== undefined);
         for (const digest of new Set([...(await directories.list()), ...coming.map(([digest]) => digest)]))
-          held.push({ digest, ...(await measure(join(path(digest), tocName))) });
+          held.push({ digest, ...(await measureLayer(join(path(digest), tocName))) });
         return held;
       }),
 
@@ -199,24 +223,18 @@ function advise(thrown: unknown): never {
 }
 
 /** A stage with its content. */
-function* allOf(stage: string, bodies: number): Generator<string> {
+function* allOf(stage: string, totals: TocTotals): Generator<string> {
   yield stage;
-  for (let body = 0; body < bodies; body += bodiesPerDirectory) yield join(stage, bodyDirectory(body));
-  for (const [layer, name] of filesOf(stage, bodies)) yield `${layer}/${name}`;
+  const directories = totals.files === undefined ? totals.bodies : 0;
+  for (let body = 0; body < directories; body += bodiesPerDirectory) yield join(stage, bodyDirectory(body));
+  for (const [layer, name] of filesOf(stage, totals)) yield `${layer}/${name}`;
 }
 
-function* filesOf(layer: string, bodies: number): Generator<readonly [layer: string, name: string]> {
+function* filesOf(
+  layer: string,
+  { files, bodies }: TocTotals,
+): Generator<readonly [layer: string, name: string]> {
   yield [layer, tocName];
-  for (let body = 0; body < bodies; body++) yield [layer, bodyName(body)];
-}
-
-/**
- * Returns the disk usage of a layer from its totals: the bodies, the table, and their directories. An unreadable one
- * still counts as cached, so that garbage collection removes it.
- */
-async function measure(toc: string): Promise<Omit<Held, 'digest'>> {
-  const totals = await readTocTotals(toc).catch(() => undefined);
-  if (totals === undefined) return { bytes: 0, inodes: 0, since: 0 };
-  const { bytes, bodies, size, since } = totals;
-  return { bytes: bytes + size, inodes: bodies + Math.ceil(bodies / bodiesPerDirectory) + 2, since };
+  if (files === undefined) for (let body = 0; body < bodies; body++) yield [layer, bodyName(body)];
+  else for (const { name } of files) yield [layer, name];
 }

@@ -80,14 +80,14 @@ export async function isOutdated(path: string, signal: AbortSignal): Promise<boo
   return (await readAt(file, end, checksumLength)).toString() === `${hash.digest('hex')}\n`;
 }
 
-/** Returns the number of bodies in the totals, synchronously; undefined without a complete table. */
-export function countBodies(path: string): number | undefined {
+/** The same, synchronously; undefined also without a table. */
+export function readTotals(path: string): TocTotals | undefined {
   let fd: number | undefined;
   try {
     fd = openSync(path, own);
     const tail = Buffer.alloc(tailLength);
     const bytesRead = readSync(fd, tail, 0, tailLength, Math.max(fstatSync(fd).size - tailLength, 0));
-    return parseTail(tail.subarray(0, bytesRead))?.bodies;
+    return parseTail(tail.subarray(0, bytesRead));
   } catch {
     return undefined;
   } finally {

@@ -22,7 +22,7 @@ import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { getXattr, setXattr } from '../../linux/xattr.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { EntryAttributes } from '../../tree/toc.ts';
-import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
+import { blobAttributes, type DirectoryNode, type FileNode } from '../../tree/tree.ts';
 import { decodeName } from '../../util/name.ts';
 import { openStore } from '../store.ts';
 import { openLinks } from './view-tree.ts';
@@ -41,7 +41,14 @@ test('a view has every node of the tree, and its files are the inodes of the sto
     await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries: [] }));
   }
   const model = await putFile(store.blobs, 'model');
-  const body: FileNode = { kind: 'file', source: { kind: 'bodies', digest }, body: 0, size: 4, layer };
+  const body: FileNode = {
+    kind: 'file',
+    source: { kind: 'bodies', digest },
+    body: 0,
+    size: 4,
+    attributes: blobAttributes,
+    layer,
+  };
   const tree = directory({
     model,
     same: model,
@@ -109,7 +116,14 @@ test('a file that the cache lost is named, and nothing incomplete is left', asyn
   await using temporary = await temporaryDirectory();
   await using store = await openStore({ stateDir: temporary.path });
   const digest = record.blobs[0] as Digest;
-  const lost: FileNode = { kind: 'file', source: { kind: 'blob', digest }, body: 0, size: 1, layer };
+  const lost: FileNode = {
+    kind: 'file',
+    source: { kind: 'blob', digest },
+    body: 0,
+    size: 1,
+    attributes: blobAttributes,
+    layer,
+  };
   await assert.rejects(store.views.build(record, directory({ d: directory({ lost }) }), never), {
     code: 'corrupt',
     message: `layer 0: "/d/lost": the cache lost bytes of ${digest}; run \`fsck --repair\` on the node, then mount it again`,
@@ -157,6 +171,7 @@ test('a file with the maximum of links is copied once, with mode, owner, time an
     source: { kind: 'bodies', digest },
     body: 0,
     size: 3000,
+    attributes: blobAttributes,
     layer,
   };
   const full = statSync(body).ino;

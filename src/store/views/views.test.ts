@@ -23,7 +23,7 @@ import { runProgram } from '../../../test/support/os/program.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { toDigest } from '../../oci/digest.ts';
-import type { FileNode } from '../../tree/tree.ts';
+import { blobAttributes, type FileNode } from '../../tree/tree.ts';
 import { openStore } from '../store.ts';
 
 const never = new AbortController().signal;
@@ -70,6 +70,7 @@ test('a view has only durable files: a layer that failed, and was committed agai
     source: { kind: 'bodies', digest },
     body: 0,
     size: 4,
+    attributes: blobAttributes,
     layer: 'layer 0',
   };
   const directories = Array.from(

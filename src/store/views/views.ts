@@ -1,7 +1,7 @@
-import { lstatSync, renameSync, utimesSync } from 'node:fs';
+import { renameSync, utimesSync } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { View, ViewRecord, Views } from '../../ports/store.ts';
+import type { BuildOptions, View, ViewRecord, Views } from '../../ports/store.ts';
 import type { DirectoryNode } from '../../tree/tree.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
@@ -9,18 +9,23 @@ import { startPace } from '../../util/pace.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
 import { type Directory, openDirectory } from '../files/directory.ts';
-import { attempt, toStoreError } from '../files/failure.ts';
+import { attempt, howToMend, toStoreError } from '../files/failure.ts';
 import { despiteFlags, type Scratch } from '../files/scratch.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
 import type { RecordWarning } from '../records/records.ts';
 import { containsInode } from './tree-inodes.ts';
 import { compareTree } from './view-compare.ts';
+import { compareImage, hasDevices, type ImageSources, raiseImage, toView } from './view-image.ts';
 import { createViewIndex, itemsOf } from './view-index.ts';
+import { isImagePath, keysOf, openPlaces, strays } from './view-places.ts';
 import { readView } from './view-record.ts';
 import { openShape, readShape } from './view-shape.ts';
 import { raiseTree, type ViewContents } from './view-tree.ts';
 
-/** Merged trees: `views/<key>/`, and the record beside it. A view exists if both are there and complete. */
+/**
+ * Merged trees: `views/<key>/`, or an image in `views/<key>.erofs/`, and the record beside it. A view exists if both are
+ * there and complete, and an image has all its layers.
+ */
 export type ViewStore = Views & {
   /** Returns trees without a record: it is missing, torn or unreadable. Some of them may be mounted. */
   listLost(): Promise<readonly string[]>;
@@ -32,7 +37,7 @@ export type ViewStore = Views & {
 
 export function openViews(
   directory: Directory,
-  sources: ViewContents,
+  sources: ViewContents & ImageSources,
   scratch: Scratch,
   witness: Pick<EvidenceStore, 'relink'>,
   note: RecordWarning,
@@ -42,28 +47,30 @@ export function openViews(
   let isComplete = false;
   const locks = createKeyedMutex();
 
-  const treeOf = (key: string): string => join(directory.path, verifyKey(key));
-  const sidecarOf = (key: string): string => treeOf(key) + sidecar;
-  const writable = openShape(treeOf, key => treeOf(key) + shapeFile, scratch.fresh);
+  const places = openPlaces(directory.path);
+  const sidecarOf = places.record;
+  const writable = openShape(key => places.find(key) ?? places.tree(key), places.shape, scratch.fresh);
   const shape = scratch.isClosed ? readShape(writable) : writable;
   const touchSidecar = async (key: string, now: Date): Promise<void> => utimesSync(sidecarOf(key), now, now);
 
   async function find(key: string): Promise<View | undefined> {
-    const path = treeOf(key);
-    const present = isPresent(key);
-    if (!present) known.delete(key);
+    const path = places.find(key);
     const view = known.get(key);
-    if (view !== undefined || !present) return view;
+    if (view !== undefined && view.path === path && hasDevices(view)) return view;
+    known.delete(key);
+    if (path === undefined) return undefined;
     const read = await unlessAbsent(readView(sidecarOf(key), key)).catch(noteUnreadable(sidecarOf(key)));
-    if (read !== undefined) known.set({ ...read, path });
-    return known.get(key);
+    const found = read === undefined ? undefined : toView(read, path, sources);
+    if (found !== undefined) known.set(found);
+    return found;
   }
 
-  const noteUnreadable = (path: string) => (thrown: unknown) =>
+  const noteUnreadable = (path: string) => (thrown: unknown) => {
     note(`${path}, the record of a view, cannot be read (${errnoOf(thrown)}) and is skipped`);
+    return undefined;
+  };
 
-  const isPresent = (key: string): boolean =>
-    lstatSync(treeOf(key), { throwIfNoEntry: false })?.isDirectory() === true;
+  const isPresent = (key: string): boolean => places.find(key) !== undefined;
 
   const findAll = async (keys: readonly string[]): Promise<readonly View[]> => {
     const views: View[] = [];
@@ -76,7 +83,7 @@ export function openViews(
     return views;
   };
 
-  const list = async (): Promise<readonly View[]> => findAll((await directory.list()).filter(isKey));
+  const list = async (): Promise<readonly View[]> => findAll(keysOf(await directory.list()));
 
   const describe = (record: ViewRecord): Promise<void> =>
     writeAside(scratch.fresh(), sidecarOf(record.key), JSON.stringify(record), true);
@@ -85,7 +92,9 @@ export function openViews(
   async function settle(record: ViewRecord): Promise<View> {
     const { key } = record;
     await directory.sync();
-    const view = { ...record, path: treeOf(key), usedAt: (await stat(sidecarOf(key))).mtimeMs };
+    const read = { ...record, usedAt: (await stat(sidecarOf(key))).mtimeMs };
+    const view = toView(read, places.find(key) ?? places.tree(key), sources);
+    if (view === undefined) throw new ArtifactError('corrupt', `view ${key} lost its layers; ${howToMend}`);
     known.set(view);
     return view;
   }
@@ -101,7 +110,7 @@ export function openViews(
     record: ViewRecord,
     tree: DirectoryNode,
     signal: AbortSignal,
-    raised: () => void,
+    { form = 'bodies', raised }: BuildOptions,
   ): Promise<View> {
     const { key } = record;
     if (isPresent(key)) return restore(record);
@@ -113,17 +122,18 @@ export function openViews(
     try {
       // Opened before the writes, so that it reports each failure.
       await using disk = await openDirectory(directory.path);
-      const { directories, symlinks } = await witness.relink(itemsOf(record), () =>
-        raiseTree(aside, tree, sources, signal),
-      );
-      raised();
+      const isImage = form === 'tar';
+      const { directories, symlinks } = isImage
+        ? { directories: await raiseImage(aside, tree, record.layers, sources, signal), symlinks: [] }
+        : await witness.relink(itemsOf(record), () => raiseTree(aside, tree, sources, signal));
+      raised?.();
       await settled;
       await sources.settle(record.layers, signal);
       await disk.syncAll(directories);
       signal.throwIfAborted();
       await describe(record);
-      await scratch.discard(treeOf(key)); // what is there is not a tree
-      await rename(aside, treeOf(key));
+      for (const place of [places.tree(key), places.image(key)]) await scratch.discard(place); // what is there is not a view
+      await rename(aside, isImage ? places.image(key) : places.tree(key));
       const view = await settle(record);
       const below = Buffer.byteLength(aside);
       await shape.write(
@@ -142,9 +152,9 @@ export function openViews(
   return {
     find: key => attempt(`looking for view ${key}`, () => find(key)),
 
-    async build(record, tree, signal, raised = () => {}) {
+    async build(record, tree, signal, options = {}) {
       using _ = await locks.lock(record.key, signal);
-      return (await find(record.key)) ?? (await build(record, tree, signal, raised));
+      return (await find(record.key)) ?? (await build(record, tree, signal, options));
     },
 
     touch: key =>
@@ -162,7 +172,9 @@ export function openViews(
         known.delete(key);
         shape.forget(key);
         // The tree first: a tree without a record counts as one that lost it.
-        await witness.relink(view === undefined ? [] : itemsOf(view), () => scratch.discard(treeOf(key)));
+        const isLinked = view !== undefined && view.image === undefined;
+        await witness.relink(isLinked ? itemsOf(view) : [], () => scratch.discard(places.tree(key)));
+        await scratch.discard(places.image(key));
         await scratch.discard(sidecarOf(key));
       }),
 
@@ -177,10 +189,15 @@ export function openViews(
 
     isAsBuilt: (key, signal) => attempt(`looking at view ${key}`, () => shape.isKept(key, signal)),
 
-    compare: (key, tree, signal) =>
+    compare: (key, tree, signal, form = 'bodies') =>
       attempt(`comparing view ${key}`, async () => {
-        if (!isPresent(key)) return undefined;
-        const compared = await compareTree(treeOf(key), tree, sources.path, signal);
+        const path = places.find(key);
+        if (path === undefined) return undefined;
+        if (isImagePath(path) !== (form === 'tar'))
+          return { problem: 'its layers are stored in another form' };
+        const compared = isImagePath(path)
+          ? await compareImage(await find(key), tree, sources, signal)
+          : await compareTree(path, tree, sources.path, signal);
         if (compared.problem === undefined)
           await shape.write(key, compared.watched, signal).catch(() => signal.throwIfAborted()); // it is only lost
         return compared;
@@ -189,14 +206,20 @@ export function openViews(
     distrust: key => shape.forget(key),
 
     shows: (key, inodes, signal) =>
-      attempt(`looking through view ${key}`, () => containsInode(treeOf(key), inodes, signal)),
+      attempt(`looking through view ${key}`, async () => {
+        const path = places.find(key);
+        if (path === undefined || inodes.length === 0) return false;
+        return isImagePath(path) || containsInode(path, inodes, signal); // an image has whole layers
+      }),
 
     setAside: (key, as) =>
       attempt(`setting view ${key} aside`, async () => {
         using _ = await locks.lock(key, new AbortController().signal);
         shape.forget(key);
         await describe(as);
-        despiteFlags([treeOf(key)], () => renameSync(treeOf(key), treeOf(as.key)));
+        const from = places.find(key) ?? places.tree(key);
+        const to = isImagePath(from) ? places.image(as.key) : places.tree(as.key);
+        despiteFlags([from], () => renameSync(from, to));
         known.delete(key);
         await find(as.key);
         await scratch.discard(sidecarOf(key));
@@ -206,7 +229,7 @@ export function openViews(
     listLost: () =>
       attempt('looking for views without a record', async () => {
         const lost: string[] = [];
-        for (const key of (await directory.list()).filter(isKey)) {
+        for (const key of keysOf(await directory.list())) {
           if ((await find(key)) === undefined) lost.push(key);
         }
         return lost;
@@ -223,23 +246,4 @@ export function openViews(
       }
     },
   };
-}
-
-/** The ends of the names of files beside a tree: its record and its shape. */
-const [sidecar, shapeFile] = ['.json', '.shape'];
-
-/** A key is a plain file name, distinct from any sidecar and path. */
-function isKey(text: string): boolean {
-  return /^[0-9A-Za-z][0-9A-Za-z_-]{0,127}$/.test(text);
-}
-
-function verifyKey(key: string): string {
-  if (isKey(key)) return key;
-  throw new ArtifactError('internal', `"${key}" cannot be the key of a view`);
-}
-
-/** Returns the names that are neither trees nor belong to one. */
-function strays(names: readonly string[]): readonly string[] {
-  const beside = new Set(names.filter(isKey).flatMap(key => [key + sidecar, key + shapeFile]));
-  return names.filter(name => !isKey(name) && !beside.has(name));
 }

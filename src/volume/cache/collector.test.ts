@@ -53,6 +53,8 @@ function createCache() {
       remove: async digest => void layers.delete(digest),
       list: async () => items(layers, 100),
       size: unused,
+      form: unused,
+      tar: unused,
       readToc: unused,
       stage: unused,
       path: unused,

@@ -4,6 +4,7 @@ import type { Platform } from '../../oci/platform.ts';
 import type { Names, Pins, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, Item, Layers, Look, View, Views } from '../../ports/store.ts';
 import type { Finding, Progress } from '../../ports/usecases.ts';
+import type { LayerForm } from '../../tree/toc.ts';
 import { toArtifactError } from '../../util/error.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import { cachedDocuments } from '../pull/cached-documents.ts';
@@ -13,6 +14,9 @@ import { createAffected } from './affected.ts';
 import { formatShown, type Integrity } from './integrity.ts';
 import type { Retirement } from './retirement.ts';
 import { findBrokenRoots } from './root-check.ts';
+
+/** The form of the layers that a view shows. */
+const formOf = ({ image }: View): LayerForm => (image === undefined ? 'bodies' : 'tar');
 
 /**
  * Verifies every blob and unpacked layer, compares the views with what they must be, and reports damage. With `repair`,
@@ -66,9 +70,9 @@ export async function checkCache(
   };
 
   /** Whether the documents that define the view are in the cache. */
-  const isKnown = async ({ manifest, layers: parts }: View): Promise<boolean> => {
-    for (const digest of parts) if (!(await layers.has(digest))) return false;
-    return (await blobs.size(manifest)) !== undefined;
+  const isKnown = async (view: View): Promise<boolean> => {
+    for (const digest of view.layers) if (!(await layers.has(digest, formOf(view)))) return false;
+    return (await blobs.size(view.manifest)) !== undefined;
   };
 
   const describeView = async (view: View): Promise<string | undefined> => {
@@ -84,8 +88,9 @@ export async function checkCache(
     );
     const plan = await doInSlices(planLayers(manifest, diffIds, selection, reference), signal);
     const settled = await world.trees.settle(plan, signal);
-    const tree = await world.trees.merge(settled, selection, () => {}, signal);
-    return (await views.compare(view.key, tree, signal))?.problem;
+    const stored = formOf(view);
+    const tree = await world.trees.merge({ ...settled, stored }, selection, () => {}, signal);
+    return (await views.compare(view.key, tree, signal, stored))?.problem;
   };
 
   const checkView = async (view: View): Promise<void> => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { noImages } from '../../../test/support/node/image-mounts.ts';
 import { parseDigest } from '../../oci/digest.ts';
 import type { VolumeRecord } from '../../ports/records.ts';
 import { ArtifactError } from '../../util/error.ts';
@@ -48,6 +49,7 @@ async function reconcile(node: {
         records.delete(target);
       },
     },
+    images: noImages,
     mounter: {
       list: async root => {
         assert.equal(root, '/state/views');

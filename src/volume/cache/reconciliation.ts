@@ -1,5 +1,5 @@
 import type { Kubelet } from '../../ports/kubelet.ts';
-import type { Mounter, Target } from '../../ports/mounter.ts';
+import type { ImageMounts, Mounter, Target } from '../../ports/mounter.ts';
 import type { VolumeRecords } from '../../ports/records.ts';
 import { toArtifactError } from '../../util/error.ts';
 import { toTarget } from '../manual-mount.ts';
@@ -21,6 +21,7 @@ export type Reconciled = {
 export async function reconcileVolumes(world: {
   readonly volumes: Pick<VolumeRecords, 'list' | 'remove'>;
   readonly mounter: Pick<Mounter, 'list' | 'unmount'>;
+  readonly images: Pick<ImageMounts, 'tidy'>;
   readonly kubelet: Kubelet;
   readonly viewsDirectory: string;
 }): Promise<Reconciled> {
@@ -54,5 +55,6 @@ export async function reconcileVolumes(world: {
     if (uid !== undefined && !(await kubelet.hasPod(uid)) && (await end({ path: target, anywhere: false })))
       removed++;
   }
+  notes.push(...world.images.tidy());
   return { volumes: records.length, mounted: mounts.length, removed, notes };
 }

@@ -38,7 +38,7 @@ export async function restoreViews(world: {
       await views.restore(await toViewRecord(user, blobs));
       return `it is written anew, of the volume at ${user.targetPath}`;
     }
-    const mount = findShowing(mounted, `${viewsDirectory}/${key}`);
+    const mount = findShowing(mounted, viewsDirectory, key);
     if (mount !== undefined) return `it stays, for ${mount.target} shows it`;
     views.remove(key).catch(() => {}); // it may be large; the next start removes what is left
     return 'it is removed, and built again when it is asked for';

@@ -73,6 +73,6 @@ export function createRetirement(world: {
 }
 
 function toRecord(view: ViewRecord & Partial<View>): ViewRecord {
-  const { path: _path, usedAt: _usedAt, ...record } = view;
+  const { path: _path, usedAt: _usedAt, image: _image, ...record } = view;
   return record;
 }

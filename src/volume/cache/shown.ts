@@ -1,12 +1,12 @@
 import type { MountedView } from '../../ports/mounter.ts';
 
-/** Finds a mount that shows the view at a path, or a part of it; undefined if there is none. */
-export function findShowing(mounts: readonly MountedView[], viewPath: string): MountedView | undefined {
-  return mounts.find(mount => shows(mount, viewPath));
-}
-
-function shows({ source }: MountedView, viewPath: string): boolean {
-  return source === viewPath || source.startsWith(`${viewPath}/`);
+/** Finds a mount that shows the view with a key, or a part of it; undefined if there is none. */
+export function findShowing(
+  mounts: readonly MountedView[],
+  viewsDirectory: string,
+  key: string,
+): MountedView | undefined {
+  return mounts.find(mount => shownKey(mount, viewsDirectory) === key);
 }
 
 /** The keys of the views that mounts show, or parts of which they show. */
@@ -14,8 +14,11 @@ export function shownKeys(mounts: readonly MountedView[], viewsDirectory: string
   return new Set(mounts.map(mount => shownKey(mount, viewsDirectory)).filter(key => key !== undefined));
 }
 
-/** The key of the view that a mount shows, or a part of which it shows; undefined if it shows none. */
+/**
+ * The key of the view that a mount shows, or a part of which it shows; undefined if it shows none. The name of a view
+ * begins with its key, which has no dot.
+ */
 export function shownKey({ source }: MountedView, viewsDirectory: string): string | undefined {
   if (!source.startsWith(`${viewsDirectory}/`)) return undefined;
-  return source.slice(viewsDirectory.length + 1).split('/', 1)[0];
+  return source.slice(viewsDirectory.length + 1).split(/[./]/, 1)[0];
 }

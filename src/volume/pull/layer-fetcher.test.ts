@@ -39,6 +39,7 @@ const errandFrom = (registry: string, fetchBlob: FetchBlob, tenant = 'a') => {
     content: content as AdmittedContent,
     tenants: openTenants(tenant),
     came: (): void => {},
+    form: 'bodies' as const,
     proofs: new Map(),
   };
 };
@@ -180,7 +181,7 @@ function createWorld(look: (step: string) => void) {
   };
   const world = {
     blobs: { size: async () => undefined, ingest: async () => sink, partial: () => 0 },
-    layers: { has: async () => false, stage: async () => stage },
+    layers: { has: async () => false, tar: async () => undefined, stage: async () => stage },
     unpacker: { unpack: async () => look('unpack') },
     meter: { bytesPulled: () => {} },
     room: { unpacking: () => ({ learn() {}, [Symbol.dispose]() {} }) },
@@ -256,7 +257,11 @@ function createStallingSource() {
           ingest: async (descriptor: Descriptor) => sinkOf(descriptor),
           partial: () => 0,
         },
-        layers: { has: async (digest: string) => held.has(digest), stage: async () => stage },
+        layers: {
+          has: async (digest: string) => held.has(digest),
+          tar: async () => undefined,
+          stage: async () => stage,
+        },
         unpacker: {
           async unpack(_: string, digest: string, __: string, signal: AbortSignal) {
             if (digest.includes('bad')) {

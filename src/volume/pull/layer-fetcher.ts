@@ -5,6 +5,7 @@ import type { Meter } from '../../ports/meter.ts';
 import type { ServedBy, Sink } from '../../ports/registry.ts';
 import type { Blobs, Layers } from '../../ports/store.ts';
 import type { Unpacker } from '../../ports/unpacker.ts';
+import type { LayerForm } from '../../tree/toc.ts';
 import { toArtifactError } from '../../util/error.ts';
 import { createFairSlots, type FairSlots, type Tenants } from '../../util/fair-slots.ts';
 import { createSharedTurns } from '../../util/mutex.ts';
@@ -14,7 +15,7 @@ import { createHashingSink, type HashingSink } from '../sinks/hashing-sink.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
 import { metered } from '../sinks/metered-sink.ts';
 import type { Bandwidth } from './bandwidth.ts';
-import { createUnpacking } from './unpacking.ts';
+import { createUnpacking, isStored } from './unpacking.ts';
 
 /** Where layers come from, and for which tenants. */
 export type Errand = {
@@ -24,11 +25,13 @@ export type Errand = {
   readonly came: (layer: LayerPlan) => void;
   /** The hashes of cached layers that are downloaded again to prove access, kept while the pull waits. */
   readonly proofs: Map<Digest, HashingSink>;
+  /** The form in which tar layers are stored. */
+  readonly form: LayerForm;
 };
 
 export type LayerFetcher = {
-  /** Whether the layer is cached in the form that its plan needs. */
-  isHeld(layer: LayerPlan): Promise<boolean>;
+  /** Whether the layer is cached as its plan needs it; a tar layer in this form, or as bodies. */
+  isHeld(layer: LayerPlan, form: LayerForm): Promise<boolean>;
   /**
    * Fetches a layer into the cache in the form that its plan needs. If the layer is cached, and nothing else proves
    * that the repository has it, its bytes are downloaded and dropped. Callers of the same digest and registry share a
@@ -156,7 +159,7 @@ export function createLayerFetcher(
     }
     // The transferred bytes of a tar are dropped once they are unpacked: they never become a blob.
     try {
-      await unpack(ingest.path, layer, errand, signal);
+      await unpack({ path: ingest.path }, layer, errand, signal);
     } catch (thrown) {
       if (toArtifactError(thrown).code === 'exhausted') await ingest.drop(); // frees its bytes for others
       throw thrown;
@@ -165,9 +168,9 @@ export function createLayerFetcher(
     return servedBy;
   };
 
-  const isHeld = async (layer: LayerPlan): Promise<boolean> => {
+  const isHeld: LayerFetcher['isHeld'] = async (layer, form) => {
     const { digest, size } = layer.descriptor;
-    if (layer.form !== 'file' && (await layers.has(digest))) return true;
+    if (layer.form !== 'file' && (await isStored(layers, digest, form))) return true;
     // The manifest means a blob of another size, and this pod must not learn of the cached one.
     if (layer.form === 'unpacked' || (await blobs.size(digest)) !== size) return false;
     return layer.form === 'file' || !(await unpacker.isTar(blobs.path(digest)));
@@ -188,12 +191,13 @@ export function createLayerFetcher(
         signal,
       );
       try {
-        if (await isHeld(layer)) return await prove(layer, errand, signal);
-        if (layer.form !== 'file' && (await blobs.size(digest)) !== undefined) {
+        if (await isHeld(layer, given.form)) return await prove(layer, errand, signal);
+        const tar = layer.form === 'file' ? undefined : await layers.tar(digest);
+        if (tar !== undefined || (layer.form !== 'file' && (await blobs.size(digest)) !== undefined)) {
           const servedBy = await prove(layer, errand, signal);
           const held = await content.admit({ kind: 'blob', descriptor }, signal);
           underWay.set(key, { offset: size });
-          await unpack(reader.path(held), layer, errand, signal);
+          await unpack(tar ?? { path: reader.path(held) }, layer, errand, signal);
           return servedBy;
         }
         const servedBy = await fetchLayer(layer, errand, signal);

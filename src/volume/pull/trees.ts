@@ -11,6 +11,7 @@ import {
 } from '../../tree/layer-tree.ts';
 import { createPathCheck } from '../../tree/path-check.ts';
 import { subTree } from '../../tree/sub-tree.ts';
+import type { LayerForm } from '../../tree/toc.ts';
 import type { DirectoryNode } from '../../tree/tree.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
@@ -25,9 +26,9 @@ export type Trees = {
   verifyNames(plan: Plan, selection: Selection, signal: AbortSignal): Promise<void>;
   /** Decides for each cached layer whether it is unpacked: if its bytes are a tar. */
   settle(plan: Plan, signal: AbortSignal): Promise<SettledPlan>;
-  /** Merges the layers. Calls `note` with what is not shown. @throws `corrupt`; `unmountable`. */
+  /** Merges the layers, tars in the form in which they are stored. Calls `note` with what is not shown. @throws `corrupt`; `unmountable`. */
   merge(
-    plan: SettledPlan,
+    plan: SettledPlan & { readonly stored: LayerForm },
     selection: Selection,
     note: (text: string) => void,
     signal: AbortSignal,
@@ -71,7 +72,7 @@ export function createTrees(layers: Layers, maxEntries: number): Trees {
     async verifyNames({ kind, layers: plans }, { subPath }, signal) {
       const certain = plans.filter(layer => layer.form !== 'detected');
       const addEmpty = async (tree: TreeBuilder, { descriptor, label, into }: TarPlan): Promise<void> =>
-        void tree.openTar(descriptor.digest, label, into?.path);
+        void tree.openTar({ kind: 'bodies', digest: descriptor.digest }, label, into?.path);
       const root = await build({ kind, layers: certain }, createFew(), addEmpty, signal);
       if (subPath !== undefined && !canTarsReach(plans, subPath.split('/'))) subTree(root, subPath);
     },
@@ -90,8 +91,9 @@ export function createTrees(layers: Layers, maxEntries: number): Trees {
     async merge(plan, selection, note, signal) {
       const addTar = async (tree: TreeBuilder, layer: TarPlan): Promise<void> => {
         const { digest } = layer.descriptor;
-        const entries = tree.openTar(digest, layer.label, await placeOf(layer, signal));
-        const toc = await layers.readToc(digest, some => some.forEach(entries.add), signal);
+        const content = { kind: plan.stored, digest } as const;
+        const entries = tree.openTar(content, layer.label, await placeOf(layer, signal));
+        const toc = await layers.readToc(digest, some => some.forEach(entries.add), signal, plan.stored);
         verifyToc(layer, toc?.diffId);
         toc?.notes.forEach(note);
         entries.notes().forEach(note);

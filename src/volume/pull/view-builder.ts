@@ -1,8 +1,8 @@
-import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Meter } from '../../ports/meter.ts';
-import type { Blobs, View, ViewRecord, Views } from '../../ports/store.ts';
+import type { Blobs, Layers, View, Views } from '../../ports/store.ts';
 import type { Progress } from '../../ports/usecases.ts';
+import type { LayerForm } from '../../tree/toc.ts';
 import { measureTree } from '../../tree/tree.ts';
 import { doAll } from '../../util/abortable.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
@@ -14,10 +14,12 @@ import type { DiskSpace } from '../cache/disk-space.ts';
 import type { Integrity } from '../cache/integrity.ts';
 import type { Leases } from '../cache/leases.ts';
 import type { LayerFetcher } from './layer-fetcher.ts';
+import { createLayerForms } from './layer-forms.ts';
 import { createProgressTracker, totals } from './progress.ts';
 import { createSubPathCheck } from './sub-path-check.ts';
-import type { SettledLayer, Trees } from './trees.ts';
+import type { Trees } from './trees.ts';
 import { contentsOf, findMissing, heldBy, itemsOf, uniqueLayers, type ViewPlan } from './view-plan.ts';
+import { toViewRecord } from './view-record.ts';
 
 /** Where progress is reported, for which tenants the view is built, and what records it while it is leased. */
 export type BuildContext = {
@@ -48,7 +50,10 @@ export function createViewBuilder(world: {
   readonly trees: Trees;
   readonly integrity: Integrity;
   readonly blobs: Pick<Blobs, 'expect' | 'settle'>;
-  readonly views: Pick<Views, 'build' | 'compare'>;
+  readonly views: Pick<Views, 'find' | 'build' | 'compare'>;
+  readonly layers: Pick<Layers, 'form' | 'has'>;
+  /** Whether views can be images over the tars of their layers. */
+  readonly hasImages: boolean;
   readonly room: DiskSpace;
   readonly meter: Meter;
   readonly leases: Pick<Leases, 'hold'>;
@@ -56,18 +61,20 @@ export function createViewBuilder(world: {
   readonly note: (reference: string, text: string) => void;
 }): ViewBuilder {
   const { source, trees, integrity, blobs, views, room, meter } = world;
+  const forms = createLayerForms(world, world.hasImages);
   const merges = createFairSlots(mergeShares);
 
   /** Verifies and admits what is cached of the view. Returns the layers that are not, and those that lack a proof. */
   const admitHeld = async (
     viewPlan: ViewPlan,
+    form: LayerForm,
     content: AdmittedContent,
     signal: AbortSignal,
   ): Promise<Wanted> => {
     const pace = startPace(signal); // each step looks at all layers
     await integrity.examine(itemsOf(viewPlan), signal);
     const layers = await uniqueLayers(viewPlan.plan.layers, signal);
-    const missing = await findMissing(layers, source.isHeld, signal);
+    const missing = await findMissing(layers, layer => source.isHeld(layer, form), signal);
     // Before progress counts cached content of other layers, and before it is read, because both would reveal it.
     const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
     const held = contentsOf(viewPlan).filter(({ descriptor }) => !toCome.has(descriptor.digest));
@@ -81,6 +88,7 @@ export function createViewBuilder(world: {
   const fetchAll = async (
     viewPlan: ViewPlan,
     { missing, unproven }: Wanted,
+    form: LayerForm,
     content: AdmittedContent,
     { report, tenants }: BuildContext,
     signal: AbortSignal,
@@ -98,7 +106,8 @@ export function createViewBuilder(world: {
     });
     const merge = async (): Promise<void> => {
       using _turn = await merges.acquire('', tenants, signal);
-      await trees.merge(await trees.settle(plan, signal), viewPlan.selection, () => {}, signal);
+      const settled = await trees.settle(plan, signal);
+      await trees.merge({ ...settled, stored: form }, viewPlan.selection, () => {}, signal);
     };
     const check =
       viewPlan.selection.subPath === undefined ? undefined : createSubPathCheck(plan, wanted, merge);
@@ -114,7 +123,7 @@ export function createViewBuilder(world: {
       await content.save();
     };
     const came = (layer: LayerPlan): void => void given.add(layer);
-    const errand = { content, tenants, came, proofs: new Map() };
+    const errand = { content, tenants, came, proofs: new Map(), form };
     const fetchOne = async (layer: LayerPlan, signal: AbortSignal): Promise<void> => {
       const { size } = layer.descriptor;
       const servedBy = await throughPauses(
@@ -147,10 +156,11 @@ export function createViewBuilder(world: {
   /** Keeps an existing undamaged view, which may be mounted. */
   const build = async (
     viewPlan: Admitted<ViewPlan>,
+    wanted: LayerForm,
     { tenants }: BuildContext,
     signal: AbortSignal,
   ): Promise<View> => {
-    const { plan, selection, key, selected, reference } = viewPlan;
+    const { plan, selection, key, reference } = viewPlan;
     using turn = await merges.acquire('', tenants, signal);
     const notes: string[] = [];
     const note = (text: string): void => {
@@ -158,25 +168,15 @@ export function createViewBuilder(world: {
       world.note(reference, text);
     };
     const settled = await trees.settle(plan, signal);
-    const tree = await trees.merge(settled, selection, note, signal);
-    const { manifest, digest } = selected;
-    const digests = (form: SettledLayer['form']): readonly Digest[] =>
-      settled.layers.filter(layer => layer.form === form).map(layer => layer.descriptor.digest);
-    const record: ViewRecord = {
-      key,
-      manifest: digest,
-      reference,
-      ...(manifest.artifactType === undefined ? {} : { artifactType: manifest.artifactType }),
-      blobs: [...new Set(digests('file'))],
-      layers: [...new Set(digests('unpacked'))],
-      ...(await doInSlices(measureTree(tree), signal)),
-      selection,
-      ...(notes.length === 0 ? {} : { notes: cut(notes) }),
-    };
+    const form = await forms.keep(key, settled, wanted);
+    const tree = await trees.merge({ ...settled, stored: form }, selection, note, signal);
+    const measured = await doInSlices(measureTree(tree), signal);
+    const record = toViewRecord(viewPlan, settled, measured, notes);
     await blobs.settle(record.blobs, signal);
-    const compared = await views.compare(key, tree, signal);
+    const compared = await views.compare(key, tree, signal, form);
     if (compared?.problem !== undefined) await integrity.retire(record, compared.problem);
-    const view = await views.build(record, tree, signal, () => turn[Symbol.dispose]());
+    const raised = (): void => turn[Symbol.dispose]();
+    const view = await views.build(record, tree, signal, { form, raised });
     await integrity.settle(itemsOf(viewPlan));
     return view;
   };
@@ -199,12 +199,13 @@ export function createViewBuilder(world: {
       // Conflicts of names, and a subPath that no layer can have, are refused before any download.
       if (view === undefined) await trees.verifyNames(viewPlan.plan, viewPlan.selection, signal);
       for (let isFirst = true; view === undefined; isFirst = false) {
-        const wanted = await admitHeld(viewPlan, content, signal);
-        await fetchAll(viewPlan, wanted, content, context, signal);
+        const form = forms.choose(viewPlan.plan);
+        const wanted = await admitHeld(viewPlan, form, content, signal);
+        await fetchAll(viewPlan, wanted, form, content, context, signal);
         context.report({ ...totals(viewPlan.plan.layers), phase: 'build' });
         try {
           view = await find(viewPlan, content, signal); // it may have lacked a proof only
-          view ??= await build(content.admitView(viewPlan) ?? refuse(viewPlan), context, signal);
+          view ??= await build(content.admitView(viewPlan) ?? refuse(viewPlan), form, context, signal);
         } catch (thrown) {
           if (!isFirst || toArtifactError(thrown).code !== 'corrupt') throw thrown;
           // The bytes were damaged without a change of the files. They count as unverified now, and are pulled again.
@@ -228,14 +229,6 @@ const worthAWrite = 1024 * 1024;
 const maxUnwritten = 250;
 /** Concurrent merges: each tree may have as many entries as a layer may. */
 const mergeShares = { total: 4, perTenant: 2 };
-
-/** Notes kept in the record of a view; the log has all of them. */
-const maxNotes = 16;
-
-function cut(notes: readonly string[]): readonly string[] {
-  if (notes.length <= maxNotes) return notes;
-  return [...notes.slice(0, maxNotes), `and ${notes.length - maxNotes} more, in the log`];
-}
 
 /** Layers that must be downloaded into the cache, and cached ones that must be downloaded to prove access. */
 type Wanted = { readonly missing: readonly LayerPlan[]; readonly unproven: readonly LayerPlan[] };

@@ -16,6 +16,7 @@ import { daemonOptions } from '../../../src/util/node-options.ts';
 import { unmountBelow } from '../os/mounts.ts';
 import { ownAddress } from '../os/port.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../os/temporary.ts';
+import { mountTmpfs } from '../os/tmpfs.ts';
 import { type Calls, openCalls } from './calls.ts';
 import { type Child, startChild, waitUntil } from './child.ts';
 import { main } from './main.ts';
@@ -50,12 +51,19 @@ export type DaemonOptions = {
   readonly program?: string;
 };
 
+/** `views`: `trees` for directories on a filesystem that cannot have the files of images. */
+export type NodeOptions = { readonly views?: 'trees' | undefined };
+
 /**
  * Creates the directories of a node. Registries listed in `insecure` are reached by plain HTTP, and the first of them
  * is the search registry of short names.
  */
-export async function testNode(insecure: readonly string[] = []): Promise<TestNode> {
+export async function testNode(
+  insecure: readonly string[] = [],
+  { views }: NodeOptions = {},
+): Promise<TestNode> {
   const directory = await temporaryDirectory();
+  if (views === 'trees') mountTmpfs(directory.path, 'size=1g,mode=0755');
   const node = {
     ...directory,
     kubeletDir: join(directory.path, 'kubelet'),

@@ -12,6 +12,7 @@ import {
   type TestNode,
   testNode,
 } from './daemon.ts';
+import { imagesOf, listImages } from './image-directory.ts';
 import { type Shown, verifyBlobs, verifyGone, verifyVolume } from './volume.ts';
 
 export type Request = Awaited<ReturnType<typeof publishRequest>>;
@@ -62,16 +63,31 @@ export async function openLives(): Promise<Lives> {
   let kills = 0;
 
   const env = { NODE_COMPILE_CACHE: join(node.path, 'compiled') };
-  const start = (): Promise<TestDaemon> => startDaemon(node, { env });
+  const start = async (): Promise<TestDaemon> => {
+    const daemon = await startDaemon(node, { env });
+    verifyImages();
+    return daemon;
+  };
   {
     await using first = await start();
     await first.end('SIGTERM'); // writes the compile cache, so that later starts are faster
+  }
+
+  /** A daemon that has started has ended the images that no volume shows. */
+  function verifyImages(): void {
+    const shown = new Set(mountsBelow(join(node.kubeletDir, 'pods')).map(({ device }) => device));
+    const images = mountsBelow(imagesOf(node));
+    assert.deepEqual(
+      images.filter(({ device }) => !shown.has(device)),
+      [],
+    );
   }
 
   function verifyMounted(underWay: readonly Volume[]): void {
     const mounted = mountsBelow(node.kubeletDir).map(({ mountPoint }) => mountPoint);
     const once = new Set(mounted);
     assert.equal(mounted.length, once.size, 'nothing is mounted twice');
+    for (const image of listImages(node)) once.delete(image); // of volumes, or a leftover until the next start
     for (const { request } of published)
       assert.ok(once.delete(request.target_path), `${request.target_path} has one mount`);
     for (const { request } of underWay) once.delete(request.target_path);

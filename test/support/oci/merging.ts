@@ -34,7 +34,7 @@ export function merge(
 ): DirectoryNode {
   const tree = createTreeBuilder(kind);
   for (const [index, shorts] of layers.entries()) {
-    const entries = tree.openTar(digest, `layer ${index + 1}`);
+    const entries = tree.openTar({ kind: 'bodies', digest }, `layer ${index + 1}`);
     shorts.map(toEntry).forEach(entries.add);
   }
   return tree.root();

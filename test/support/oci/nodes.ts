@@ -2,7 +2,13 @@ import { createHash } from 'node:crypto';
 import type { Descriptor } from '../../../src/oci/descriptor.ts';
 import { toDigest } from '../../../src/oci/digest.ts';
 import type { EntryAttributes } from '../../../src/tree/toc.ts';
-import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../../../src/tree/tree.ts';
+import {
+  blobAttributes,
+  type DirectoryNode,
+  type FileNode,
+  type SymlinkNode,
+  type TreeNode,
+} from '../../../src/tree/tree.ts';
 
 /** Nodes of merged trees, built by hand. */
 export const plain: EntryAttributes = { mode: 0o755, uid: 0, gid: 0, mtime: 1_000_000_000_123_456_789n };
@@ -21,7 +27,7 @@ export function symlink(target: string, attributes: EntryAttributes = plain): Sy
 
 /** A file whose bytes are a whole blob. */
 export function blobFile({ digest, size }: Descriptor): FileNode {
-  return { kind: 'file', source: { kind: 'blob', digest }, body: 0, size, layer };
+  return { kind: 'file', source: { kind: 'blob', digest }, body: 0, size, attributes: blobAttributes, layer };
 }
 
 /** The descriptor of bytes, by their sha256. */

@@ -1,10 +1,21 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { type Digest, toDigest } from '../../../src/oci/digest.ts';
 import { bodyDirectory, bodyName, tocName } from '../../../src/tree/layer-files.ts';
+import { type LayerForm, placeOf, tarBlock } from '../../../src/tree/toc.ts';
 import { unpackLayer } from '../../../src/unpack/job.ts';
 import type { UnpackLimits } from '../../../src/unpack/limits.ts';
 import { setXattrs } from '../../../src/unpack/xattrs.ts';
@@ -32,13 +43,22 @@ export async function openUnpacking(): Promise<Unpacking> {
   let sources = 0;
 
   async function unpackFile(source: string, limits: Partial<UnpackLimits> = {}): Promise<Unpacked> {
-    const into = mkdtempSync(join(directory.path, 'into-'));
-    const job = { source, digest, into, limits: { ...anyLimits, ...limits } };
-    const summary = await unpackLayer(job, { setXattrs, grow: async () => {} }, new AbortController().signal);
-    const toc = decodeToc(readFileSync(join(into, tocName)));
-    assert.deepEqual({ ...summary, entries: toc.entries }, toc);
-    verifyBodies({ ...toc, into });
-    return { ...toc, into };
+    const unpackAs = async (form: LayerForm): Promise<Unpacked> => {
+      const into = mkdtempSync(join(directory.path, 'into-'));
+      const job = { source, digest, into, form, limits: { ...anyLimits, ...limits } };
+      const summary = await unpackLayer(
+        job,
+        { setXattrs, grow: async () => {} },
+        new AbortController().signal,
+      );
+      const toc = decodeToc(readFileSync(join(into, tocName)));
+      assert.deepEqual({ ...summary, entries: toc.entries }, toc);
+      return { ...toc, into };
+    };
+    const unpacked = await unpackAs('bodies');
+    verifyBodies(unpacked);
+    verifyTar(await unpackAs('tar'), unpacked);
+    return unpacked;
   }
 
   return {
@@ -78,6 +98,33 @@ function verifyBodies({ entries, into, bytes, bodies }: Unpacked): void {
     bytes,
     files.reduce((sum, file) => sum + file.size, 0),
   );
+}
+
+/** Asserts that a layer that is stored as its tar has the same entries and bytes as its bodies. */
+function verifyTar(tar: Unpacked, { entries, into, diffId, bytes, bodies }: Unpacked): void {
+  assert.deepEqual(
+    tar.entries.map(entry => (entry.kind === 'file' ? { ...entry, body: 0, sha256: '' } : entry)),
+    entries.map(entry => (entry.kind === 'file' ? { ...entry, body: 0, sha256: '' } : entry)),
+  );
+  assert.deepEqual([tar.diffId, tar.bytes, tar.bodies], [diffId, bytes, bodies]);
+  const { files = [] } = tar;
+  assert.deepEqual(readdirSync(tar.into).toSorted(), [tocName, ...files.map(({ name }) => name)].toSorted());
+  for (const { name, size, sha256 } of files) {
+    const content = readFileSync(join(tar.into, name));
+    assert.equal(content.length, size);
+    assert.equal(size % tarBlock, 0);
+    assert.equal(createHash('sha256').update(content).digest('hex'), sha256);
+  }
+  for (const [index, entry] of tar.entries.entries()) {
+    const other = entries[index];
+    if (entry.kind !== 'file' || other?.kind !== 'file') continue;
+    const { file, block } = placeOf(entry.body);
+    const shown = Buffer.alloc(entry.size);
+    const fd = openSync(join(tar.into, file), 'r');
+    assert.equal(readSync(fd, shown, 0, entry.size, block * tarBlock), entry.size);
+    closeSync(fd);
+    assert.ok(shown.equals(readFileSync(join(into, bodyName(other.body)))), entry.path);
+  }
 }
 
 /** Kind and path of every entry, the content of files, the target of links. */

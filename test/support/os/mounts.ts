@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs';
 /** One line of /proc/self/mountinfo (proc_pid_mountinfo(5)), with the octal escapes of its paths decoded. */
 export type MountLine = {
   readonly id: number;
+  /** The device of the filesystem: `major:minor`. */
+  readonly device: string;
   /** The directory of the filesystem that the mount shows. */
   readonly root: string;
   readonly mountPoint: string;
@@ -21,9 +23,10 @@ export function listMounts(): readonly MountLine[] {
 
 function parseMountLine(line: string): MountLine {
   const [before = '', after = ''] = line.split(' - ', 2);
-  const [id, , , root = '', mountPoint = '', options = ''] = before.split(' ');
+  const [id, , device = '', root = '', mountPoint = '', options = ''] = before.split(' ');
   return {
     id: Number(id),
+    device,
     root: unescape(root),
     mountPoint: unescape(mountPoint),
     options: options.split(','),

@@ -23,6 +23,7 @@ const floors: Floors = [
   ['registry', 'credentials', 'policy', 'prefetch', 'store', 'unpack', 'mount', 'kube'],
   ['configfile'],
   ['ports'],
+  ['erofs'],
   ['tree'],
   ['oci'],
   ['linux'],
@@ -46,7 +47,12 @@ const ports = 'ports';
 const pure: readonly string[] = ['node:buffer', 'node:crypto', 'node:path'];
 
 /** What a directory may import beside src/; directories that are not listed may import anything. */
-const outside: Readonly<Record<string, readonly string[]>> = { oci: pure, tree: pure, volume: pure };
+const outside: Readonly<Record<string, readonly string[]>> = {
+  oci: pure,
+  tree: pure,
+  erofs: pure,
+  volume: pure,
+};
 
 /** What the use cases may import of src/: no adapter. */
 const inside: Readonly<Record<string, readonly string[]>> = { volume: ['ports', 'tree', 'oci', 'util'] };

@@ -41,17 +41,15 @@ export function runContainer(
   directory: string,
   mounts: readonly BundleMount[],
   script: string,
+  more: readonly string[] = [],
 ): string {
   const program = toolPath(runtime);
   const bundle = join(directory, `bundle-${runtime}`);
   const rootfs = join(bundle, 'rootfs');
   for (const name of ['bin', 'proc', 'dev', 'tmp']) mkdirSync(join(rootfs, name), { recursive: true });
   copyFileSync(toolPath('busybox'), join(rootfs, 'bin/busybox'));
-  const capabilities = {
-    bounding: defaultCapabilities,
-    effective: defaultCapabilities,
-    permitted: defaultCapabilities,
-  };
+  const all = [...defaultCapabilities, ...more];
+  const capabilities = { bounding: all, effective: all, permitted: all };
   const config = {
     ociVersion: '1.0.2',
     process: {

@@ -1,0 +1,183 @@
+/**
+ * The bytes of an EROFS image (fs/erofs/erofs_fs.h in Linux), as far as this program writes them: without compression,
+ * and with the content of files in other files, the devices. All numbers are little-endian.
+ */
+
+/** The number of an inode is its offset from the first one in slots. */
+export const slotSize = 32;
+/** Bytes of an inode: the compact form has the time of the image, and small numbers only. */
+export const inodeSize = { compact: 32, extended: 64 } as const;
+export const chunkIndexSize = 8;
+export const direntSize = 12;
+
+const superblockAt = 1024;
+const superblockSize = 128;
+const deviceSlotSize = 128;
+const magic = 0xe0f5_e1e2;
+const incompat = { chunkedFile: 4, deviceTable: 8 } as const;
+
+/** The types in modes (inode(7)). */
+export const modeType = { directory: 0o040000, file: 0o100000, symlink: 0o120000 } as const;
+
+/** The types of directory entries, by those of modes. */
+export const direntTypes: Readonly<Record<number, number>> = {
+  [modeType.file]: 1,
+  [modeType.directory]: 2,
+  [modeType.symlink]: 7,
+};
+
+/** The bits of a mode that are its type. */
+export const typeBits = 0o170000;
+
+/** Where the data of an inode are: in blocks, in blocks and after the inode, in chunks of devices. */
+export const layout = { plain: 0, inline: 2, chunks: 4 } as const;
+
+/** The block of an inode without data. */
+export const noBlock = 0xffff_ffff;
+
+/** A file is one chunk, and so has at most 2^40 bytes. */
+const chunkBits = 40;
+/** A chunk names its device and its block. */
+const chunkIndexes = 0x20;
+
+/** `low` and `high`: 64 bits of seconds since 1970, of which numbers cannot hold all. */
+export type Time = { readonly low: number; readonly high: number; readonly nanoseconds: number };
+
+/** `blockSize`: a power of 2 from 512; the kernel supports no more than a page. `devices`: the blocks of each. */
+export type Superblock = {
+  readonly blockSize: number;
+  readonly inodes: number;
+  readonly blocks: number;
+  readonly time: Time;
+  readonly devices: readonly number[];
+};
+
+/** Returns the offset of the first inode, which is that of the root: after the superblock and the devices. */
+export function inodesAt({ blockSize, devices }: Pick<Superblock, 'blockSize' | 'devices'>): number {
+  return roundUp(superblockAt + superblockSize + devices.length * deviceSlotSize, blockSize);
+}
+
+/** Writes all that is before the inodes, into zeros. */
+export function putSuperblock(to: Buffer, superblock: Superblock): void {
+  const { blockSize, inodes, blocks, time, devices } = superblock;
+  to.writeUInt32LE(magic, superblockAt);
+  to[superblockAt + 12] = Math.log2(blockSize);
+  to.writeUInt32LE(inodes, superblockAt + 16);
+  to.writeUInt32LE(time.low, superblockAt + 24);
+  to.writeUInt32LE(time.high, superblockAt + 28);
+  to.writeUInt32LE(time.nanoseconds, superblockAt + 32);
+  to.writeUInt32LE(blocks, superblockAt + 36);
+  to.writeUInt32LE(inodesAt(superblock) / blockSize, superblockAt + 40);
+  if (devices.length === 0) return;
+  to.writeUInt32LE(incompat.deviceTable | incompat.chunkedFile, superblockAt + 80);
+  to.writeUInt16LE(devices.length, superblockAt + 86);
+  const table = superblockAt + superblockSize;
+  to.writeUInt16LE(table / deviceSlotSize, superblockAt + 88);
+  for (const [index, size] of devices.entries()) to.writeUInt32LE(size, table + index * deviceSlotSize + 64);
+}
+
+export type InodeFields = {
+  readonly isCompact: boolean;
+  readonly layout: (typeof layout)[keyof typeof layout];
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly links: number;
+  readonly size: number;
+  /** The first block of its data, or `chunkFormat`. */
+  readonly data: number;
+  /** From 1. */
+  readonly number: number;
+  /** Bytes of its extended attributes. */
+  readonly xattrs: number;
+} & Time;
+
+/** Writes an inode, into zeros. */
+export function putInode(to: Buffer, at: number, inode: InodeFields): void {
+  to.writeUInt16LE((inode.isCompact ? 0 : 1) | (inode.layout << 1), at);
+  to.writeUInt16LE(inode.xattrs === 0 ? 0 : (inode.xattrs - xattrHeader) / 4 + 1, at + 2);
+  to.writeUInt16LE(inode.mode, at + 4);
+  if (inode.isCompact) {
+    to.writeUInt16LE(inode.links, at + 6);
+    to.writeUInt32LE(inode.size, at + 8);
+    to.writeUInt32LE(inode.data, at + 16);
+    to.writeUInt32LE(inode.number, at + 20);
+    to.writeUInt16LE(inode.uid, at + 24);
+    to.writeUInt16LE(inode.gid, at + 26);
+    return;
+  }
+  putSize(to, at + 8, inode.size);
+  to.writeUInt32LE(inode.data, at + 16);
+  to.writeUInt32LE(inode.number, at + 20);
+  to.writeUInt32LE(inode.uid, at + 24);
+  to.writeUInt32LE(inode.gid, at + 28);
+  to.writeUInt32LE(inode.low, at + 32);
+  to.writeUInt32LE(inode.high, at + 36);
+  to.writeUInt32LE(inode.nanoseconds, at + 40);
+  to.writeUInt32LE(inode.links, at + 44);
+}
+
+function putSize(to: Buffer, at: number, size: number): void {
+  to.writeUInt32LE(size % 2 ** 32, at);
+  to.writeUInt32LE(Math.floor(size / 2 ** 32), at + 4);
+}
+
+/** What the inode of a file says of its chunk. */
+export function chunkFormat(blockSize: number): number {
+  return chunkIndexes | (chunkBits - Math.log2(blockSize));
+}
+
+/** Where the bytes of a file begin: a device, from 1, and a block of it. */
+export type Place = { readonly device: number; readonly block: number };
+
+/** Writes the chunk of a file, after its inode. */
+export function putChunk(to: Buffer, at: number, { device, block }: Place): void {
+  to.writeUInt16LE(device, at + 2);
+  to.writeUInt32LE(block, at + 4);
+}
+
+/** `nameAt`: the offset of the name in the block of the entry; `type` is one of `direntTypes`. */
+type Dirent = { readonly slot: number; readonly nameAt: number; readonly type: number };
+
+export function putDirent(to: Buffer, at: number, { slot, nameAt, type }: Dirent): void {
+  to.writeUInt32LE(slot, at);
+  to.writeUInt16LE(nameAt, at + 8);
+  to[at + 10] = type;
+}
+
+const xattrHeader = 12;
+const xattrEntry = 4;
+const userIndex = 1;
+const userPrefix = 'user.';
+/** What the fields of an entry, and the field of their sum, can express. */
+const maxXattrName = 255;
+const maxXattrValue = 0xffff;
+const maxXattrs = xattrHeader + 4 * (0xffff - 1);
+
+/**
+ * Encodes extended attributes of the `user.` namespace as they follow an inode. Those that the format cannot express are
+ * omitted. Values are latin1.
+ */
+export function encodeXattrs(xattrs: Readonly<Record<string, string>>): Buffer {
+  const parts: Buffer[] = [Buffer.alloc(xattrHeader)];
+  let length = xattrHeader;
+  for (const [name, value] of Object.entries(xattrs)) {
+    if (!name.startsWith(userPrefix)) continue;
+    const suffix = Buffer.from(name.slice(userPrefix.length));
+    const entry = Buffer.alloc(roundUp(xattrEntry + suffix.length + value.length, 4));
+    if (suffix.length > maxXattrName || value.length > maxXattrValue) continue;
+    if (length + entry.length > maxXattrs) continue;
+    entry[0] = suffix.length;
+    entry[1] = userIndex;
+    entry.writeUInt16LE(value.length, 2);
+    suffix.copy(entry, xattrEntry);
+    entry.write(value, xattrEntry + suffix.length, 'latin1');
+    parts.push(entry);
+    length += entry.length;
+  }
+  return parts.length === 1 ? Buffer.alloc(0) : Buffer.concat(parts);
+}
+
+export function roundUp(value: number, unit: number): number {
+  return Math.ceil(value / unit) * unit;
+}

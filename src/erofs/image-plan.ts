@@ -1,0 +1,120 @@
+import type { DirectoryNode, FileNode } from '../tree/tree.ts';
+import { type Contents, listContents } from './contents.ts';
+import { directoryBlocks } from './directory-blocks.ts';
+import {
+  chunkIndexSize,
+  inodeSize,
+  inodesAt,
+  modeType,
+  type Place,
+  roundUp,
+  slotSize,
+  type Time,
+  typeBits,
+} from './format.ts';
+
+/**
+ * The files that contain the bytes of an image's files, given beside the image when it is mounted.
+ *
+ * `blockSize`: the unit of places and sizes; files in a tar are aligned to 512 bytes. `sizes`: those of the devices, in
+ * blocks.
+ */
+export type Devices = { readonly blockSize: number; readonly sizes: readonly number[] };
+
+/** An image whose bytes are determined. */
+export type ImagePlan = {
+  readonly contents: Contents;
+  readonly blockSize: number;
+  readonly devices: readonly number[];
+  /** The time of inodes in the compact form. */
+  readonly time: Time;
+  /** The first block of the data area, which follows the inodes, and the number of all blocks. */
+  readonly dataBlock: number;
+  readonly blocks: number;
+};
+
+/**
+ * Plans the image of a tree. The same tree and places give the same bytes. It yields now and then.
+ *
+ * @param placeOf where a file's bytes begin. They are at most 1 TiB, and the device has the last block as a whole.
+ */
+export function* planImage(
+  root: DirectoryNode,
+  { blockSize, sizes: devices }: Devices,
+  placeOf: (file: FileNode) => Place,
+): Generator<void, ImagePlan> {
+  const contents = yield* listContents(root, placeOf);
+  const time = contents.inodes.timeOf(0);
+  const { end, dataBlocks } = yield* placeInodes(contents, time, blockSize);
+  const dataBlock = roundUp(inodesAt({ blockSize, devices }) + end, blockSize) / blockSize;
+  return { contents, blockSize, devices, time, dataBlock, blocks: dataBlock + dataBlocks };
+}
+
+/** Gives each inode its slot, and its data in the image their first block, counted from the first one of all data. */
+function* placeInodes(
+  contents: Contents,
+  time: Time,
+  blockSize: number,
+): Generator<void, { readonly end: number; readonly dataBlocks: number }> {
+  const { inodes } = contents;
+  let end = 0;
+  let dataBlocks = 0;
+  for (let inode = 0; inode < inodes.count(); inode++) {
+    const type = inodes.modeOf(inode) & typeBits;
+    if (type === modeType.directory)
+      inodes.setSize(inode, yield* measureDirectory(contents, inode, blockSize));
+    const size = inodes.sizeOf(inode);
+    const own = type === modeType.file ? 0 : size;
+    const head =
+      own < size ? chunkAt(contents, inode, time) + chunkIndexSize : headSize(contents, inode, time);
+    const tail = own % blockSize;
+    const isInline = tail > 0 && head + tail <= blockSize;
+    const length = isInline ? head + tail : head;
+    // Data that follow an inode must be in the block in which they begin.
+    if (isInline && (end % blockSize) + length > blockSize) end = roundUp(end, blockSize);
+    inodes.setPosition(inode, { slot: end / slotSize, block: dataBlocks, isInline });
+    end = roundUp(end + length, slotSize);
+    dataBlocks += isInline ? Math.floor(own / blockSize) : Math.ceil(own / blockSize);
+    yield;
+  }
+  return { end, dataBlocks };
+}
+
+/** Returns the bytes of the entries of a directory. */
+function* measureDirectory(
+  contents: Contents,
+  directory: number,
+  blockSize: number,
+): Generator<void, number> {
+  let size = 0;
+  for (const { bytes } of directoryBlocks(contents, directory, blockSize)) {
+    size = roundUp(size, blockSize) + bytes;
+    yield;
+  }
+  return size;
+}
+
+/** Returns the bytes of an inode and its attributes. */
+export function headSize({ inodes }: Pick<Contents, 'inodes'>, inode: number, time: Time): number {
+  const size = isCompact({ inodes }, inode, time) ? inodeSize.compact : inodeSize.extended;
+  return size + (inodes.xattrsOf(inode)?.length ?? 0);
+}
+
+/** Returns the offset of a file's chunk from its inode. */
+export function chunkAt(contents: Pick<Contents, 'inodes'>, inode: number, time: Time): number {
+  return roundUp(headSize(contents, inode, time), chunkIndexSize);
+}
+
+export function isCompact({ inodes }: Pick<Contents, 'inodes'>, inode: number, time: Time): boolean {
+  const { uid, gid } = inodes.ownerOf(inode);
+  const { low, high, nanoseconds } = inodes.timeOf(inode);
+  return (
+    uid <= 0xffff &&
+    gid <= 0xffff &&
+    inodes.linksOf(inode) <= 0xffff &&
+    inodes.sizeOf(inode) <= 0xffff_ffff &&
+    low === time.low &&
+    high === time.high &&
+    nanoseconds === time.nanoseconds
+  );
+}

@@ -1,0 +1,58 @@
+import { directoryBlocks, putEntries } from './directory-blocks.ts';
+import { inodesAt, modeType, putSuperblock, slotSize, typeBits } from './format.ts';
+import type { ImagePlan } from './image-plan.ts';
+import { maxRecord, putRecord } from './inode-record.ts';
+import { createSlices, type Slices } from './slices.ts';
+
+const sliceBytes = 512 * 1024;
+
+/**
+ * Yields the bytes of an image in slices, in order. A slice is valid until the next one is asked for.
+ *
+ * The image has the superblock, the table of devices, the inodes, level by level of the tree, each with its attributes
+ * and the end of its data, and then whole blocks: entries of directories, and long targets of symlinks.
+ */
+export function* writeImage(plan: ImagePlan): Generator<Buffer> {
+  const { contents, blockSize, blocks } = plan;
+  const slices = createSlices(Math.max(sliceBytes, inodesAt(plan)));
+  putSuperblock(slices.view(0, inodesAt(plan)), { ...plan, inodes: contents.inodes.count() });
+  yield* writeInodes(plan, slices);
+  yield* writeBlocks(plan, slices);
+  const rest = slices.reserve(blocks * blockSize, Number.POSITIVE_INFINITY);
+  if (rest !== undefined) yield rest;
+}
+
+function* writeInodes(plan: ImagePlan, slices: Slices): Generator<Buffer> {
+  const { inodes } = plan.contents;
+  const base = inodesAt(plan);
+  for (let inode = 0; inode < inodes.count(); inode++) {
+    const at = base + inodes.positionOf(inode).slot * slotSize;
+    const full = slices.reserve(at, maxRecord);
+    if (full !== undefined) yield full;
+    putRecord(slices.view(at, maxRecord), plan, inode);
+  }
+}
+
+function* writeBlocks({ contents, blockSize, dataBlock }: ImagePlan, slices: Slices): Generator<Buffer> {
+  const { inodes, entries, targetOf } = contents;
+  for (let inode = 0; inode < inodes.count(); inode++) {
+    const type = inodes.modeOf(inode) & typeBits;
+    if (type === modeType.file) continue;
+    const { block: first, isInline } = inodes.positionOf(inode);
+    let at = (dataBlock + first) * blockSize;
+    if (type === modeType.symlink) {
+      const size = inodes.sizeOf(inode);
+      const full = slices.reserve(at, size);
+      if (full !== undefined) yield full;
+      targetOf(inode).copy(slices.view(at, size), 0, 0, isInline ? size - (size % blockSize) : size);
+      continue;
+    }
+    for (const block of directoryBlocks(contents, inode, blockSize)) {
+      if (isInline && entries.isLast(block.to - 1)) continue;
+      const full = slices.reserve(at, blockSize);
+      if (full !== undefined) yield full;
+      putEntries(slices.view(at, blockSize), contents, block);
+      at += blockSize;
+    }
+  }
+}

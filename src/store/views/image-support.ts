@@ -1,0 +1,63 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeImage } from '../../erofs/image.ts';
+import { planImage } from '../../erofs/image-plan.ts';
+import { createErofsMount, longestSource } from '../../linux/erofs.ts';
+import { toDigest } from '../../oci/digest.ts';
+import { tarBlock } from '../../tree/toc.ts';
+import { blobAttributes, type DirectoryNode, type FileNode, plainAttributes } from '../../tree/tree.ts';
+import { errnoOf } from '../../util/error.ts';
+import { doAtOnce } from '../../util/pace.ts';
+import type { Scratch } from '../files/scratch.ts';
+
+/** Whether views can be images. `off`: why not; undefined if they can. */
+export type ImageSupport = { readonly off: string | undefined };
+
+/** The longest name of an image below the state directory. */
+const longestName = 200;
+
+/** Tests it with a small image over a file of the state directory, which is mounted where nobody sees it. */
+export function probeImages(scratch: Pick<Scratch, 'isClosed' | 'fresh'>, stateDir: string): ImageSupport {
+  if (scratch.isClosed) return { off: 'the state directory is only read' };
+  if (Buffer.byteLength(stateDir) + longestName > longestSource)
+    return { off: 'the path of the state directory is too long' };
+  const [image, device] = [scratch.fresh(), scratch.fresh()];
+  try {
+    writeFileSync(device, Buffer.alloc(tarBlock, content), { flag: 'wx' });
+    writeFileSync(image, Buffer.concat(Array.from(smallImage(), slice => Buffer.from(slice))), {
+      flag: 'wx',
+    });
+    using mount = createErofsMount({ image, devices: [device] });
+    const shown = readFileSync(join('/proc/self/fd', String(mount.fd), name), 'latin1');
+    return { off: shown === content ? undefined : 'the kernel shows other bytes' };
+  } catch (thrown) {
+    return { off: reasons[errnoOf(thrown) ?? ''] ?? errnoOf(thrown) ?? String(thrown) };
+  } finally {
+    rmSync(image, { force: true });
+    rmSync(device, { force: true });
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENODEV: 'this kernel has no EROFS',
+  ENOTBLK: 'this kernel, or the filesystem of the state directory, mounts EROFS from block devices only',
+};
+
+const [name, content] = ['probe', 'bytes of the device'];
+
+function smallImage(): Generator<Buffer> {
+  const source = { kind: 'tar', digest: toDigest('sha256', '0'.repeat(64)) } as const;
+  const layer = 'the probe';
+  const size = content.length;
+  const file: FileNode = { kind: 'file', source, body: 0, size, attributes: blobAttributes, layer };
+  const children = new Map([[name, file]]);
+  const root: DirectoryNode = { kind: 'directory', children, attributes: plainAttributes, layer };
+  return writeImage(
+    doAtOnce(planImage(root, { blockSize: tarBlock, sizes: [1] }, () => ({ device: 1, block: 0 }))),
+  );
+}
+
+/** Whether views are images, and if not, why. */
+export function formatSupport({ off }: ImageSupport): string {
+  return `EROFS views: ${off === undefined ? 'on' : `off (${off}); views are trees of hard links`}`;
+}

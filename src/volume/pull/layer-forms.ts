@@ -1,0 +1,35 @@
+import type { LayerPlan, Plan } from '../../oci/plan.ts';
+import type { Layers, Views } from '../../ports/store.ts';
+import type { LayerForm } from '../../tree/toc.ts';
+import type { SettledPlan } from './trees.ts';
+
+/** Decides in which form the tar layers of a view are stored, and so whether it is an image or a tree. */
+type LayerForms = {
+  /**
+   * Returns the form of a new view. An image needs all of its files in tars: whole files stay links, of which the
+   * kernel caches one copy. Layers that are bodies already stay that.
+   */
+  choose(plan: Plan): LayerForm;
+  /** Returns the form of an existing view, if its layers are still stored in that, else the chosen one. */
+  keep(key: string, plan: SettledPlan, chosen: LayerForm): Promise<LayerForm>;
+};
+
+/** @param hasImages whether views can be images over the tars of their layers. */
+export function createLayerForms(
+  { layers, views }: { readonly layers: Pick<Layers, 'form' | 'has'>; readonly views: Pick<Views, 'find'> },
+  hasImages: boolean,
+): LayerForms {
+  const fits = ({ form, descriptor }: LayerPlan): boolean =>
+    form === 'unpacked' && layers.form(descriptor.digest) !== 'bodies';
+  return {
+    choose: plan => (hasImages && plan.layers.length > 0 && plan.layers.every(fits) ? 'tar' : 'bodies'),
+    async keep(key, plan, chosen) {
+      const view = await views.find(key);
+      if (view === undefined) return chosen;
+      const kept = view.image === undefined ? 'bodies' : 'tar';
+      for (const { form, descriptor } of plan.layers)
+        if (form === 'unpacked' && !(await layers.has(descriptor.digest, kept))) return chosen;
+      return kept;
+    },
+  };
+}
