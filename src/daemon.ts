@@ -17,7 +17,7 @@ import { type Pages, serveProbes } from './http/probes.ts';
 import { openCluster } from './kube/cluster.ts';
 import { openEvents } from './kube/events.ts';
 import { returnMemory } from './linux/memory.ts';
-import type { DiskUsage } from './ports/store.ts';
+import type { DiskUsage } from './ports/disk.ts';
 import type { DaemonStatus, NodeStatus } from './ports/usecases.ts';
 import { type End, limitStop } from './shutdown.ts';
 import { createStandby, takeOver } from './takeover.ts';

@@ -1,8 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { DiskUsage } from '../ports/disk.ts';
 import type { EventOutcome } from '../ports/events.ts';
 import type { Meter } from '../ports/meter.ts';
 import type { PrefetchState, PrefetchStatus } from '../ports/prefetch.ts';
-import type { DiskUsage } from '../ports/store.ts';
 import type { VolumeStatus } from '../ports/usecases.ts';
 import { type ObservedProcess, observeProcess } from './process-metrics.ts';
 

@@ -234,21 +234,3 @@ export type Views = {
   /** The views that are made of an item. Only the first call reads the records. */
   holding(item: Item): Promise<readonly View[]>;
 };
-
-/** Usage of the filesystem of the state directory, from statfs. */
-export type DiskUsage = {
-  readonly totalBytes: number;
-  readonly usedBytes: number;
-  /** Less than total - used if the filesystem reserves blocks for root. */
-  readonly availableBytes: number;
-  /** 0 if the filesystem does not count inodes. */
-  readonly totalInodes: number;
-  readonly usedInodes: number;
-};
-/** The disk usage of tar layers, measured when they were last unpacked. */
-export type LayerSizes = {
-  get(digest: Digest): { readonly bytes: number; readonly inodes: number } | undefined;
-  set(digest: Digest, size: { readonly bytes: number; readonly inodes: number }): void;
-};
-
-export type Disk = { usage(): Promise<DiskUsage> };

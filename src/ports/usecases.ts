@@ -1,9 +1,9 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { DiskUsage } from './disk.ts';
 import type { PrefetchStatus } from './prefetch.ts';
 import type { VolumeRecord } from './records.ts';
 import type { Pod, PullRequest } from './request.ts';
-import type { DiskUsage } from './store.ts';
 
 /** The use cases that grpc, cli and http call. volume/ implements them. */
 

@@ -1,7 +1,7 @@
 import { existsSync, utimesSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Disk } from '../ports/store.ts';
+import type { Disk } from '../ports/disk.ts';
 import { errnoOf } from '../util/error.ts';
 import { attempt } from './files/failure.ts';
 

@@ -1,7 +1,8 @@
 import { rename } from 'node:fs/promises';
 import { hexOf, isDigest } from '../oci/digest.ts';
+import type { Disk } from '../ports/disk.ts';
 import type { AccessRecord, NameRecord, SignatureRecord, VolumeRecord } from '../ports/records.ts';
-import type { Disk, Item } from '../ports/store.ts';
+import type { Item } from '../ports/store.ts';
 import type { LayerForm } from '../tree/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { type BlobStore, openBlobs } from './blobs/blobs.ts';

@@ -1,4 +1,4 @@
-import type { DiskUsage } from '../../ports/store.ts';
+import type { DiskUsage } from '../../ports/disk.ts';
 import { formatSize } from '../../util/size.ts';
 import { formatDiskUsage, registrationWords } from '../../util/words.ts';
 import { formatBadge, formatBar, formatSection } from './cells.ts';

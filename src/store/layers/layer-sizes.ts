@@ -1,4 +1,4 @@
-import type { LayerSizes } from '../../ports/store.ts';
+import type { LayerSizes } from '../../ports/disk.ts';
 import type { Journal } from '../files/journal.ts';
 import { isCount } from '../files/json-record.ts';
 

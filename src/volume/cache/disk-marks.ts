@@ -1,4 +1,4 @@
-import type { DiskUsage } from '../../ports/store.ts';
+import type { DiskUsage } from '../../ports/disk.ts';
 import { formatSize } from '../../util/size.ts';
 
 /** Limits of disk and cache usage. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */

@@ -1,6 +1,6 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
-import type { Disk, DiskUsage, LayerSizes } from '../../ports/store.ts';
+import type { Disk, DiskUsage, LayerSizes } from '../../ports/disk.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Collector } from './collector.ts';
