@@ -58,6 +58,7 @@ const foreign = [
   '--reset-then-reuse-values',
   '--set',
   '--plain-http',
+  '--previous',
   '--image-credential-provider-config',
   '--image-credential-provider-bin-dir',
   '--tag',

@@ -233,9 +233,9 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
   });
 
   test('replaces a pod by a standby, also on the network of the node', () => {
-    const strategyOf = (...args: string[]): unknown =>
-      theOnly(podWith(...args).manifests, 'DaemonSet')['spec'];
-    const { updateStrategy } = strategyOf() as { updateStrategy: object };
+    const strategyOf = (...args: string[]): Readonly<Record<string, unknown>> =>
+      theOnly(podWith(...args).manifests, 'DaemonSet')['spec'] as Readonly<Record<string, unknown>>;
+    const { updateStrategy } = strategyOf();
     assert.deepEqual(updateStrategy, {
       type: 'RollingUpdate',
       rollingUpdate: { maxSurge: '10%', maxUnavailable: 0 },
@@ -244,7 +244,9 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
     assert.ok(!('ports' in podWith('--set', 'hostNetwork=true').container), 'the scheduler sees no conflict');
     const one = 'updateStrategy.rollingUpdate.maxSurge=0,updateStrategy.rollingUpdate.maxUnavailable=1';
     renderChart({ args: ['--set', one] });
-    renderChart({ args: ['--set', 'updateStrategy.type=OnDelete,updateStrategy.rollingUpdate=null'] });
+    assert.deepEqual(strategyOf('--set', 'updateStrategy.type=OnDelete').updateStrategy, {
+      type: 'OnDelete',
+    });
   });
 
   test('tells whoever installs it what to do next, and what to do before it is uninstalled', () => {
@@ -336,7 +338,14 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
     ['cacheHigh=60,cacheLow=70', /cacheLow \(70\) is above cacheHigh \(60\)/],
     ['proxy.secret=a b', /secret/],
     ['prefetch.inline.artifacts[0].refrence=a.example/b:1', /refrence/],
+    [
+      'prefetch.inline.artifacts[0].reference=a.example/b:1,prefetch.inline.artifacts[0].interval=59s',
+      /interval/,
+    ],
     ['accessPolicy.inline.default=dney', /default/],
+    ['policy.inline.defaul[0].type=reject', /defaul/],
+    ['policy.inline.default[0].type=foo', /type/],
+    ['policy.inline.default[0].type=sigstoreSigned,policy.inline.default[0].keyFile=/a', /keyFile/],
     ['scrubInterval=1w', /scrubInterval|pattern/],
     ['kubeletDir=var/lib', /kubeletDir|pattern/],
     ['driverName=a/b', /driverName|pattern/],

@@ -40,6 +40,8 @@ function load(different: Readonly<Record<string, string>>): readonly string[] {
     [`up{${labels}}`]: '1x180',
     [`oci_artifact_csi_disk_size_bytes{${labels}}`]: '100x180',
     [`oci_artifact_csi_disk_available_bytes{${labels}}`]: '40x180',
+    [`oci_artifact_csi_disk_inodes{${labels}}`]: '1000x180',
+    [`oci_artifact_csi_disk_used_inodes{${labels}}`]: '500x180',
     [`oci_artifact_csi_configuration_errors{${labels}}`]: '0x180',
     [`oci_artifact_csi_volumes{${labels}}`]: '3x180',
     [`oci_artifact_csi_volumes_mounted{${labels}}`]: '3x180',
@@ -66,6 +68,11 @@ const causes: Readonly<Record<string, readonly [Readonly<Record<string, string>>
   OciArtifactNoRoom: [{ [publishes('ResourceExhausted')]: '0x60 0+1x120' }, 63, 70],
   OciArtifactDiskAlmostFull: [
     { [`oci_artifact_csi_disk_available_bytes{${labels}}`]: '40x60 11x120' },
+    74,
+    77,
+  ],
+  OciArtifactInodesAlmostUsed: [
+    { [`oci_artifact_csi_disk_used_inodes{${labels}}`]: '500x60 890x120' },
     74,
     77,
   ],
