@@ -176,7 +176,7 @@ test(
         if (flags[0] !== '--plain-http')
           assert.match(
             refused.stderr,
-            new RegExp(`the registry insecure in registries.conf, or give this command ${right}$`, 'm'),
+            new RegExp(`the registry insecure in registries.conf, or .*, or give this command ${right}$`, 'm'),
           );
       }
       for (const command of ['resolve', 'pull'])
@@ -195,7 +195,7 @@ test(
     }
     stack.use(await startDaemon(own));
     const through = await runCommandHere(own, ['resolve', byHttp]);
-    assert.match(through.stderr, /the registry insecure in registries\.conf$/m);
+    assert.match(through.stderr, /the registry insecure in registries\.conf, or .* hosts\.toml$/m);
     for (const command of ['resolve', 'pull']) {
       const { code, stderr } = await runCommandHere(own, [command, byHttp, '--plain-http']);
       assert.equal(code, 5, stderr);
