@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { driverName, driverNamespace, driverSet } from '../support/cluster/driver.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
 import { artifact, claim, namespace, pod, podSpec, type Volume } from '../support/cluster/objects.ts';
 import { hosts } from '../support/cluster/registries.ts';
 import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
+
+const project = fileURLToPath(new URL('../..', import.meta.url));
 
 const tiny = `${hosts.open}/models/tiny:1`;
 const listed = `${hosts.open}/models/listed:1`;
@@ -153,5 +158,27 @@ describe('options of the chart', clusterNeeds, () => {
       async () => (await cluster.kubectl('get', 'pod', '-n', driverNamespace, '--output=name')) === '',
     );
     assert.equal(await cluster.run('ls', ['/var/lib/oci-artifact-csi/volumes']), '');
+  });
+
+  test('without Helm, the command of the README installs the driver, and a loaded artifact is mounted', async () => {
+    const readme = readFileSync(join(project, 'README.md'), 'utf8');
+    const install = /^kubectl kustomize deploy .*$/m.exec(readme)?.[0] ?? '';
+    const image = `${hosts.open}/oci-artifact-csi`;
+    await cluster.run('oras', ['tag', '--plain-http', `${image}:1`, '0.1.0']);
+    await cluster.run('sh', ['-euc', `cd ${project}; REGISTRY=${hosts.open}; ${install}`]);
+    // The disk of the machine is not the test's.
+    const marks = ['CACHE_HIGH', 'CACHE_LOW', 'DISK_MAX'].map(name => `OCI_ARTIFACT_${name}=100`);
+    await cluster.kubectl('-n', driverNamespace, 'set', 'env', driverSet, ...marks);
+    await cluster.kubectl('-n', driverNamespace, 'rollout', 'status', driverSet, '--timeout=90s');
+
+    const load = ['exec', '-i', '-n', driverNamespace, driverSet, '--', 'oci-artifact-csi', 'load', '-'];
+    const reference = 'registry.example.com/models/tiny:1';
+    await cluster.run('oras', ['copy', '--from-plain-http', '--to-oci-layout', tiny, '/tmp/layout:1']);
+    await cluster.run('sh', ['-euc', `tar -C /tmp/layout -c . | kubectl ${[...load, reference].join(' ')}`]);
+    await cluster.apply(pod('loaded', { volumes: { models: artifact(reference) } }));
+    await cluster.ready('loaded');
+    assert.equal(await cluster.exec('loaded', 'cat', '/models/hello.txt'), 'hello');
+    await cluster.event('loaded', /models\/tiny:1/);
+    await cluster.remove('loaded');
   });
 });
