@@ -176,7 +176,10 @@ test(
         if (flags[0] !== '--plain-http')
           assert.match(
             refused.stderr,
-            new RegExp(`the registry insecure in registries.conf, or .*, or give this command ${right}$`, 'm'),
+            new RegExp(
+              `the registry insecure in registries.conf, or .*, or give this command ${right}$`,
+              'm',
+            ),
           );
       }
       for (const command of ['resolve', 'pull'])
