@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { build, type PluginBuild } from 'esbuild';
+import { builtins } from './builtins.ts';
 import { toLauncher } from './launcher.ts';
 import { serializers } from './serializers.ts';
 import { readOptions } from './usage.ts';
@@ -43,11 +44,15 @@ const { metafile } = await build({
   legalComments: 'linked',
   sourcemap: 'linked',
   banner: {
-    js: "import { createRequire as toRequire } from 'node:module';\nconst require = toRequire(import.meta.url);",
+    js: "const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);",
   },
   metafile: true,
   logLevel: 'warning',
-  plugins: [serializers, ...(values.replace === undefined ? [] : [{ name: 'replace', setup: replace }])],
+  plugins: [
+    serializers,
+    builtins,
+    ...(values.replace === undefined ? [] : [{ name: 'replace', setup: replace }]),
+  ],
 });
 
 writeFileSync(join(dist, 'main.js'), toLauncher(readFileSync('src/main.ts', 'utf8')), { mode: 0o755 });
