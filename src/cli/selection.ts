@@ -18,10 +18,26 @@ export function addSelection(command: Command): Command {
         .choices(['auto', 'never', 'always'])
         .default('auto'),
     )
-    .option('--sub-path <path>', 'show only this directory or file of the artifact')
-    .option('--include <globs>', 'layer names to have, separated by commas')
-    .option('--exclude <globs>', 'layer names to leave out; takes precedence over --include')
-    .option('--platform <os/arch>', 'os/arch or os/arch/variant, for an index (default the node)');
+    .option('--sub-path <path>', 'show only this directory or file of the artifact', verifiedAs('subPath'))
+    .option('--include <globs>', 'layer names to have, separated by commas', verifiedAs('include'))
+    .option(
+      '--exclude <globs>',
+      'layer names to leave out; takes precedence over --include',
+      verifiedAs('exclude'),
+    )
+    .option(
+      '--platform <os/arch>',
+      'os/arch or os/arch/variant, for an index (default the node)',
+      verifiedAs('platform'),
+    );
+}
+
+/** Validates a value before anything is opened or created. */
+function verifiedAs(key: string): (text: string) => string {
+  return text => {
+    toPullRequest('any', { [key]: text }, {});
+    return text;
+  };
 }
 
 /** Parses the flags by the rules of the volume attributes. @throws ArtifactError `invalid`. */

@@ -160,6 +160,19 @@ test('an invalid reference is refused before anything is opened or created', asy
   }
 });
 
+test('an invalid selection is refused before anything is opened or created', async () => {
+  await using node = await testNode([]);
+  const none = join(node.path, 'none');
+  for (const flag of ['--include [', '--exclude a,,b', '--sub-path ../x', '--platform amd64']) {
+    for (const line of ['pull R', 'mount R D/target']) {
+      const ran = await run(node, `${line} ${flag}`, none);
+      assert.equal(ran.code, 2, `${line} ${flag}: ${ran.stderr}`);
+      assert.match(ran.stderr, new RegExp(`^oci-artifact-csi: ${flag.split(' ')[0]}: invalid value ".*\n$`));
+      assert.equal(lstatOf(none), undefined);
+    }
+  }
+});
+
 test('a new disk becomes a state directory', async () => {
   await using directory = await temporaryDirectory();
   await using node = await testNode([]);

@@ -28,9 +28,10 @@ async function cancel(shell: Shell, reference: string): Promise<void> {
 
 /** The root is not counted. */
 function formatPulled(pulled: Pulled): string {
+  const count = pulled.inodes - 1;
   return formatLines([
     toDigested(pulled),
-    `${formatSize(pulled.bytes)}, ${pulled.inodes - 1} files and directories`,
+    `${formatSize(pulled.bytes)}, ${count === 1 ? '1 file or directory' : `${count} files and directories`}`,
     ...pulled.notes.map(note => `note: ${note}`),
   ]);
 }
