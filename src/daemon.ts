@@ -88,6 +88,7 @@ async function run(
     cacheBytes: async () => node?.cacheBytes() ?? 0,
     disk: async () => node?.diskUsage() ?? noDisk,
     volumes: async () => node?.artifacts.volumes() ?? [],
+    pulls: async () => node?.artifacts.pulls() ?? [],
     problems,
     droppedLines: dropped,
     isSealed: () => node?.isSealed ?? false,

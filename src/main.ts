@@ -5,7 +5,7 @@ import { listenForEnd } from './shutdown.ts';
 import { daemonOptions, ensureNodeOptions } from './util/node-options.ts';
 
 /** No scrape happens during a command. */
-const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
+const unmeasured = { bytesPulled() {}, damageFound() {}, pullEnded() {} };
 
 // However the daemon was started, and before the rest is loaded, which would be loaded twice.
 const isDaemon = process.argv[2] === 'serve';

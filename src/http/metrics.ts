@@ -3,7 +3,7 @@ import type { DiskUsage } from '../ports/disk.ts';
 import type { EventOutcome } from '../ports/events.ts';
 import type { Meter } from '../ports/meter.ts';
 import type { PrefetchState, PrefetchStatus } from '../ports/prefetch.ts';
-import type { VolumeStatus } from '../ports/usecases.ts';
+import type { PullStatus, VolumeStatus } from '../ports/usecases.ts';
 import { type ObservedProcess, observeProcess } from './process-metrics.ts';
 
 export type Metrics = Meter & {
@@ -69,11 +69,6 @@ export function createMetrics(driverName: string, observed: Observed & ObservedP
     labelNames: ['outcome'],
     registers,
   });
-  const inFlight = new Gauge({
-    name: 'oci_artifact_csi_pulls_in_flight',
-    help: 'Pulls under way',
-    registers,
-  });
   const pulled = new Counter({
     name: 'oci_artifact_csi_pulled_bytes_total',
     help: 'Bytes of blobs taken from registries',
@@ -110,11 +105,7 @@ export function createMetrics(driverName: string, observed: Observed & ObservedP
     podEvent: outcome => events.inc({ outcome }),
     bytesPulled: (from, bytes) => pulled.inc({ registry: labelOf(from) }, bytes),
     damageFound: kind => damage.inc({ kind }),
-    pullStarted: () => inFlight.inc(),
-    pullEnded(outcome) {
-      inFlight.dec();
-      pulls.inc({ outcome });
-    },
+    pullEnded: outcome => pulls.inc({ outcome }),
     contentType: registry.contentType,
     async scrape() {
       await lookAtProcess();
@@ -131,6 +122,7 @@ export type Observed = {
   cacheBytes(): Promise<number>;
   disk(): Promise<DiskUsage>;
   volumes(): Promise<readonly VolumeStatus[]>;
+  pulls(): Promise<readonly PullStatus[]>;
   /** Configuration files that are broken. */
   problems(): readonly string[];
   /** The entries of --prefetch. */
@@ -166,6 +158,7 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
     'oci_artifact_csi_volumes_damaged',
     'Volumes that show content which was found to be damaged',
   );
+  const pulls = gauge('oci_artifact_csi_pulls_in_flight', 'Pulls under way');
   const errors = gauge(
     'oci_artifact_csi_configuration_errors',
     'Files of the configuration that are broken; /readyz names them',
@@ -188,10 +181,11 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
   const info = gauge('oci_artifact_csi_volume_info', 'Which artifact each pod has; always 1', labels);
 
   return async () => {
-    const [bytes, disk, list] = await Promise.all([
+    const [bytes, disk, list, underWay] = await Promise.all([
       observed.cacheBytes(),
       observed.disk(),
       observed.volumes(),
+      observed.pulls(),
     ]);
     sealed.set(observed.isSealed() ? 1 : 0);
     const off = observed.imagesOff();
@@ -204,6 +198,7 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
     available.set(disk.availableBytes);
     inodes.set(disk.totalInodes);
     usedInodes.set(disk.usedInodes);
+    pulls.set(underWay.length);
     volumes.set(list.length);
     mounted.set(list.filter(volume => volume.mounted).length);
     refused.set(list.filter(volume => volume.refused !== undefined).length);

@@ -4,6 +4,7 @@ import { pagesWith } from '../../test/support/node/probe-pages.ts';
 import { toDigest } from '../oci/digest.ts';
 import type { Meter } from '../ports/meter.ts';
 import type { VolumeStatus } from '../ports/usecases.ts';
+import { resolving } from '../volume/pull/progress.ts';
 import { createMetrics, type Metrics, type Observed } from './metrics.ts';
 import { serveProbes } from './probes.ts';
 import type { ObservedProcess } from './process-metrics.ts';
@@ -39,6 +40,7 @@ function observing(volumes: readonly VolumeStatus[]): Observed & ObservedProcess
       usedInodes: 3,
     }),
     problems: () => ['registries.conf is broken'],
+    pulls: async () => [{ since: 0, progress: resolving, wanters: [] }],
     prefetch: () => [],
     phase: () => 'open',
     droppedLines: () => 3,
@@ -106,8 +108,6 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
   const metrics: Metrics & Meter = createMetrics('driver.example', observing([volume]));
   metrics.operation('/csi.v1.Node/NodePublishVolume', 0, 0.2);
   metrics.operation('/csi.v1.Node/NodePublishVolume', 5, 0.2);
-  metrics.pullStarted();
-  metrics.pullStarted();
   metrics.bytesPulled('registry.example', 1000);
   metrics.bytesPulled('registry.example', 24);
   metrics.pullEnded('ok');

@@ -3,6 +3,5 @@ export type Meter = {
   bytesPulled(registry: string, bytes: number): void;
   /** Counts damaged content in the cache. */
   damageFound(what: 'blob' | 'layer' | 'view'): void;
-  pullStarted(): void;
   pullEnded(outcome: 'ok' | 'error' | 'cancelled'): void;
 };

@@ -60,9 +60,10 @@ export type Pulled = {
  * kubelet's calls, which time out and come again, until the pod is gone.
  */
 export type Wanter = {
-  /** The full reference, and what it resolved to. For an index, the digest of the index. */
+  /** The full reference; a short name until it is resolved. */
   readonly reference: string;
-  readonly digest: Digest;
+  /** What it resolved to. For an index, the digest of the index. Absent for a tag that is not resolved yet. */
+  readonly digest?: Digest;
   readonly kind: 'command' | 'prefetch' | 'pod';
   /** Where it will be mounted. */
   readonly targetPath?: string;
@@ -197,7 +198,7 @@ export type Artifacts = {
     onProgress?: (progress: Progress) => void,
   ): Promise<Resolved>;
   pull(request: PullRequest, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Pulled>;
-  /** The pulls that have something to download or to build. */
+  /** The pulls in progress, also those that wait for an answer of the registry. */
   pulls(): Promise<readonly PullStatus[]>;
   /**
    * Ends the pulls of a reference or digest for all callers, and answers their number. A pod that still wants one

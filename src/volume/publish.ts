@@ -212,9 +212,7 @@ function targetOf(request: PublishRequest): Target {
 
 function leaving(request: PublishRequest, reason: unknown, latest: Progress | undefined): ArtifactError {
   if (reason instanceof DeadlineNear) {
-    const next = request.anywhere
-      ? 'what was downloaded is kept, and the next call continues from there'
-      : 'it goes on, and the next call joins it';
+    const next = formatNext(request, latest);
     return new ArtifactError(
       'busy',
       `${request.reference} is still ${latest?.waits === undefined ? 'on its way' : 'pulling'}: ${describeProgress(latest)}; ${next}`,
@@ -222,6 +220,15 @@ function leaving(request: PublishRequest, reason: unknown, latest: Progress | un
   }
   const error = toArtifactError(reason);
   return error.code === 'internal' ? new ArtifactError('cancelled', 'the caller went away', reason) : error;
+}
+
+/** What the next call finds. Until there is a manifest, each call asks the registry itself. */
+function formatNext({ anywhere }: PublishRequest, latest: Progress | undefined): string {
+  if (latest === undefined || latest.phase === 'resolve') return 'the next call asks again';
+  if (!anywhere) return 'it goes on, and the next call joins it';
+  return latest.bytes === 0
+    ? 'the next call starts again'
+    : 'what was downloaded is kept, and the next call continues from there';
 }
 
 function toRecord(

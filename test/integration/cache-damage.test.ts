@@ -129,7 +129,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
     },
   );
   let counted = 0;
-  const meter = { bytesPulled() {}, damageFound: () => void counted++, pullStarted() {}, pullEnded() {} };
+  const meter = { bytesPulled() {}, damageFound: () => void counted++, pullEnded() {} };
   const open = (scrubInterval = settings.scrubInterval): Promise<Node> =>
     openNode({ ...settings, scrubInterval }, pino({ level: 'silent' }), meter);
   let useCases = await open();

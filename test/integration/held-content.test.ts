@@ -17,7 +17,7 @@ import { needs } from '../support/project/tools.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 const never = new AbortController().signal;
-const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
+const unmeasured = { bytesPulled() {}, damageFound() {}, pullEnded() {} };
 
 /** Something that a tag can name: an artifact, or one of two indexes that list it for this platform. */
 type Named = { readonly content: number; readonly by: 'manifest' | 'index' | 'other index' };

@@ -8,7 +8,7 @@ import { openNode } from '../../src/wiring.ts';
 import { fillCache } from '../support/node/crowded-cache.ts';
 import { testNode } from '../support/node/daemon.ts';
 
-const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
+const unmeasured = { bytesPulled() {}, damageFound() {}, pullEnded() {} };
 
 test('artifacts of an older version are listed with their sizes, also on a read-only disk', async () => {
   await using node = await testNode();

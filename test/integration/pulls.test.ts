@@ -11,6 +11,7 @@ import { main } from '../support/node/main.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { shownOf, verifyVolume } from '../support/node/volume.ts';
+import type { Fault } from '../support/registry/fault.ts';
 
 /** What becomes of pulls whose callers leave, by a daemon and commands in processes of their own. */
 
@@ -197,3 +198,43 @@ test('pull --cancel ends a pull, and each waiting caller gets an error', async (
   assert.equal(none.code, 3);
   assert.match(none.output, /no pull of \S+ is under way; `status` lists those that are/);
 });
+
+for (const { how, fault, waits } of [
+  { how: 'answers 500', fault: { kind: 'status', status: 500 }, waits: /^retrying in .* answered 500/ },
+  {
+    how: 'asks to wait',
+    fault: { kind: 'status', status: 429, retryAfter: '600' },
+    waits: /^127\.0\.0\.1:\d+ asks to wait until /,
+  },
+  { how: 'does not answer', fault: { kind: 'stall', after: 0 }, waits: /^$/ },
+] satisfies readonly { readonly how: string; readonly fault: Fault; readonly waits: RegExp }[]) {
+  test(`a pull whose registry ${how} is listed and counted before it has a manifest, and can be cancelled`, async () => {
+    const name = `no-manifest-${++pushed}`;
+    const reference = `${registry.host}/${name}:v1`;
+    registry.fault(({ path }) => (path.includes(`/${name}/`) ? fault : undefined));
+    // A credential of its own, because a host that asks to wait is not asked for others meanwhile.
+    const request = await publishRequest(node, { reference }, { username: name, password: name });
+    const publish = outcomeOf(daemon.csi.NodePublishVolume(request));
+    await waitUntil(
+      daemon,
+      async () => (await listed()).some(({ progress }) => waits.test(progress?.waits ?? '-')),
+      'a pull that waits',
+    );
+    const [status, ...others] = await pulls();
+    assert.deepEqual(others, []);
+    assert.equal(status?.progress.phase, 'resolve');
+    assert.match(status.progress.waits ?? '', waits);
+    assert.deepEqual(
+      status.wanters.map(({ kind, reference: text, digest }) => [kind, text, digest]),
+      [['pod', reference, undefined]],
+    );
+    const metrics = await (await fetch(`${daemon.http}/metrics`)).text();
+    assert.match(metrics, /^oci_artifact_csi_pulls_in_flight 1$/m);
+    const { output } = await outputOf('pull', '--cancel', reference);
+    assert.equal(output, `cancelled 1 pull of ${reference}\n`);
+    const { code, text } = await publish;
+    assert.equal(code, 'CANCELLED');
+    assert.match(text, /the pull of \S+ was cancelled on this node$/);
+    assert.equal(await underWay(), 0);
+  });
+}

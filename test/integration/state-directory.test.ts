@@ -13,7 +13,7 @@ import { needs } from '../support/project/tools.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 const reference = 'registry.example/team/model:v1';
-const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
+const unmeasured = { bytesPulled() {}, damageFound() {}, pullEnded() {} };
 
 /** Every command that works on a state directory; R stands for a reference, D for a directory of the test. */
 const reading = ['ls', 'volumes', 'inspect R', 'fsck'];

@@ -175,6 +175,7 @@ test('every metric is in docs/flags.md, and every one that is named exists', asy
     cacheBytes: async () => 0,
     disk: async () => ({ totalBytes: 0, usedBytes: 0, availableBytes: 0, totalInodes: 0, usedInodes: 0 }),
     volumes: async () => [],
+    pulls: async () => [],
     problems: () => [],
     prefetch: () => [],
     phase: () => 'open',

@@ -80,7 +80,7 @@ export function fromPullStatus({ since, progress, wanters }: PullStatus): WirePu
   return {
     since,
     progress: fromProgress(progress),
-    wanters: wanters.map(({ reference, digest, kind, targetPath = '', pod }) => ({
+    wanters: wanters.map(({ reference, digest = '', kind, targetPath = '', pod }) => ({
       reference,
       digest,
       target_path: targetPath,

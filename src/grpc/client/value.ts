@@ -82,7 +82,7 @@ export function toPullStatus({ since, progress, wanters }: PullStatus__Output): 
     wanters: wanters.map(
       ({ reference, digest, target_path: targetPath, is_pod: isPod, is_prefetch: isPrefetch, pod }) => ({
         reference,
-        digest: parseDigest(digest),
+        ...(digest === '' ? {} : { digest: parseDigest(digest) }),
         kind: isPod ? 'pod' : isPrefetch ? 'prefetch' : 'command',
         ...(targetPath === '' ? {} : { targetPath }),
         ...(pod === null ? {} : { pod: toPod(pod) }),

@@ -19,6 +19,7 @@ import { type Leases, nameId } from '../cache/leases.ts';
 import type { ManifestLoader } from './manifest-loader.ts';
 import type { Naming, ResolvedName } from './naming.ts';
 import { verifyLayers } from './not-cached.ts';
+import { createPendingPulls, type PendingPull } from './pending-pulls.ts';
 import { whilePaused, withRetries } from './progress.ts';
 import { type Admission, defaultPullPolicy } from './resolver.ts';
 import {
@@ -54,7 +55,7 @@ export type Pull = {
    * while if the pod of one still exists.
    */
   pull(request: PullRequest, onProgress: OnProgress, signal: AbortSignal): Promise<PulledView>;
-  /** The pulls in progress. */
+  /** The pulls in progress; those whose manifest is not here by reference. */
   list(): readonly Flight<Progress, Wanter>[];
   /** Ends all flights; partial downloads stay. */
   stop(): Promise<void>;
@@ -87,6 +88,7 @@ export function createPull(world: {
     checkMs,
     hasLeft: wanter => isGone(wanter, world.kubelet),
   });
+  const pending = createPendingPulls();
 
   const plan = async (
     request: PullRequest,
@@ -129,7 +131,7 @@ export function createPull(world: {
     content: AdmittedContent,
     record: () => Promise<void>,
     caller: FlightCaller<Progress, Wanter>,
-    signal: AbortSignal,
+    { join, signal }: PendingPull,
   ): Promise<View> => {
     const fly = (flight: AbortSignal, onProgress: OnProgress, tenants: Tenants): Promise<View> => {
       const { report, tell } = withRetries(onProgress);
@@ -139,16 +141,18 @@ export function createPull(world: {
     };
     const pace = startPace(signal);
     for (let attempt = 0; attempt < attempts; attempt++) {
-      await flights.join(
-        `${viewPlan.key} ${content.id}`,
-        (flight, report, tenants) =>
-          throughPauses(
-            () => fly(flight, report, tenants),
-            pause => report(whilePaused(pause)),
-            flight,
-          ),
-        caller,
-        signal,
+      await join(
+        flights.join(
+          `${viewPlan.key} ${content.id}`,
+          (flight, report, tenants) =>
+            throughPauses(
+              () => fly(flight, report, tenants),
+              pause => report(whilePaused(pause)),
+              flight,
+            ),
+          caller,
+          signal,
+        ),
       );
       await pace();
       const view = await content.findView(viewPlan);
@@ -161,7 +165,8 @@ export function createPull(world: {
   };
 
   /** Each step passes its result to the next. All reads of cache and registry go through `content`. */
-  const bring: Pull['pull'] = async (request, onProgress, signal) => {
+  const bring = async (request: PullRequest, call: PendingPull): Promise<PulledView> => {
+    const { onProgress, signal } = call;
     const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
     const { tell } = withRetries(onProgress);
     const waiting = { hasty: request.caller === 'administrator', tell };
@@ -193,7 +198,7 @@ export function createPull(world: {
     await pace();
     const found = await viewBuilder.find(viewPlan, content, signal);
     const caller = toCaller(request, resolution, onProgress);
-    const view = found ?? (await build(viewPlan, content, record, caller, signal));
+    const view = found ?? (await build(viewPlan, content, record, caller, call));
     if (found !== undefined) await views.touch(viewPlan.key);
     await pace();
     await record();
@@ -203,15 +208,21 @@ export function createPull(world: {
   };
 
   return {
-    pull: (request, onProgress, signal) =>
-      throughPauses(
-        () => bring(request, onProgress, signal),
-        pause => onProgress(whilePaused(pause)),
-        signal,
-      ).catch((thrown: unknown) => {
-        throw signal.aborted ? thrown : about(request.reference, thrown);
-      }),
-    list: flights.list,
+    pull(request, onProgress, signal) {
+      const call = pending.open(request, onProgress, signal);
+      return throughPauses(
+        () => bring(request, call),
+        pause => call.onProgress(whilePaused(pause)),
+        call.signal,
+      )
+        .catch((thrown: unknown) => {
+          if (signal.aborted) throw thrown;
+          call.signal.throwIfAborted(); // the reason of the end explains more than the error that it caused
+          throw about(request.reference, thrown);
+        })
+        .finally(() => call[Symbol.dispose]());
+    },
+    list: () => [...flights.list(), ...pending.list()],
     stop: flights.stop,
   };
 }

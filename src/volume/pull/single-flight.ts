@@ -207,10 +207,14 @@ export function wanterOf(
   return {
     reference: formatReference(reference),
     digest: descriptor.digest,
-    kind: caller === 'administrator' ? 'command' : caller,
+    kind: kindOf(caller),
     ...(targetPath === undefined ? {} : { targetPath }),
     ...(pod === undefined ? {} : { pod }),
   };
+}
+
+export function kindOf(caller: PullRequest['caller']): Wanter['kind'] {
+  return caller === 'administrator' ? 'command' : caller;
 }
 
 /** The tenant of a pull: the namespace of its pod; commands share one tenant, and so do prefetches. */

@@ -139,7 +139,6 @@ export function createViewBuilder(world: {
       await check?.came(layer);
       if (size >= worthAWrite || unwritten >= maxUnwritten) await save();
     };
-    meter.pullStarted();
     try {
       try {
         await doAll(wanted, maxQueued, fetchOne, signal);

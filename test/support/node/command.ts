@@ -15,7 +15,7 @@ import { openNode } from '../../../src/wiring.ts';
 import type { TestNode } from './daemon.ts';
 import { main } from './main.ts';
 
-const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
+const unmeasured = { bytesPulled() {}, damageFound() {}, pullEnded() {} };
 
 export type CommandRun = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
 

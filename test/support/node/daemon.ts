@@ -150,7 +150,7 @@ function callAgain(csi: Calls<NodeDefinition>): Calls<NodeDefinition> {
     try {
       return await csi.NodePublishVolume(request, { ...options, deadline });
     } catch (thrown) {
-      const isEarly = (thrown as ServiceError).details.endsWith('the next call joins it');
+      const isEarly = /the next call (?:joins it|asks again)$/.test((thrown as ServiceError).details);
       if (!isEarly || Number(deadline) - Date.now() < 20_000) throw thrown;
       // A call has its own time. A registry that does not answer is given up within 30 s of it.
       return csi.NodePublishVolume(request, { deadline: Date.now() + 60_000, ...options });

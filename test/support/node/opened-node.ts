@@ -3,7 +3,7 @@ import { toSettings } from '../../../src/cli/command-line.ts';
 import { type Node, openNode } from '../../../src/wiring.ts';
 import type { TestNode } from './daemon.ts';
 
-const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
+const unmeasured = { bytesPulled() {}, damageFound() {}, pullEnded() {} };
 
 /** The use cases over the state directory of a node, in this process. */
 export async function openUseCases(node: TestNode): Promise<Node> {
