@@ -11,7 +11,7 @@ import { createKeyedMutex, type KeyedMutex } from '../util/mutex.ts';
 import { quoteName } from '../util/name.ts';
 import type { PublishReports } from './events/publish-reports.ts';
 import { formatEnding, toTarget } from './manual-mount.ts';
-import { describeProgress, toOrigin } from './pull/progress.ts';
+import { describeNext, describeProgress, toOrigin } from './pull/progress.ts';
 import type { Pull, PulledView } from './pull/pull.ts';
 import type { VolumeStatusReader } from './volume-status.ts';
 
@@ -212,7 +212,7 @@ function targetOf(request: PublishRequest): Target {
 
 function leaving(request: PublishRequest, reason: unknown, latest: Progress | undefined): ArtifactError {
   if (reason instanceof DeadlineNear) {
-    const next = formatNext(request, latest);
+    const next = describeNext(latest, !request.anywhere);
     return new ArtifactError(
       'busy',
       `${request.reference} is still ${latest?.waits === undefined ? 'on its way' : 'pulling'}: ${describeProgress(latest)}; ${next}`,
@@ -220,15 +220,6 @@ function leaving(request: PublishRequest, reason: unknown, latest: Progress | un
   }
   const error = toArtifactError(reason);
   return error.code === 'internal' ? new ArtifactError('cancelled', 'the caller went away', reason) : error;
-}
-
-/** What the next call finds. Until there is a manifest, each call asks the registry itself. */
-function formatNext({ anywhere }: PublishRequest, latest: Progress | undefined): string {
-  if (latest === undefined || latest.phase === 'resolve') return 'the next call asks again';
-  if (!anywhere) return 'it goes on, and the next call joins it';
-  return latest.bytes === 0
-    ? 'the next call starts again'
-    : 'what was downloaded is kept, and the next call continues from there';
 }
 
 function toRecord(

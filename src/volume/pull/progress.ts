@@ -20,6 +20,18 @@ export function describeProgress(progress: Progress | undefined): string {
   return progress.phase === 'unpack' ? `${pulledOf(progress)}, unpacking` : pulledOf(progress);
 }
 
+/**
+ * What the next call finds. `goesOn`: the pull continues between calls. Until there is a manifest, each call asks the
+ * registry itself.
+ */
+export function describeNext(progress: Progress | undefined, goesOn: boolean): string {
+  if (progress === undefined || progress.phase === 'resolve') return 'the next call asks again';
+  if (goesOn) return 'it goes on, and the next call joins it';
+  return progress.bytes === 0
+    ? 'the next call starts again'
+    : 'what was downloaded is kept, and the next call continues from there';
+}
+
 const unanswered = 'the registry has not answered yet';
 
 /** The report of a waiting pull. `soFar` is the last report. */
