@@ -50,6 +50,7 @@ test('another volume, mode, flag or attribute is another request', () => {
   const requests = [
     toWire(),
     toWire({ volume_id: 'csi-2' }),
+    toWire({ readonly: false }),
     toWire({ volume_capability: capability([], 'MULTI_NODE_READER_ONLY') }),
     toWire({ volume_capability: capability(['noexec']) }),
     toWire(attribute('subPath', 'a')),

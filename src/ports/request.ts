@@ -36,6 +36,8 @@ export type PullRequest = {
   readonly brought?: ReadonlySet<Digest>;
   /** Where the volume will be mounted. */
   readonly targetPath?: string;
+  /** The pod's own copy of the mount will be writable: only an image may be mounted. */
+  readonly isWritable?: boolean;
 };
 
 /** The pod of a volume, as kubelet names it. Its uid is also in the target path. */

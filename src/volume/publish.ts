@@ -14,6 +14,7 @@ import { formatEnding, toTarget } from './manual-mount.ts';
 import { describeNext, describeProgress, toOrigin } from './pull/progress.ts';
 import type { Pull, PulledView } from './pull/pull.ts';
 import type { VolumeStatusReader } from './volume-status.ts';
+import { verifyProtected } from './write-protection.ts';
 
 /** How often a view may be found damaged during its mount before the disk is considered faulty. */
 const attempts = 3;
@@ -146,6 +147,7 @@ export function createPublishing(world: {
         };
         for (let attempt = 0; attempt < attempts; attempt++) {
           using pulled = await pull.pull(recall(request, before), onProgress, signal);
+          verifyProtected(request, pulled.view.image !== undefined);
           using _turn = await viewTurns.lock(pulled.view.key, signal);
           signal.throwIfAborted();
           if ((await views.find(pulled.view.key)) === undefined) continue; // it was found damaged meanwhile

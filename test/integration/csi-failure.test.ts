@@ -141,7 +141,7 @@ test('an internal error is logged with its stack, other errors without', async (
     },
   });
   await failureOf(done => edge.node.NodePublishVolume(publishRequest, done));
-  await failureOf(done => edge.node.NodePublishVolume({ ...publishRequest, readonly: false }, done));
+  await failureOf(done => edge.node.NodePublishVolume({ ...publishRequest, volume_id: '' }, done));
   await until(() => edge.observed.length === 2);
   const [bug, refusal] = edge.lines().filter(({ method }) => method !== undefined);
   assert.match(String(bug?.['stack']), /RangeError: a bug\n +at /);

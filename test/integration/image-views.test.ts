@@ -12,6 +12,7 @@ import {
   rmdirSync,
   rmSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -25,9 +26,10 @@ import {
   testNode,
 } from '../support/node/daemon.ts';
 import { imageShownAt, imagesOf, listImages } from '../support/node/image-directory.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
 import { shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
 import { gzip, sha256, tarOf } from '../support/oci/tar.ts';
-import { unmountBelow } from '../support/os/mounts.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
 import { mountTmpfs } from '../support/os/tmpfs.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
@@ -47,7 +49,8 @@ async function push(
   inTar: Readonly<Record<string, string>>,
   beside: Readonly<Record<string, string>> = {},
 ): Promise<Sample> {
-  const bytes = gzip(await tarOf(Object.entries(inTar).map(([name, content]) => [{ name }, content])));
+  const mtime = new Date(1_700_000_000_000); // the same content is the same layer
+  const bytes = gzip(await tarOf(Object.entries(inTar).map(([name, content]) => [{ name, mtime }, content])));
   const files = Object.entries(beside).map(([name, content]) => ({ name, bytes: Buffer.from(content) }));
   const { reference } = await registry.push(`images-${pushed++}`, 'v1', [{ bytes, mediaType }, ...files]);
   return {
@@ -117,6 +120,34 @@ test('the mount of an image that was lost is made again of a volume, and after a
     verifyVolume(request.target_path, sample.shown);
     assert.equal(imageShownAt(node, request.target_path), listImages(node)[0]);
   }
+});
+
+test('a pod need not ask for a read-only volume if that is an image, and must otherwise', async () => {
+  await using node = await testNode([registry.host]);
+  await using daemon = await startDaemon(node);
+  const ask = async ({ reference }: Sample) => ({
+    ...(await publishRequest(node, { reference })),
+    readonly: false,
+  });
+  const image = await ask(await push({ model: 'of tars alone' }));
+  await daemon.csi.NodePublishVolume(image);
+  const [mount] = mountsBelow(image.target_path);
+  assert.equal(mount?.options[0], 'ro');
+  execFileSync('mount', ['-o', 'remount,bind,rw', image.target_path]);
+  assert.throws(() => writeFileSync(join(image.target_path, 'model'), 'altered'), { code: 'EROFS' });
+  await daemon.csi.NodeUnpublishVolume(image);
+
+  const mixed = await push({ model: 'in a tar' }, { beside: 'a file' });
+  const refused = await outcomeOf(daemon.csi.NodePublishVolume(await ask(mixed)));
+  assert.equal(refused.code, 'INVALID_ARGUMENT');
+  assert.match(refused.text, /set readOnly: true under volumes\[\]\.csi/);
+  assert.equal(registry.count('GET', mixed.digest), 0, 'nothing is downloaded');
+  // Its layer is stored as bodies now, so that its view is a tree.
+  const shared = await push({ model: 'in a tar' });
+  assert.equal(shared.digest, mixed.digest);
+  await daemon.csi.NodePublishVolume(await publishRequest(node, { reference: mixed.reference }));
+  assert.equal((await outcomeOf(daemon.csi.NodePublishVolume(await ask(shared)))).code, 'INVALID_ARGUMENT');
+  assert.deepEqual(listImages(node), []);
 });
 
 test('an image that no volume shows is unmounted at the start', async () => {

@@ -90,11 +90,6 @@ const refused: readonly (readonly [string, Partial<Wire>, RegExp])[] = [
     /set volumeMode: Filesystem in the PersistentVolume and its claim/,
   ],
   [
-    'a writable volume',
-    { readonly: false },
-    /set readOnly: true under volumes\[\]\.csi \(for a claim: persistentVolumeClaim\.readOnly: true\)$/,
-  ],
-  [
     'a foreign mount flag',
     { volume_capability: capability(['ro', 'exec']) },
     /"exec": must be one of ro, noexec.*; remove it/,

@@ -127,12 +127,6 @@ export function parsePublishRequest(wire: NodePublishVolumeRequest__Output): Pub
   const volumeId = parseVolumeId(wire.volume_id);
   const targetPath = parseTargetPath(wire.target_path, 'target_path');
   const mountFlags = parseCapability(wire.volume_capability);
-  if (!wire.readonly) {
-    throw new ArtifactError(
-      'invalid',
-      'the volume is not read-only; set readOnly: true under volumes[].csi (for a claim: persistentVolumeClaim.readOnly: true)',
-    );
-  }
   const context = wire.volume_context;
   const attributes = parseAttributes(context);
   const pod = parsePod(context, targetPath);
@@ -145,11 +139,12 @@ export function parsePublishRequest(wire: NodePublishVolumeRequest__Output): Pub
     targetPath,
     anywhere: false,
     mountFlags,
+    ...(!wire.readonly && { isWritable: true }),
     ...(pod === undefined ? {} : { pod }),
     fingerprint: JSON.stringify({
       volumeId,
       access: ['mount', wire.volume_capability?.access_mode?.mode ?? 'UNKNOWN'],
-      readonly: true,
+      readonly: wire.readonly,
       mountFlags,
       attributes: Object.entries(context)
         .filter(([key]) => !isKubernetesKey(key))

@@ -30,8 +30,9 @@ export function toView(
   return image && { ...record, path, image };
 }
 
-export function hasDevices({ image }: View): boolean {
-  return image === undefined || image.devices.every(device => existsSync(device));
+/** Whether all files of its image are there. */
+export function isWhole({ image }: View): boolean {
+  return image === undefined || [image.file, ...image.devices].every(path => existsSync(path));
 }
 
 /**

@@ -15,7 +15,7 @@ import type { EvidenceStore } from '../integrity/evidence.ts';
 import type { RecordWarning } from '../records/records.ts';
 import { containsInode } from './tree-inodes.ts';
 import { compareTree } from './view-compare.ts';
-import { compareImage, hasDevices, type ImageSources, raiseImage, toView } from './view-image.ts';
+import { compareImage, type ImageSources, isWhole, raiseImage, toView } from './view-image.ts';
 import { createViewIndex, itemsOf } from './view-index.ts';
 import { isImagePath, keysOf, openPlaces, strays } from './view-places.ts';
 import { readView } from './view-record.ts';
@@ -56,7 +56,7 @@ export function openViews(
   async function find(key: string): Promise<View | undefined> {
     const path = places.find(key);
     const view = known.get(key);
-    if (view !== undefined && view.path === path && hasDevices(view)) return view;
+    if (view !== undefined && view.path === path && isWhole(view)) return view;
     known.delete(key);
     if (path === undefined) return undefined;
     const read = await unlessAbsent(readView(sidecarOf(key), key)).catch(noteUnreadable(sidecarOf(key)));

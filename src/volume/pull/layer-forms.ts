@@ -14,15 +14,19 @@ type LayerForms = {
   keep(key: string, plan: SettledPlan, chosen: LayerForm): Promise<LayerForm>;
 };
 
+/** Whether the view of a plan may be an image: all of its layers are tars. */
+export function fitsImage({ layers }: Plan): boolean {
+  return layers.length > 0 && layers.every(({ form }) => form === 'unpacked');
+}
+
 /** @param hasImages whether views can be images over the tars of their layers. */
 export function createLayerForms(
   { layers, views }: { readonly layers: Pick<Layers, 'form' | 'has'>; readonly views: Pick<Views, 'find'> },
   hasImages: boolean,
 ): LayerForms {
-  const fits = ({ form, descriptor }: LayerPlan): boolean =>
-    form === 'unpacked' && layers.form(descriptor.digest) !== 'bodies';
+  const isFree = ({ descriptor }: LayerPlan): boolean => layers.form(descriptor.digest) !== 'bodies';
   return {
-    choose: plan => (hasImages && plan.layers.length > 0 && plan.layers.every(fits) ? 'tar' : 'bodies'),
+    choose: plan => (hasImages && fitsImage(plan) && plan.layers.every(isFree) ? 'tar' : 'bodies'),
     async keep(key, plan, chosen) {
       const view = await views.find(key);
       if (view === undefined) return chosen;

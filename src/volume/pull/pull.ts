@@ -16,6 +16,8 @@ import { throughPauses } from '../../util/pause.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { SignatureCheck } from '../access/signature-check.ts';
 import { type Leases, nameId } from '../cache/leases.ts';
+import { verifyProtected } from '../write-protection.ts';
+import { fitsImage } from './layer-forms.ts';
 import type { ManifestLoader } from './manifest-loader.ts';
 import type { Naming, ResolvedName } from './naming.ts';
 import { verifyLayers } from './not-cached.ts';
@@ -81,6 +83,8 @@ export function createPull(world: {
   readonly leases: Leases;
   readonly kubelet: Kubelet;
   readonly platform: Platform;
+  /** Whether views can be images. */
+  readonly hasImages: boolean;
 }): Pull {
   const { admit, signatures, manifests, viewBuilder, keychain, naming, views, leases } = world;
   const flights = createFlights<View, Progress, Wanter>({
@@ -179,6 +183,7 @@ export function createPull(world: {
     await signatures.verify(reference, descriptor.digest, policy === 'Never' ? undefined : keyring, signal);
 
     const viewPlan = await plan(request, content, stack, signal);
+    verifyProtected(request, world.hasImages && fitsImage(viewPlan.plan));
     if (policy === 'Never') {
       // An administrator may know what is cached, and gets the error for a missing layer before a registry is asked for
       // access.
