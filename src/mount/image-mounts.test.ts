@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { kubeletDirectory } from '../../test/support/node/kubelet-directory.ts';
 import { directory } from '../../test/support/oci/nodes.ts';
@@ -123,3 +131,41 @@ test('a volume is that of its view although the state directory was moved', asRo
     [view.image.file.replace(node.views, moved)],
   );
 });
+
+test(
+  'what somebody else mounted in the place of an image is neither shown nor unmounted',
+  asRoot,
+  async () => {
+    await using node = await openNode();
+    const { images, view, target } = node;
+    const at = join(node.directory, basename(view.image.file));
+    mkdirSync(at, { recursive: true });
+    mountTmpfs(at, 'size=1m');
+    const foreign = {
+      code: 'internal',
+      message: /something other than the image of that name is mounted at /,
+    };
+    assert.throws(() => images.raise(view), foreign);
+    assert.throws(() => images.shown(view), foreign);
+    assert.match(images.tidy().join(), foreign.message);
+    unmountBelow(node.directory);
+    images.raise(view);
+    await node.mounter.mount(images.shown(view), target, []);
+    mountTmpfs(at, 'size=1m'); // above a live one
+    assert.throws(() => images.shown(view), foreign);
+    unmountBelow(node.directory);
+  },
+);
+
+for (const what of ['a file', 'a symlink'] as const) {
+  test(`${what} in the place of the directory of images is named, and ends nothing`, asRoot, async () => {
+    await using node = await openNode();
+    const { images, view } = node;
+    mkdirSync(dirname(node.directory), { recursive: true });
+    if (what === 'a file') writeFileSync(node.directory, '');
+    else symlinkSync(mkdtempSync(join(dirname(node.directory), 'away-')), node.directory);
+    assert.throws(() => images.raise(view), { code: 'internal', message: /plugins\/driver\.example\/views/ });
+    assert.deepEqual(mountsBelow(dirname(node.directory)), []);
+    assert.equal(images.tidy().length, what === 'a file' ? 1 : 0);
+  });
+}

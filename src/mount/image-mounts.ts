@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, posix } from 'node:path';
 import {
   type OpenDirectory,
@@ -19,6 +19,7 @@ import {
 } from '../linux/mount.ts';
 import type { ImageMounts, ShownView } from '../ports/mounter.ts';
 import type { ViewImage } from '../ports/store.ts';
+import { ArtifactError } from '../util/error.ts';
 import { toMountError } from './error.ts';
 import { isImageName, type MountEntry, parseMountinfo, showsImage } from './mountinfo.ts';
 
@@ -37,12 +38,25 @@ export function imageDirectory(kubeletDir: string, driverName: string): string {
 export function openImageMounts(directory: string, context: string | undefined): ImageMounts {
   const mountPointOf = ({ file }: ViewImage): string => join(directory, basename(file));
 
-  const isMounted = (path: string): boolean => {
+  /** The mounts that were found to show the image of their name: mountinfo grows with the volumes of the node. */
+  const verified = new Map<string, string>();
+
+  /** Whether the image is mounted there. @throws `internal` if something else is. */
+  const isMounted = (image: ViewImage, path: string): boolean => {
     using there = openIfThere(path);
-    return there !== undefined && statDirectory(there).isMountRoot;
+    if (there === undefined) return false;
+    const { isMountRoot, mountId, device, inode } = statDirectory(there);
+    if (!isMountRoot) return false;
+    const mark = `${mountId} ${device} ${inode}`;
+    if (verified.get(path) === mark) return true;
+    const mount = readMounts().find(({ id }) => id === mountId);
+    if (mount === undefined || !isOf(mount, image)) throw foreign(path);
+    verified.set(path, mark);
+    return true;
   };
 
   const attach = (mount: DetachedMount, path: string): void => {
+    verifyDirectory(directory);
     mkdirSync(path, { recursive: true, mode: 0o700 });
     using parent = openDirectory(directory);
     attachMount(mount, parent, basename(path));
@@ -60,13 +74,41 @@ export function openImageMounts(directory: string, context: string | undefined):
     return false;
   };
 
-  /** Returns why the mount stays. */
-  const detach = (parent: OpenDirectory, name: string): string | undefined => {
+  /** Unmounts what is stacked there. Returns why it stays. */
+  const detach = (parent: OpenDirectory, name: string, mounts: readonly MountEntry[]): string | undefined => {
+    const path = join(directory, name);
     try {
+      if (!mounts.every(mount => showsImage(mount) && basename(mount.source) === name)) throw foreign(path);
+      verified.delete(path);
       while (detachMount(parent, name));
       removeDirectory(parent, name);
     } catch (thrown) {
-      return toMountError(thrown, `unmount ${join(directory, name)}, which no volume shows`).message;
+      return toMountError(thrown, `unmount ${path}, which no volume shows`).message;
+    }
+  };
+
+  /** Unmounts each image that no volume shows. Returns why some stay. */
+  const unmountUnused = (): readonly string[] => {
+    using parent = openIfThere(directory);
+    const names = parent === undefined ? [] : readdirSync(directory).filter(isImageName);
+    if (parent === undefined || names.length === 0) return [];
+    verifyDirectory(directory);
+    const real = pathOf(parent.fd);
+    const isOwn = ({ mountPoint }: MountEntry): boolean => dirname(mountPoint) === real;
+    const { own = [], other = [] } = Object.groupBy(readMounts(), mount => (isOwn(mount) ? 'own' : 'other'));
+    const shown = new Set(other.map(({ device }) => device));
+    const mountsOf = Map.groupBy(own, ({ mountPoint }) => basename(mountPoint));
+    return names.flatMap(name => {
+      const mounts = mountsOf.get(name) ?? [];
+      return mounts.some(({ device }) => shown.has(device)) ? [] : (detach(parent, name, mounts) ?? []);
+    });
+  };
+
+  const attempt = <T>(doing: string, action: () => T): T => {
+    try {
+      return action();
+    } catch (thrown) {
+      throw toMountError(thrown, doing);
     }
   };
 
@@ -74,32 +116,45 @@ export function openImageMounts(directory: string, context: string | undefined):
     shown({ path, image }) {
       if (image === undefined) return path;
       const at = mountPointOf(image);
-      if (!isMounted(at)) adopt(image, at);
-      return at;
+      return attempt(`find the image ${image.file} at ${at}`, () => {
+        if (!isMounted(image, at)) adopt(image, at);
+        return at;
+      });
     },
     raise({ image }: ShownView) {
       if (image === undefined) return;
       const at = mountPointOf(image);
-      if (isMounted(at) || adopt(image, at)) return;
-      try {
+      attempt(`mount the image ${image.file} at ${at}`, () => {
+        if (isMounted(image, at) || adopt(image, at)) return;
         using mount = createErofsMount({ ...image, image: image.file, context });
         attach(mount, at);
-      } catch (thrown) {
-        throw toMountError(thrown, `mount the image ${image.file} at ${at}`);
-      }
+      });
     },
     tidy() {
-      using parent = openIfThere(directory);
-      const names = parent === undefined ? [] : readdirSync(directory).filter(isImageName);
-      if (parent === undefined || names.length === 0) return [];
-      const real = pathOf(parent.fd);
-      const mounts = Map.groupBy(readMounts(), ({ mountPoint }) => dirname(mountPoint) === real);
-      const shown = new Set(mounts.get(false)?.map(({ device }) => device));
-      const own = mounts.get(true)?.filter(({ device }) => shown.has(device)) ?? [];
-      const used = new Set(own.map(({ mountPoint }) => basename(mountPoint)));
-      return names.flatMap(name => (used.has(name) ? [] : (detach(parent, name) ?? [])));
+      try {
+        return unmountUnused();
+      } catch (thrown) {
+        return [toMountError(thrown, `look for images in ${directory} that no volume shows`).message];
+      }
     },
   };
+}
+
+/** Somebody may have put something else there. @throws Error unless it is a directory, or nothing. */
+function verifyDirectory(path: string): void {
+  const there = lstatSync(path, { throwIfNoEntry: false });
+  if (there !== undefined && !there.isDirectory())
+    throw new ArtifactError(
+      'internal',
+      `${path} is not a directory; remove it, so that images can be mounted there`,
+    );
+}
+
+function foreign(path: string): ArtifactError {
+  return new ArtifactError(
+    'internal',
+    `something other than the image of that name is mounted at ${path}; unmount it`,
+  );
 }
 
 function readMounts(): readonly MountEntry[] {

@@ -116,6 +116,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const layers: LayerStore = opened.use(combineForms(forms, evidence));
     const imageSupport = probeImages(scratch, stateDir);
     const sources: ViewContents & ImageSources = {
+      isDirect: imageSupport.isDirect,
       // Without them, images are not used, and are made anew as trees. A store that is only read changes nothing.
       dataFiles: digest =>
         imageSupport.off === undefined || scratch.isClosed ? layers.dataFiles(digest) : undefined,

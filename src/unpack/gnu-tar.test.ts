@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { endOfTar, paxEntry, rawEntry } from '../../test/support/oci/raw-tar.ts';
 import { openUnpacking, showToc } from '../../test/support/oci/unpacking.ts';
 import { setXattr } from '../linux/xattr.ts';
 import { bodyName } from '../tree/layer-files.ts';
@@ -83,6 +84,24 @@ test("GNU tar's sparse files are read in all its formats, with their holes", asy
       assert.ok(statSync(path).blocks <= statSync(join(tree, name)).blocks, `${version} ${name}`);
     }
   }
+});
+
+test('an empty sparse file stays apart from the next one', async () => {
+  const sparse = (name: string, body: string): Buffer =>
+    Buffer.concat([
+      paxEntry({
+        'GNU.sparse.major': '0',
+        'GNU.sparse.minor': '1',
+        'GNU.sparse.name': name,
+        'GNU.sparse.size': String(body.length),
+        'GNU.sparse.numblocks': body === '' ? '0' : '1',
+        'GNU.sparse.map': body === '' ? '' : `0,${body.length}`,
+      }),
+      rawEntry({ name, body }),
+    ]);
+  const source = join(directory, 'empty-sparse.tar');
+  writeFileSync(source, Buffer.concat([sparse('a', ''), sparse('b', 'content'), sparse('c', ''), endOfTar]));
+  assert.deepEqual(showToc(await unpackFile(source)), ['a: ', 'b: content', 'c: ']);
 });
 
 test("GNU tar's user attributes are kept", async () => {

@@ -24,7 +24,7 @@ export function openTarFiles(into: string): BodyStore {
       if (map !== undefined) {
         if (entry.size > maxTar) throw new Error('a sparse file has more than 1 TiB');
         sparse ??= openSparseFiles(into);
-        const body = toBody('sparse', sparse.blocks());
+        const body = toBody('sparse', sparse.begin());
         yield* copyData(lookahead, map, entry.size, sparse);
         return { body, sha256: '' };
       }
@@ -60,8 +60,8 @@ const mostFiles = 4;
 
 /** The bodies of sparse files, one after the other, each from a block on. */
 type SparseFiles = Disposable & {
-  /** Returns the blocks so far; the next body begins there. */
-  blocks(): number;
+  /** Begins the next body, and returns its block, which no other body has. */
+  begin(): number;
   write(chunk: Uint8Array): void;
   skip(length: number): void;
   finish(): DataFile;
@@ -71,14 +71,17 @@ function openSparseFiles(into: string): SparseFiles {
   const fd = create(join(into, 'sparse'));
   const sha256 = createHash('sha256');
   let size = 0;
+  let begun = -1;
   const skip = (length: number): void => {
     for (let left = length; left > 0; left -= zeros.length) sha256.update(zeros.subarray(0, left));
     size += length;
   };
   const pad = (): void => skip(paddingTo(size));
   return {
-    blocks() {
+    begin() {
       pad();
+      if (size === begun) skip(tarBlock); // an empty body takes a block
+      begun = size;
       return size / tarBlock;
     },
     write(chunk) {

@@ -7,7 +7,7 @@ import type { Digest } from '../../oci/digest.ts';
 import type { View, ViewImage, ViewRecord } from '../../ports/store.ts';
 import { placeOf, tarBlock } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
-import { ArtifactError } from '../../util/error.ts';
+import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import { howToMend } from '../files/failure.ts';
 import type { Comparison } from './view-compare.ts';
@@ -17,7 +17,11 @@ import { isImagePath } from './view-places.ts';
 type LayerFile = { readonly name: string; readonly size: number; readonly path: string };
 
 /** The files of layers that are stored as their tar. */
-export type ImageSources = { dataFiles(digest: Digest): readonly LayerFile[] | undefined };
+export type ImageSources = {
+  dataFiles(digest: Digest): readonly LayerFile[] | undefined;
+  /** Whether they can be read past the page cache. */
+  readonly isDirect: boolean;
+};
 
 /** Returns the view of a record, whose tree or image is at a path; undefined for an image without all of its layers. */
 export function toView(
@@ -47,7 +51,7 @@ function readImage(
   const [name] = readdirSync(directory);
   const devices = damage === undefined ? devicesOf(layers, sources) : [];
   if (name === undefined || devices === undefined) return undefined;
-  const isDirect = bytes >= inodes * worthDirect;
+  const isDirect = sources.isDirect && bytes >= inodes * worthDirect;
   return { file: join(directory, name), devices: devices.map(({ path }) => path), isDirect };
 }
 
@@ -130,13 +134,23 @@ export async function compareImage(
   return { problem: await findDifference(file, writeImage(planned), signal), watched };
 }
 
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, 'r');
+  } catch (thrown) {
+    if (errnoOf(thrown) === 'ENOENT') return undefined;
+    throw thrown;
+  }
+}
+
 async function findDifference(
   path: string,
   slices: Iterable<Buffer>,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const pace = startPace(signal);
-  const fd = openSync(path, 'r');
+  const fd = openIfThere(path);
+  if (fd === undefined) return 'its image is gone';
   try {
     let at = 0;
     for (const slice of slices) {

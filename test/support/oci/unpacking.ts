@@ -107,6 +107,8 @@ function verifyTar(tar: Unpacked, { entries, into, diffId, bytes, bodies }: Unpa
     entries.map(entry => (entry.kind === 'file' ? { ...entry, body: 0, sha256: '' } : entry)),
   );
   assert.deepEqual([tar.diffId, tar.bytes, tar.bodies], [diffId, bytes, bodies]);
+  const places = tar.entries.flatMap(entry => (entry.kind === 'file' ? entry.body : []));
+  assert.equal(new Set(places).size, places.length, 'names of one place would be links of one inode');
   const { files = [] } = tar;
   assert.deepEqual(readdirSync(tar.into).toSorted(), [tocName, ...files.map(({ name }) => name)].toSorted());
   for (const { name, size, sha256 } of files) {
