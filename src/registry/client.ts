@@ -7,6 +7,7 @@ import { ArtifactError } from '../util/error.ts';
 import { openExchange } from './api/exchange.ts';
 import { exists } from './api/exists.ts';
 import { type Asked, fetchManifest, resolve } from './api/manifest.ts';
+import { type RangeRules, usualRules } from './api/range-rate.ts';
 import { listReferrers } from './api/referrers.ts';
 import type { Route } from './config/route.ts';
 import { openDownloads } from './download/downloads.ts';
@@ -50,6 +51,8 @@ export type RegistryOptions = {
   readonly leastRate?: LeastRate;
   /** The longest wait that a server may ask for, in milliseconds. Default: 15 min. */
   readonly retryAfterMaxMs?: number;
+  /** When a blob comes by several connections. */
+  readonly ranges?: RangeRules;
   readonly clock?: Clock;
 };
 
@@ -93,6 +96,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     stallMs = 30_000,
     leastRate = anyRate,
     retryAfterMaxMs = 15 * 60_000,
+    ranges = usualRules,
     clock = clockOfNode,
   } = options;
   const tls = openTls();
@@ -182,7 +186,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       };
       return await ask(request, list, signal);
     },
-    blob: openBlobFailover({ exchange, downloads, health, plan: planContent, startRetries }),
+    blob: openBlobFailover({ exchange, downloads, health, plan: planContent, startRetries, ranges }),
     async [Symbol.asyncDispose]() {
       await downloads[Symbol.asyncDispose]();
       await pool[Symbol.asyncDispose]();

@@ -4,6 +4,8 @@ export type FileShare = {
   /** The hash algorithm of the whole file. */
   readonly algorithm: string;
   readonly state: FileState;
+  /** Where its first byte is in the file of `fd`, if it is a part of that. */
+  readonly base?: number;
 };
 
 /** The number of written bytes, which the writer advances; and how often it started over. */
@@ -13,10 +15,18 @@ export type FileState = BigInt64Array;
 export type GrowingFile = FileShare & {
   /** Called now and then while it grows, and at the end. */
   grown(): void;
-  /** Called with the hash of the whole content, in hex. */
-  hashed(hex: string): void;
+  /** Called with the hash of the whole content, in hex. Absent: nothing is hashed. */
+  hashed?(hex: string): void;
   /** Converts a write error to the owner's error. */
   failed(thrown: unknown): Error;
+  /** Lets its parts be written in any order. @throws errors of the filesystem. */
+  openHoles?(): Holes;
+};
+
+/** A file whose parts come in any order, until it is disposed. It throws errors of the filesystem. */
+export type Holes = Disposable & {
+  /** So many bytes from the start on are there. */
+  fill(bytes: number): void;
 };
 
 export function createFileState(): FileState {

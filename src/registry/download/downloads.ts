@@ -15,10 +15,16 @@ import {
 /** Receives blobs into files. Disposing it ends all downloads. */
 export type Downloads = AsyncDisposable & {
   /**
-   * Opens the download of a blob of `size` bytes. Its requests may ask for the whole or for a range; what their
-   * receivers name as `file` is written there. Disposing it releases what it uses.
+   * Opens the download of a blob of `size` bytes, or of a part. Its requests may ask for the whole or for a range; what
+   * their receivers name as `file` is written there. Disposing it releases what it uses.
    */
-  open(file: GrowingFile | undefined, size: number): AsyncDisposable & { readonly send: Send };
+  open(file: GrowingFile | undefined, size: number): Download;
+};
+
+export type Download = AsyncDisposable & {
+  readonly send: Send;
+  /** Hashes all content of the file; undefined if no worker can. @throws `cancelled`. */
+  hash(signal: AbortSignal): Promise<string | undefined>;
 };
 
 export type DownloadSettings = {
@@ -69,7 +75,7 @@ export function openDownloads(
         if (worker?.isAlive() === false) await leave();
         if (worker !== undefined) return worker;
         worker = openWorkerTransport(workers, into, size);
-        if (sizeOf(into.state) > 0) await worker?.hash(signal);
+        if (into.hashed !== undefined && sizeOf(into.state) > 0) await worker?.hash(signal);
         return worker;
       };
       return {
@@ -85,6 +91,8 @@ export function openDownloads(
           }
           return await otherwise(request, accept, signal);
         },
+        hash: async signal =>
+          file === undefined ? undefined : await (await take(file, signal))?.hash(signal),
         [Symbol.asyncDispose]: leave,
       };
     },

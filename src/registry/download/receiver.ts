@@ -166,7 +166,7 @@ const hashStep = 4 * 1024 * 1024;
 /** The read buffer of all files: small enough to be hashed while it is in the CPU cache. */
 const buffer = Buffer.allocUnsafeSlow(256 * 1024);
 
-export function openFileWriter({ fd, algorithm, state }: FileShare): FileWriter {
+export function openFileWriter({ fd, algorithm, state, base = 0 }: FileShare): FileWriter {
   let hash: Hash = createHash(algorithm);
   let hashed = 0;
   let life = lifeOf(state);
@@ -188,7 +188,8 @@ export function openFileWriter({ fd, algorithm, state }: FileShare): FileWriter 
     append(bytes, hashes) {
       meetLife();
       const from = sizeOf(state);
-      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, from + at);
+      for (let at = 0; at < bytes.length; )
+        at += writeSync(fd, bytes, at, bytes.length - at, base + from + at);
       if (hashes && hashed === from) update(bytes);
       setSize(state, from + bytes.length);
     },

@@ -55,7 +55,7 @@ async function openDownload(stateDir: string, descriptor: Descriptor, held = Buf
       },
       hashed(hex) {
         taken.hashes.push(hex);
-        ingest.file.hashed(hex);
+        ingest.file.hashed?.(hex);
       },
     },
   };

@@ -64,8 +64,8 @@ export function openWorkerTransport(
 ): WorkerTransport | undefined {
   const receiver = pool.choose();
   if (receiver === undefined) return undefined;
-  const { fd, algorithm, state } = file;
-  const share: FileShare = { fd, algorithm, state };
+  const { fd, algorithm, state, base = 0 } = file;
+  const share: FileShare = { fd, algorithm, state, base };
   const transport = numbers++;
   const left = (): number => size - sizeOf(state);
   receiver.receives.add(left);
@@ -99,7 +99,8 @@ export function openWorkerTransport(
     { past = 0, allowance }: Receiver,
     signal: AbortSignal,
   ): Promise<WorkerAnswer> => {
-    const hashes = hasher() === receiver;
+    const isHashed = into.hashed !== undefined;
+    const hashes = isHashed && hasher() === receiver;
     let hashing: Promise<unknown> | undefined;
     const follow = async (): Promise<void> => {
       await hash(signal).catch(() => {}); // a cancelled caller gets its error below
@@ -107,7 +108,7 @@ export function openWorkerTransport(
     };
     const grown = (): void => {
       into.grown();
-      if (!hashes) hashing ??= follow();
+      if (isHashed && !hashes) hashing ??= follow();
     };
     const growing = setInterval(grown, grownMs);
     try {
@@ -145,8 +146,8 @@ export function openWorkerTransport(
         const ended = await (into ? pour(call, into, receive, signal) : thread.ask({ kind: 'rest', call }));
         verify(ended);
         if (ended.kind === 'ended' && ended.rest !== undefined) void receive(ended.rest);
-        const hex = into && (await hash(signal));
-        if (hex !== undefined) into?.hashed(hex);
+        const hex = into?.hashed && (await hash(signal));
+        if (hex !== undefined) into?.hashed?.(hex);
         return begun.head;
       } finally {
         signal.removeEventListener('abort', onAbort);

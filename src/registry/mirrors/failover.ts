@@ -8,6 +8,9 @@ import { ArtifactError } from '../../util/error.ts';
 import { transfer } from '../api/blob.ts';
 import type { Exchange } from '../api/exchange.ts';
 import type { Asked } from '../api/manifest.ts';
+import type { FileTransfer } from '../api/range.ts';
+import type { RangeRules } from '../api/range-rate.ts';
+import { createRangeTransfer } from '../api/ranges.ts';
 import type { Route, Upstream } from '../config/route.ts';
 import type { Downloads } from '../download/downloads.ts';
 import { isEndpointError } from '../http/endpoint-error.ts';
@@ -87,6 +90,7 @@ export function openBlobFailover(world: {
   /** Returns where content is asked for. Its errors are thrown unchanged. */
   readonly plan: (reference: Reference, digest: Digest, keyring: Keyring) => FailoverRequest;
   readonly startRetries: (request: FailoverRequest) => RetryPolicy;
+  readonly ranges: RangeRules;
 }): (
   reference: Reference,
   descriptor: Descriptor,
@@ -94,7 +98,12 @@ export function openBlobFailover(world: {
   keyring: Keyring,
   signal: AbortSignal,
 ) => Promise<Upstream> {
-  const { exchange, downloads, health, plan, startRetries } = world;
+  const { exchange, downloads, health, plan, startRetries, ranges } = world;
+  const inRanges = createRangeTransfer(world, ranges);
+  const bring = (blob: FileTransfer, policy: RetryPolicy, signal: AbortSignal): Promise<void> =>
+    blob.descriptor.size < ranges.leastLeft
+      ? transfer(exchange, blob, policy, signal)
+      : inRanges(blob, policy, signal);
 
   return async (reference, descriptor, sink, keyring, signal) => {
     const request = plan(reference, descriptor.digest, keyring);
@@ -103,7 +112,7 @@ export function openBlobFailover(world: {
     await using transport = downloads.open(sink.file, descriptor.size);
     if (route.mirrors.length === 0 || sink.offset === descriptor.size) {
       const ask = (asked: Asked): Promise<void> =>
-        transfer(exchange, { ...asked, descriptor, sink, transport }, startRetries(request), signal);
+        bring({ ...asked, descriptor, sink, transport }, startRetries(request), signal);
       await failover({ ...request, route: { last, mirrors: [] } }, health, ask, signal);
       return last;
     }
@@ -111,7 +120,7 @@ export function openBlobFailover(world: {
     const ask = (asked: Asked, isLast: boolean): Promise<void> => {
       provenance.source = asked.upstream;
       const policy = isLast ? startRetries(request) : startMirrorRetries();
-      return transfer(exchange, { ...asked, descriptor, sink: provenance, transport }, policy, signal);
+      return bring({ ...asked, descriptor, sink: provenance, transport }, policy, signal);
     };
     const noting: MirrorHealth = {
       ...health,

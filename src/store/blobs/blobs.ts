@@ -26,6 +26,7 @@ import type { Unsynced } from '../files/unsynced.ts';
 import { createWriteback } from '../files/writeback.ts';
 import { findDamage } from '../integrity/damage.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
+import { filledOf } from './holes.ts';
 import { digestOf, openIngest, openPartials, partialName, retirePartials } from './ingest.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, mode 0644. Each file is complete or absent, and never changes. */
@@ -123,10 +124,7 @@ export function openBlobs(
 
     partial(descriptor, source) {
       try {
-        return (
-          statSync(join(ingestDirectory, partialName(descriptor, source)), { throwIfNoEntry: false })?.size ??
-          0
-        );
+        return partialSize(join(ingestDirectory, partialName(descriptor, source)), descriptor.size);
       } catch {
         return 0; // opening it reports the error
       }
@@ -176,6 +174,18 @@ export function openBlobs(
 
 function toItem(digest: Digest): Item {
   return { kind: 'blobs', digest };
+}
+
+/** Bytes from the start of a partial file that are there. */
+function partialSize(path: string, size: number): number {
+  const length = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (length <= size) return length;
+  const fd = openSync(path, 'r');
+  try {
+    return filledOf(fd, length, size);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** The name of a blob in the list of unsynced content. */

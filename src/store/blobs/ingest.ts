@@ -10,6 +10,7 @@ import { beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-
 import { attempt, toStoreError } from '../files/failure.ts';
 import { hashFile } from '../files/file-hash.ts';
 import type { Writeback } from '../files/writeback.ts';
+import { filledOf, openHoles } from './holes.ts';
 
 /** The dependencies of a download. */
 export type Keeper = {
@@ -90,9 +91,10 @@ export async function openIngest(
   };
 
   try {
-    const { size: left } = fstatSync(file.fd);
-    if (left > size) ftruncateSync(file.fd, 0);
-    setSize(state, left > size ? 0 : left);
+    const { size: length } = fstatSync(file.fd);
+    const filled = length <= size ? length : filledOf(file.fd, length, size);
+    if (filled < length) ftruncateSync(file.fd, filled);
+    setSize(state, filled);
     flushed = offset();
   } catch (thrown) {
     await file.close();
@@ -113,6 +115,7 @@ export async function openIngest(
         told = { hex, size: offset() };
       },
       failed: toFailure,
+      openHoles: () => openHoles(file.fd, state, size),
     },
     restart() {
       expectPhase('open');
