@@ -7,7 +7,7 @@ import type { PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
 import type { Blobs, View, Views } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { contentsOf, type ViewPlan } from '../pull/view-plan.ts';
+import type { ViewPlan } from '../pull/view-plan.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
 import type { AccessCheck, Scope } from './access-check.ts';
 
@@ -151,7 +151,7 @@ export function openAdmittedContent(
   };
 
   const admitView: AdmittedContent['admitView'] = plan =>
-    contentsOf(plan).every(({ descriptor }) => knows(descriptor)) ? admitted(plan) : undefined;
+    plan.contents.every(({ descriptor }) => knows(descriptor)) ? admitted(plan) : undefined;
 
   const fetchDocument: AdmittedContent['fetchDocument'] = async ({ kind, descriptor }, signal) => {
     if (offline) throw possession.missing(nameDocument(kind, request.reference), descriptor.digest);

@@ -4,7 +4,8 @@
  * the same id in progress. A removal never waits for a lease: it skips the id.
  */
 export type Leases = {
-  hold(ids: readonly string[]): Promise<Disposable>;
+  /** A set, which must not change, is leased as a whole: it may have 20,000 ids. */
+  hold(ids: ReadonlySet<string> | readonly string[]): Promise<Disposable>;
   /** Runs the removal unless the id is leased. Returns whether it ran. */
   remove(id: string, removal: () => Promise<void>): Promise<boolean>;
   /**
@@ -30,51 +31,61 @@ export function nameId(reference: string): string {
 }
 
 export function createLeases(): Leases {
-  const held = new Map<string, number>();
+  const held = new Map<ReadonlySet<string>, number>();
   const removals = new Map<string, Promise<void>>();
-  const watches = new Set<Set<string>>();
+  const watches = new Set<Seen>();
 
-  const add = (id: string, by: number): void => {
-    const count = (held.get(id) ?? 0) + by;
-    if (count > 0) held.set(id, count);
-    else held.delete(id);
+  const add = (group: ReadonlySet<string>, by: number): void => {
+    const count = (held.get(group) ?? 0) + by;
+    if (count > 0) held.set(group, count);
+    else held.delete(group);
   };
 
   return {
     async hold(ids) {
-      const unique = [...new Set(ids)];
-      for (const id of unique) {
-        add(id, 1);
-        for (const seen of watches) seen.add(id);
-      }
-      for (const id of unique) {
-        const removal = removals.get(id);
-        if (removal !== undefined) await removal.catch(() => undefined);
-      }
+      const group = ids instanceof Set ? ids : new Set(ids);
+      add(group, 1);
+      for (const seen of watches) seen.add(group);
+      for (const [id, removal] of removals) if (group.has(id)) await removal.catch(() => undefined);
       let released = false;
       return {
         [Symbol.dispose]() {
           if (released) return;
           released = true;
-          for (const id of unique) add(id, -1);
+          add(group, -1);
         },
       };
     },
     async remove(id, removal) {
-      if (held.has(id) || removals.has(id)) return false;
+      if (held.keys().some(group => group.has(id)) || removals.has(id)) return false;
       const running = removal().finally(() => removals.delete(id));
       removals.set(id, running);
       await running;
       return true;
     },
     watch() {
-      const seen = new Set(held.keys());
+      const seen = createSeen();
+      for (const group of held.keys()) seen.add(group);
       watches.add(seen);
-      return {
-        saw: id => seen.has(id),
-        [Symbol.dispose]: () => void watches.delete(seen),
-      };
+      return { saw: seen.has, [Symbol.dispose]: () => void watches.delete(seen) };
     },
+  };
+}
+
+/** Larger sets are kept as they are, so that a lease costs the same however many ids it has. */
+const few = 8;
+
+type Seen = { add(group: ReadonlySet<string>): void; has(id: string): boolean };
+
+function createSeen(): Seen {
+  const ids = new Set<string>();
+  const groups = new Set<ReadonlySet<string>>();
+  return {
+    add(group) {
+      if (group.size > few) groups.add(group);
+      else for (const id of group) ids.add(id);
+    },
+    has: id => ids.has(id) || groups.values().some(group => group.has(id)),
   };
 }
 

@@ -11,6 +11,7 @@ import type { Blobs, Layers, View, Views } from '../../ports/store.ts';
 import type { Progress, Wanter } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openTenants, type Tenants } from '../../util/fair-slots.ts';
+import { createRecall } from '../../util/memo.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import { throughPauses } from '../../util/pause.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
@@ -34,7 +35,7 @@ import {
 } from './single-flight.ts';
 import { about } from './subject.ts';
 import type { ViewBuilder } from './view-builder.ts';
-import { contentsOf, digestsOf, heldBy, type ViewPlan, viewKey } from './view-plan.ts';
+import { completePlan, type ViewPlan, viewKey } from './view-plan.ts';
 
 /** A view in the cache, leased until this is disposed. */
 export type PulledView = Disposable & {
@@ -67,6 +68,8 @@ export type Pull = {
 const lingerMs = 5 * 60_000;
 /** How often a pull checks that its pods still exist. */
 const checkMs = 2_000;
+/** Layers and documents of the plans that are remembered: some MiB. */
+const mostPlanned = 10_000;
 /** How often a view may be collected between its build and its first lease. More often is a bug. */
 const attempts = 3;
 
@@ -94,6 +97,9 @@ export function createPull(world: {
   });
   const pending = createPendingPulls();
 
+  /** The latest ones: a repeated publish of 1,000 layers plans none of them. */
+  const plans = createRecall<string, ViewPlan>(mostPlanned, mostPlanned / 2);
+
   const plan = async (
     request: PullRequest,
     content: AdmittedContent,
@@ -109,24 +115,12 @@ export function createPull(world: {
       tenants: openTenants(tenantOf(request)),
       hold: async (digest: Digest) => void stack.use(await leases.hold([digest])),
     };
-    const pace = startPace(signal); // there may be 20,000 layers, and each step iterates over all of them
     const selected = await manifests.select(resolution.descriptor, platform, reference, source, signal);
-    await pace();
-    const layersOf = await doInSlices(
-      planLayers(selected.manifest, selected.diffIds, selection, reference),
-      signal,
-    );
-    const viewPlan = {
-      reference,
-      selected,
-      plan: layersOf,
-      selection,
-      key: viewKey(selected.digest, selection),
-    };
-    await pace();
-    const ids = heldBy(viewPlan);
-    await pace();
-    stack.use(await leases.hold(ids));
+    const key = viewKey(selected.digest, selection);
+    const id = [key, reference, ...selected.documents.map(({ descriptor }) => descriptor.digest)].join(' ');
+    const viewPlan = plans.get(id) ?? (await planView({ reference, selected, selection, key }, signal));
+    plans.keep(id, viewPlan, viewPlan.contents.length);
+    stack.use(await leases.hold(viewPlan.held));
     return viewPlan;
   };
 
@@ -191,11 +185,10 @@ export function createPull(world: {
         await verifyLayers(world, viewPlan.plan, content.possession, signal);
     }
     // Nothing is missing, so everything can be admitted before any of it is read.
-    if (policy === 'Never' || content.scope === 'loaded')
-      await content.admitAll(contentsOf(viewPlan), signal);
+    if (policy === 'Never' || content.scope === 'loaded') await content.admitAll(viewPlan.contents, signal);
 
     const pace = startPace(signal);
-    const digests = digestsOf(viewPlan);
+    const { digests } = viewPlan;
     const record = async (): Promise<void> => {
       // The digest that a volume had before a reboot is not what its tag resolves to now.
       if (request.pinned === undefined) await naming.record(toAnswer(resolution), digests);
@@ -230,6 +223,15 @@ export function createPull(world: {
     list: () => [...flights.list(), ...pending.list()],
     stop: flights.stop,
   };
+}
+
+async function planView(
+  parts: Pick<ViewPlan, 'reference' | 'selected' | 'selection' | 'key'>,
+  signal: AbortSignal,
+): Promise<ViewPlan> {
+  const { selected, selection, reference } = parts;
+  const planning = planLayers(selected.manifest, selected.diffIds, selection, reference);
+  return completePlan({ ...parts, plan: await doInSlices(planning, signal) }, signal);
 }
 
 /** A pod is the same caller at each call of kubelet; a command is another one each time. */

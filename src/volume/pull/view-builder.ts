@@ -18,7 +18,7 @@ import { createLayerForms } from './layer-forms.ts';
 import { createProgressTracker, totals } from './progress.ts';
 import { createSubPathCheck } from './sub-path-check.ts';
 import type { Trees } from './trees.ts';
-import { contentsOf, findMissing, heldBy, itemsOf, uniqueLayers, type ViewPlan } from './view-plan.ts';
+import { findMissing, itemsOf, uniqueLayers, type ViewPlan } from './view-plan.ts';
 import { toViewRecord } from './view-record.ts';
 
 /** Where progress is reported, for which tenants the view is built, and what records it while it is leased. */
@@ -77,7 +77,7 @@ export function createViewBuilder(world: {
     const missing = await findMissing(layers, layer => source.isHeld(layer, form), signal);
     // Before progress counts cached content of other layers, and before it is read, because both would reveal it.
     const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
-    const held = contentsOf(viewPlan).filter(({ descriptor }) => !toCome.has(descriptor.digest));
+    const held = viewPlan.contents.filter(({ descriptor }) => !toCome.has(descriptor.digest));
     await pace();
     const strange = await content.admitAll(held, signal);
     await pace();
@@ -192,7 +192,7 @@ export function createViewBuilder(world: {
     find,
     async prepare(viewPlan, content, context, signal) {
       const pace = startPace(signal);
-      using _held = await world.leases.hold(heldBy(viewPlan));
+      using _held = await world.leases.hold(viewPlan.held);
       await pace();
       let view = await find(viewPlan, content, signal);
       // Conflicts of names, and a subPath that no layer can have, are refused before any download.

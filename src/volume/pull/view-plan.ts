@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Digest } from '../../oci/digest.ts';
 import type { Manifest } from '../../oci/manifest.ts';
 import type { LayerPlan, Plan } from '../../oci/plan.ts';
@@ -16,13 +16,23 @@ export type Selected = {
   readonly documents: readonly Content[];
 };
 
-/** A resolved artifact and the plan of its view. Its content may not be cached yet. */
-export type ViewPlan = {
+/** What a plan of a view is made from. */
+type Parts = {
   readonly reference: string;
   readonly selected: Selected;
   readonly plan: Plan;
   readonly selection: Selection;
   readonly key: string;
+};
+
+/** A resolved artifact and the plan of its view. Its content may not be cached yet. */
+export type ViewPlan = Parts & {
+  /** All content from the registry that the view shows or was resolved by. */
+  readonly contents: readonly Content[];
+  /** Every digest from the reference to the view. */
+  readonly digests: readonly Digest[];
+  /** Every lease id that protects the view and its content while it is built. */
+  readonly held: ReadonlySet<string>;
 };
 
 /** Increases whenever the same manifest and options would give another tree. */
@@ -32,15 +42,19 @@ const viewFormat = 3;
 export function viewKey(manifest: Digest, selection: Selection): string {
   const { unpack, include, exclude, subPath } = selection;
   const options = [viewFormat, manifest, unpack, [...include].sort(), [...exclude].sort(), subPath ?? ''];
-  return createHash('sha256').update(JSON.stringify(options)).digest('hex');
+  return hash('sha256', JSON.stringify(options));
 }
 
-/** All content from the registry that a view shows or was resolved by. */
-export function contentsOf({ selected, plan }: ViewPlan): readonly Content[] {
-  return [
-    ...selected.documents,
-    ...plan.layers.map(({ descriptor }) => ({ kind: 'blob' as const, descriptor })),
-  ];
+/** In slices: there may be 20,000 layers. */
+export async function completePlan(parts: Parts, signal: AbortSignal): Promise<ViewPlan> {
+  const pace = startPace(signal);
+  const { selected, plan, key } = parts;
+  const blobs = plan.layers.map(({ descriptor }) => ({ kind: 'blob' as const, descriptor }));
+  const contents = [...selected.documents, ...blobs];
+  await pace();
+  const digests = [...new Set(contents.map(({ descriptor }) => descriptor.digest))];
+  await pace();
+  return { ...parts, contents, digests, held: new Set([viewId(key), ...digests]) };
 }
 
 /**
@@ -62,16 +76,6 @@ export function itemsOf({ selected, plan }: ViewPlan, view?: View): readonly Ite
   for (const digest of blobs) all.push({ kind: 'blobs', digest });
   for (const digest of layers) all.push({ kind: 'layers', digest });
   return all;
-}
-
-/** Every digest from a reference to its view. */
-export function digestsOf(viewPlan: ViewPlan): readonly Digest[] {
-  return [...new Set(contentsOf(viewPlan).map(content => content.descriptor.digest))];
-}
-
-/** Every lease id that protects a view and its content while it is built. */
-export function heldBy(viewPlan: ViewPlan): readonly string[] {
-  return [viewId(viewPlan.key), ...digestsOf(viewPlan)];
 }
 
 /** Each layer in each form, once. */
