@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { Digest } from '../../oci/digest.ts';
-import { planLayers } from '../../oci/plan.ts';
 import type { Platform } from '../../oci/platform.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
 import type { Kubelet } from '../../ports/kubelet.ts';
@@ -12,7 +11,7 @@ import type { Progress, Wanter } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openTenants, type Tenants } from '../../util/fair-slots.ts';
 import { createRecall } from '../../util/memo.ts';
-import { doInSlices, startPace } from '../../util/pace.ts';
+import { startPace } from '../../util/pace.ts';
 import { throughPauses } from '../../util/pause.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { SignatureCheck } from '../access/signature-check.ts';
@@ -35,7 +34,7 @@ import {
 } from './single-flight.ts';
 import { about } from './subject.ts';
 import type { ViewBuilder } from './view-builder.ts';
-import { completePlan, type ViewPlan, viewKey } from './view-plan.ts';
+import { planView, type ViewPlan, viewKey } from './view-plan.ts';
 
 /** A view in the cache, leased until this is disposed. */
 export type PulledView = Disposable & {
@@ -223,15 +222,6 @@ export function createPull(world: {
     list: () => [...flights.list(), ...pending.list()],
     stop: flights.stop,
   };
-}
-
-async function planView(
-  parts: Pick<ViewPlan, 'reference' | 'selected' | 'selection' | 'key'>,
-  signal: AbortSignal,
-): Promise<ViewPlan> {
-  const { selected, selection, reference } = parts;
-  const planning = planLayers(selected.manifest, selected.diffIds, selection, reference);
-  return completePlan({ ...parts, plan: await doInSlices(planning, signal) }, signal);
 }
 
 /** A pod is the same caller at each call of kubelet; a command is another one each time. */

@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto';
 import type { Digest } from '../../oci/digest.ts';
 import type { Manifest } from '../../oci/manifest.ts';
-import type { LayerPlan, Plan } from '../../oci/plan.ts';
+import { type LayerPlan, type Plan, planLayers } from '../../oci/plan.ts';
 import type { Content } from '../../ports/registry.ts';
 import type { Selection } from '../../ports/request.ts';
 import type { Item, View } from '../../ports/store.ts';
-import { startPace } from '../../util/pace.ts';
+import { doInSlices, startPace } from '../../util/pace.ts';
 import { viewId } from '../cache/leases.ts';
 
 /** The manifest for a platform. `documents` were read to find it: indexes, itself, and a config if it was needed. */
@@ -20,13 +20,13 @@ export type Selected = {
 type Parts = {
   readonly reference: string;
   readonly selected: Selected;
-  readonly plan: Plan;
   readonly selection: Selection;
   readonly key: string;
 };
 
 /** A resolved artifact and the plan of its view. Its content may not be cached yet. */
 export type ViewPlan = Parts & {
+  readonly plan: Plan;
   /** All content from the registry that the view shows or was resolved by. */
   readonly contents: readonly Content[];
   /** Every digest from the reference to the view. */
@@ -45,16 +45,19 @@ export function viewKey(manifest: Digest, selection: Selection): string {
   return hash('sha256', JSON.stringify(options));
 }
 
-/** In slices: there may be 20,000 layers. */
-export async function completePlan(parts: Parts, signal: AbortSignal): Promise<ViewPlan> {
+/** In slices: there may be 20,000 layers. @throws as `planLayers`; the signal's reason. */
+export async function planView(parts: Parts, signal: AbortSignal): Promise<ViewPlan> {
   const pace = startPace(signal);
-  const { selected, plan, key } = parts;
+  const { selected, selection, reference, key } = parts;
+  const planning = planLayers(selected.manifest, selected.diffIds, selection, reference);
+  const plan = await doInSlices(planning, signal);
+  await pace();
   const blobs = plan.layers.map(({ descriptor }) => ({ kind: 'blob' as const, descriptor }));
   const contents = [...selected.documents, ...blobs];
   await pace();
   const digests = [...new Set(contents.map(({ descriptor }) => descriptor.digest))];
   await pace();
-  return { ...parts, contents, digests, held: new Set([viewId(key), ...digests]) };
+  return { ...parts, plan, contents, digests, held: new Set([viewId(key), ...digests]) };
 }
 
 /**
