@@ -51,8 +51,12 @@ export type DaemonOptions = {
   readonly program?: string;
 };
 
-/** `views`: `trees` for directories on a filesystem that cannot have the files of images. */
+/**
+ * `views`: `trees` for directories on a filesystem that cannot have the files of images; else images are made where the
+ * kernel mounts them. `defaultViews` changes what applies to tests that do not say it.
+ */
 export type NodeOptions = { readonly views?: 'trees' | undefined };
+export const defaultViews: { kind: NodeOptions['views'] } = { kind: undefined };
 
 /**
  * Creates the directories of a node. Registries listed in `insecure` are reached by plain HTTP, and the first of them
@@ -60,7 +64,7 @@ export type NodeOptions = { readonly views?: 'trees' | undefined };
  */
 export async function testNode(
   insecure: readonly string[] = [],
-  { views }: NodeOptions = {},
+  { views = defaultViews.kind }: NodeOptions = {},
 ): Promise<TestNode> {
   const directory = await temporaryDirectory();
   if (views === 'trees') mountTmpfs(directory.path, 'size=1g,mode=0755');
