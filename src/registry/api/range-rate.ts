@@ -27,7 +27,7 @@ export const usualRules: RangeRules = {
   leastLeft: 64 * MiB,
   leastMs: 1_000,
   rangeMs: 500,
-  rangeBytes: [8 * MiB, 128 * MiB],
+  rangeBytes: [8 * MiB, 64 * MiB],
   connections: 4,
   gain: 1.3,
   restMs: 10 * 60_000,

@@ -131,6 +131,20 @@ test('the list has size and age of every blob, and no foreign file', async () =>
   assert.ok(held.every(({ since }) => since > before && since <= Date.now() + 1000));
 });
 
+test('the holes of a download that comes in ranges take no place in the list', async () => {
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
+  const descriptor = { ...describeBlob(Buffer.from('large')), size: 64 * 1024 * 1024 };
+  await using ingest = await store.blobs.ingest(descriptor, 'registry', new AbortController().signal);
+  ingest.write(Buffer.alloc(8192, 'x'));
+  using holes = ingest.file.openHoles?.();
+  const [held] = await store.blobs.list();
+  assert.ok(held !== undefined && held.bytes >= 8192 && held.bytes <= 16_384, `${held?.bytes} bytes`);
+  assert.equal(store.blobs.partial(descriptor, 'registry'), 8192);
+  holes?.fill(10_000);
+  assert.equal(store.blobs.partial(descriptor, 'registry'), 10_000);
+});
+
 test('a manifest that reports another size of a digest has a download of its own', async () => {
   await using directory = await temporaryDirectory();
   await using store = await openStore({ stateDir: directory.path });

@@ -163,7 +163,11 @@ export function openBlobs(
         for (const [digest, file] of files) {
           if (digest === undefined) continue;
           const stats = lstatSync(file, { throwIfNoEntry: false });
-          if (stats !== undefined) held.push({ digest, bytes: stats.size, inodes: 1, since: stats.mtimeMs });
+          if (stats !== undefined) {
+            // A partial file may have holes.
+            const most = file.startsWith(ingestDirectory) ? stats.blocks * 512 : stats.size;
+            held.push({ digest, bytes: Math.min(stats.size, most), inodes: 1, since: stats.mtimeMs });
+          }
           const rest = pace();
           if (rest !== undefined) await rest;
         }
