@@ -22,6 +22,9 @@ export type ArtifactSource = {
 
 const MiB = 1024 * 1024;
 
+/** Fixed, so that a layer is the same whenever it is made. */
+const mtime = new Date('2026-01-01');
+
 /** Blobs of bytes that cannot be compressed. */
 export function blobs(name: string, count: number, mebibytes: number): ArtifactSource {
   const layers = Array.from({ length: count }, (_, index) =>
@@ -63,11 +66,11 @@ async function tree(seed: string, count: number, compression: 'gzip' | 'zstd') {
   const again = 'the same again '.repeat(68);
   const files = Array.from({ length: count }, (_, index) => {
     const name = `tree/${seed}-${Math.floor(index / 100)}/file-${index % 100}`;
-    return [{ name }, `${random.toString('hex', index * 900, index * 900 + 900)}${again}`] as const;
+    return [{ name, mtime }, `${random.toString('hex', index * 900, index * 900 + 900)}${again}`] as const;
   });
   const directories = new Set(['tree', ...files.map(([{ name }]) => dirname(name))]);
   const tar = await tarOf([
-    ...[...directories].map(name => [{ name, type: 'directory' as const }] as const),
+    ...[...directories].map(name => [{ name, mtime, type: 'directory' as const }] as const),
     ...files,
   ]);
   const packed = compression === 'gzip' ? gzipSync(tar) : zstdCompressSync(tar);

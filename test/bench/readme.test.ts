@@ -13,7 +13,10 @@ test('the figures of a report stand where they belong, however often they are wr
     /^\| <!-- bench: fast -->A pod gets .* in 1\.2 ms .* takes 1\.0 s, and `a < b` takes 2\.0 s\.<!-- /,
   );
   assert.match(written, /The daemon has 70 MB of memory at rest, and at most 1 MB in any pull/);
-  assert.match(written, /^<!-- bench: run -->\nMeasured on 31 January 2026 by `npm run bench`/m);
+  assert.match(
+    written,
+    /^<!-- bench: run -->\n!\[.*\]\(docs\/performance\.svg\)\n\nMeasured on 31 January 2026 by `npm run bench`/m,
+  );
   assert.ok(written.endsWith(' rest'));
   assert.equal(withFigures(written, sampleReport), written);
 });

@@ -30,7 +30,9 @@ function textsOf(report: Report): Readonly<Record<string, string>> {
   return {
     fast: `A pod gets an artifact that is in the cache in ${figureOf(report, 'cached', 'a publish, median').toFixed(1)} ms (median), with one mount and no blob read. The first pull of 1 GiB takes ${first?.ours.wall.toFixed(1)} s, and \`${rival?.entrant.name}\` takes ${rival?.wall.toFixed(1)} s.`,
     small: `The daemon has ${figureOf(report, 'idle', 'memory after').toFixed(0)} MB of memory at rest, and at most ${peak.toFixed(0)} MB in any pull that is measured.`,
-    run: describeRun(report),
+    run: `![The wall times of pulls, by this driver and by other programs](docs/performance.svg)
+
+${describeRun(report)} [docs/performance.md](docs/performance.md) has all figures: who takes part, who waits for the disk, CPU time, memory, and what nobody can be faster than. \`npm run bench\` measures your machine.`,
   };
 }
 

@@ -8,14 +8,14 @@ import type { Report } from './report.ts';
 const root = new URL('../../', import.meta.url);
 
 /** Where the last report is kept. */
-const reportPath: string = fileURLToPath(new URL('docs/performance.json', root));
+export const reportPath: string = fileURLToPath(new URL('docs/performance.json', root));
 
 export function readReport(path: string): Report {
   return JSON.parse(readFileSync(path, 'utf8')) as Report;
 }
 
 /** What is made of a report: the content of files, by their paths from the root of the project. */
-function toFiles(report: Report): Readonly<Record<string, string>> {
+export function toFiles(report: Report): Readonly<Record<string, string>> {
   return {
     'docs/performance.md': toDocument(report),
     'docs/performance.svg': toChart(report, captionOf(report)),
