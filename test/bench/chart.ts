@@ -29,7 +29,7 @@ export function toChart(report: Report, caption: readonly string[]): string {
 <path class="floor" d="M ${left + 4} 34 v 12"/>
 <text class="faint" x="${left + 10}" y="44">A client that only receives, hashes and writes the blobs: nobody can be much faster.</text>
 ${blocks.join('\n')}
-${caption.map((line, at) => `<text class="faint" x="16" y="${top + 8 + at * 15}" font-size="11">${escape(line)}</text>`).join('\n')}
+${caption.map((line, at) => `<text class="faint" x="16" y="${top + 8 + at * 15}" font-size="10">${escape(line)}</text>`).join('\n')}
 </svg>
 `;
 }
