@@ -18,7 +18,7 @@ ${describeRun(report)} \`npm run bench -- --record\` wrote this page, from what 
 - **The disk** is an ext4 that was made just before each pull, in one file that was written in full before the first, by a loop device without a page cache of its own. So nothing was deleted on it, and nobody gets blocks or inodes of another.
 - **The memory** is used and freed just before each pull, because some virtual machines hand free memory back to their host, and whoever uses it again waits.
 - **The caches.** The content of the registry is in the page cache. The contender has nothing of the artifact. Daemons have started, and have pulled nothing yet; commands start within the time that is measured.
-- **On the disk** is the time until \`sync --file-system\` was done, too, which makes those that wait for the disk comparable with those that do not.
+- **On the disk** is the time until \`sync\` of the filesystem was done, too, which makes those that wait for the disk comparable with those that do not.
 - **CPU** is the user and system time of all processes of the contender, with what a daemon does after its answer, until it rests. The **registry** is apart; on two cores it takes them from everybody. **Peak** is the most memory of one process, in MB.
 - **Floors** are a client that receives on as many connections as measured best and drops everything in the kernel, and one that also verifies the digests and writes the blobs, and does not unpack them. No client can be much faster on this machine.
 - **Everything is there**: after each pull the files and their bytes are counted. Where a pull makes files, \`cat\` then reads them all.

@@ -53,8 +53,6 @@ const foreign = [
   '--small',
   '--record',
   '--runs',
-  '--file-system',
-  '--zstd',
   '--outdir',
   '--replace',
   '--values',

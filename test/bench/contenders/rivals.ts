@@ -9,7 +9,7 @@ const layerOf = ({ source, tag }: Task): string =>
 const unpack = (task: Task, tar: string): readonly string[] => [
   'bash',
   '-c',
-  `set -o pipefail; curl -sSf ${layerOf(task)} | tar ${tar} -C ${task.out}`,
+  `set -o pipefail; curl -sSf ${layerOf(task)} | ${tar} -C ${task.out}`,
 ];
 
 /** Programs that people use to bring artifacts to a machine. */
@@ -69,15 +69,15 @@ export const rivals: readonly Command[] = [
     makes: 'files',
     programs: ['curl', 'tar'],
     takes: ['gzip'],
-    argv: task => unpack(task, 'xz'),
+    argv: task => unpack(task, 'tar xz'),
   },
   {
-    name: 'curl | tar --zstd',
+    name: 'curl | zstd -d | tar x',
     kind: 'rival',
-    version: () => `${versionOf('curl')} | ${versionOf('tar')}`,
+    version: () => (['curl', 'zstd', 'tar'] as const).map(versionOf).join(' | '),
     makes: 'files',
     programs: ['curl', 'tar', 'zstd'],
     takes: ['zstd'],
-    argv: task => unpack(task, 'x --zstd'),
+    argv: task => unpack(task, 'zstd -d | tar x'),
   },
 ];
