@@ -183,7 +183,7 @@ export async function openNode(
   const source = createLayerFetcher({ ...world, reader, room, bandwidth }, settings.maxParallelDownloads);
   const viewBuilder = createViewBuilder({ ...world, source, room, trees, integrity });
   const admit = createAdmission({ ...world, resolver, access });
-  const pull = createPull({ ...world, admit, manifests, viewBuilder, naming });
+  const pull = createPull({ ...world, admit, manifests, viewBuilder, naming }, settings.durablePublish);
   const catalog = createCatalog({ ...world, manifests, source });
 
   const labels = kube && openNodeLabels(kube, settings.nodeId);

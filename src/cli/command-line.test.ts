@@ -41,6 +41,7 @@ test('with no flag and no environment the defaults hold', () => {
     diskMax: 90,
     cacheMax: undefined,
     maxArtifactSize: undefined,
+    durablePublish: false,
     scrubInterval: 7 * 24 * 60 * 60 * 1000,
     maxLayerEntries: 1_000_000,
     maxLayerSize: 2 ** 40,

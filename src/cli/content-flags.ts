@@ -1,6 +1,6 @@
 import { parseDuration } from '../util/duration.ts';
 import { parseSize } from '../util/size.ts';
-import type { Flags } from './flag.ts';
+import { type Flags, offByDefault } from './flag.ts';
 import { optional, parseCount, parsePath, parsePercent, parseRate } from './values.ts';
 
 /** The flags of `serve` for downloads, the cache and unpacking. */
@@ -15,6 +15,7 @@ export const contentFlags: Flags<
   | 'diskMax'
   | 'cacheMax'
   | 'maxArtifactSize'
+  | 'durablePublish'
   | 'scrubInterval'
   | 'maxLayerEntries'
   | 'maxLayerSize'
@@ -75,6 +76,7 @@ export const contentFlags: Flags<
     preset: '',
     parse: optional(parseSize),
   },
+  durablePublish: offByDefault('mount a volume only when a power cut would not take its content'),
   scrubInterval: {
     value: 'DURATION',
     says: 'verify all cached content again this often, in the background; 0: never',

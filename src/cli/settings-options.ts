@@ -27,7 +27,12 @@ export function addDaemonFlags(command: Command): Command {
 }
 
 /** What only the daemon does, in the background. */
-const background: readonly (keyof Settings)[] = ['prefetch', 'prefetchRate', 'scrubInterval'];
+const background: readonly (keyof Settings)[] = [
+  'prefetch',
+  'prefetchRate',
+  'scrubInterval',
+  'durablePublish',
+];
 
 /** The flags that apply to a command without a daemon. A daemon uses its own. */
 export function addDirectFlags(command: Command, wanted: readonly (Topic | keyof Settings)[]): Command {

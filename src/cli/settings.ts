@@ -53,6 +53,8 @@ export type Settings = {
   readonly diskMax: number;
   readonly cacheMax: number | undefined;
   readonly maxArtifactSize: number | undefined;
+  /** Whether a volume waits until a power cut would not take its content. */
+  readonly durablePublish: boolean;
   /** Milliseconds between two verifications of the same content; 0: only those that a publish needs. */
   readonly scrubInterval: number;
   readonly maxLayerEntries: number;

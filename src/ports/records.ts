@@ -27,6 +27,8 @@ export type NameRecord = Root & {
 export type Names = {
   find(reference: string): Promise<NameRecord | undefined>;
   put(record: NameRecord): Promise<void>;
+  /** Waits until a power cut would not take the record. @throws why it could not be written; the signal's reason. */
+  settle(reference: string, signal: AbortSignal): Promise<void>;
   /** Sets the time of last use to now. Succeeds if there is no such name. */
   touch(reference: string): Promise<void>;
   remove(reference: string): Promise<void>;

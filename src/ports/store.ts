@@ -72,8 +72,6 @@ export type Blobs = {
   expect(digests: readonly Digest[]): Disposable;
   /** Verifies and stores a small blob. Succeeds if another caller has stored it. A power cut may remove it. */
   put(digest: Digest, bytes: Uint8Array): Promise<void>;
-  /** Waits until a power cut removes none of these. @throws why one could not be written; the signal's reason. */
-  settle(digests: readonly Digest[], signal: AbortSignal): Promise<void>;
   /**
    * Opens or resumes the download of this digest and size from this source. Downloads from other sources are left
    * alone.
@@ -203,8 +201,8 @@ export type BuildOptions = { readonly form?: LayerForm; readonly raised?: () => 
 export type Views = {
   find(key: string): Promise<View | undefined>;
   /**
-   * Builds the tree aside and renames it; never changes an existing view. Links files from blobs and layers, and copies
-   * at EMLINK; or writes an image over the tars of layers.
+   * Builds the tree aside and renames it; a power cut may remove it. Never changes an existing view. Links files from
+   * blobs and layers, and copies at EMLINK; or writes an image over the tars of layers.
    */
   build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal, options?: BuildOptions): Promise<View>;
   /** Sets the time of last use to now. */

@@ -1,15 +1,16 @@
 import { rename } from 'node:fs/promises';
-import { hexOf, isDigest } from '../oci/digest.ts';
+import { hexOf } from '../oci/digest.ts';
 import type { Disk } from '../ports/disk.ts';
+import type { Durability } from '../ports/durability.ts';
 import type { AccessRecord, NameRecord, SignatureRecord, VolumeRecord } from '../ports/records.ts';
 import type { Item } from '../ports/store.ts';
 import type { LayerForm } from '../tree/toc.ts';
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { type BlobStore, openBlobs } from './blobs/blobs.ts';
 import { findAbsence, findWriteProblem, openDisk } from './disk.ts';
 import { openDigestDirectories } from './files/directory.ts';
 import { attempt, howToMend } from './files/failure.ts';
-import { openUnsynced } from './files/unsynced.ts';
+import { formatStored, openUnsynced, parseStored, type Unsynced } from './files/unsynced.ts';
 import { type GroundOptions, openGround } from './ground.ts';
 import { type EvidenceStore, type FilesOf, openEvidence } from './integrity/evidence.ts';
 import { openQuarantine } from './integrity/quarantine.ts';
@@ -44,6 +45,7 @@ export type Store = AsyncDisposable & {
   readonly evidence: EvidenceStore;
   readonly verity: Verity;
   readonly imageSupport: ImageSupport;
+  readonly durability: Durability;
   /** Moves damaged content to quarantine: it is no longer cached. */
   putAway(item: Item): Promise<void>;
   readonly names: Records<NameRecord>;
@@ -98,20 +100,10 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       kind === 'layers'
         ? layers.files(digest)
         : { count: 1, files: [[blobDirectories.above(digest).path, hexOf(digest)]] };
-    /** Content that the disk refused counts as missing: it is pulled again. */
-    const onLost = async (name: string, thrown: unknown): Promise<void> => {
-      log?.warn({ err: thrown }, `${name} could not be written to the disk, and is removed`);
-      await removeByName(name).catch(() => {}); // the next start removes it
-    };
-    const removeByName = async (name: string): Promise<void> => {
-      const digest = name.slice(name.indexOf('/') + 1);
-      if (isDigest(digest)) await blobs.remove(digest);
-    };
-    const unsynced = opened.use(await openUnsynced(root, ground.unsynced, onLost));
+    const unsynced = opened.use(await openUnsynced(root, ground.unsynced));
     const evidence = opened.use(openEvidence(journal, filesOf));
     const verity = await openVerity(scratch, evidence, filesOf);
     const blobs = openBlobs(blobDirectories, await directory('ingest'), scratch.fresh, unsynced, evidence);
-    for (const name of ground.torn) await removeByName(name);
     const forms = { bodies: await formStore('bodies'), tar: await formStore('tar') };
     const layers: LayerStore = opened.use(combineForms(forms, evidence));
     const imageSupport = probeImages(scratch, stateDir);
@@ -133,7 +125,15 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
         evidence.copied({ kind: kind === 'blob' ? 'blobs' : 'layers', digest });
       },
     };
-    const views = openViews(await directory('views'), sources, scratch, evidence, note);
+    const views = openViews(await directory('views'), sources, scratch, evidence, note, unsynced);
+    // Views first: removing one leaves its files as they are.
+    const torn = ground.torn.flatMap(name => parseStored(name) ?? []);
+    for (const stored of torn) if (stored.kind === 'views') await views.remove(stored.key);
+    for (const stored of torn) {
+      if (stored.kind === 'blobs') await blobs.remove(stored.digest);
+      if (stored.kind === 'layers') await layers.remove(stored.digest);
+    }
+    const durability = toDurability(unsynced);
     const quarantine = openQuarantine(await directory('quarantine'), scratch.discard);
     const putAway = async ({ kind, digest }: Item): Promise<void> => {
       const { path, remove } = kind === 'blobs' ? blobs : layers;
@@ -143,7 +143,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       await remove(digest);
     };
     const recordsIn = async <T>(name: string, kind: RecordKind<T>): Promise<Records<T>> =>
-      openRecords(await directory(name), scratch, kind, note);
+      openRecords(await directory(name), scratch, kind, note, unsynced);
     const names = await recordsIn('names', nameRecords);
     const volumes = await recordsIn('volumes', volumeRecords);
     const pins = toPins(await recordsIn('pins', pinRecords));
@@ -170,7 +170,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       await quarantine.retire();
     };
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
-    const content = { blobs, layers, views, evidence, verity, imageSupport, putAway };
+    const content = { blobs, layers, views, evidence, verity, imageSupport, durability, putAway };
     const problem = (): string | undefined => findWriteProblem(stateDir);
     const verifyWritable = (): void => {
       const reason = problem() ?? findAbsence(stateDir);
@@ -195,4 +195,23 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       ...close,
     };
   });
+}
+
+function toDurability(unsynced: Pick<Unsynced, 'settle' | 'follow'>): Durability {
+  return {
+    settle: (digests, key, signal) =>
+      attempt('writing to the disk', () => {
+        const items = (['blobs', 'layers'] as const).flatMap(kind =>
+          digests.map(digest => ({ kind, digest })),
+        );
+        return unsynced.settle([...items, { kind: 'views', key } as const].map(formatStored), signal);
+      }),
+    follow(onLost) {
+      unsynced.follow(async failures => {
+        const lost = [...failures.keys()].flatMap(name => parseStored(name) ?? []);
+        const [thrown] = failures.values();
+        await onLost(lost, `could not be written to the disk: ${toArtifactError(thrown).message}`);
+      });
+    },
+  };
 }

@@ -20,7 +20,7 @@ import { needs, toolPath } from '../support/project/tools.ts';
  * call of each thread, until one life reaches its end.
  */
 const points = {
-  publish: ['rename', 'mkdir', 'link', 'fsync', 'utimensat', 'open_tree', 'move_mount'],
+  publish: ['rename', 'mkdir', 'link', 'fsync', 'fdatasync', 'utimensat', 'open_tree', 'move_mount'],
   unpublish: ['umount2', 'unlinkat', 'unlink', 'utimensat'],
 } as const;
 const mostTimes = 6;

@@ -3,12 +3,18 @@ import { spawnSync } from 'node:child_process';
 import { hash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { type Digest, toDigest } from '../../src/oci/digest.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
+import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
+import { type Shown, shownOf } from '../support/node/volume.ts';
 import { describeBlob } from '../support/oci/nodes.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
+import { readTree } from '../support/oci/tree.ts';
 import { mountCutDisk } from '../support/os/cut-disk.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 const never = new AbortController().signal;
 
@@ -41,7 +47,7 @@ test(
       const sizes = Array.from({ length: 8 * (round + 1) }, (_, nth) => 1 + ((nth * 7919) % 60_000));
       const digests = await storeSome(store, sizes);
       const awaited = digests.slice(0, round);
-      await store.blobs.settle(awaited, never);
+      await store.durability.settle(awaited, 'none', never);
       const late = await storeSome(store, [10, 300_000, 20, 40]);
 
       await using after = await openStore({ stateDir: join(disk.cut(), 'state'), bootId: 'second' });
@@ -52,7 +58,7 @@ test(
         assert.equal(await after.blobs.check(digest, never), undefined);
       }
       const again = await storeSome(after, [5, 6]);
-      await after.blobs.settle(again, never);
+      await after.durability.settle(again, 'none', never);
     }
     assert.ok(lost > 0 && kept > 0, `${lost} were lost, ${kept} kept`);
   },
@@ -71,5 +77,69 @@ test('a daemon that starts again in the same boot keeps what its predecessor did
   const { digest } = describeBlob(Buffer.from('bytes'));
   assert.equal(await store.blobs.check(digest, never), undefined);
   assert.equal(await store.blobs.size(digest), 5);
-  await store.blobs.settle([digest], never);
+  await store.durability.settle([digest], 'none', never);
 });
+
+/** A node whose state directory is on a disk whose power can be cut, and a registry. */
+async function openCutNode(flags: Readonly<Record<string, string>>) {
+  await using stack = new AsyncDisposableStack();
+  const registry = stack.use(await openFaultyRegistry());
+  const node = stack.use(await testNode([registry.host]));
+  const disk = mountCutDisk(node.path);
+  const daemon = stack.use(await startDaemon({ ...node, stateDir: join(disk.path, 'state') }, { flags }));
+  const publish = async (nth: number): Promise<Shown> => {
+    const files = Array.from(
+      { length: 3 + nth },
+      (_, file) => [`file-${file}`, randomBytes(file === 0 ? 200_000 : 50)] as const,
+    );
+    const unpacked = Array.from(
+      { length: 80 },
+      (_, file) => [`d/${file % 7}/${file}`, randomBytes(100)] as const,
+    );
+    const tar = gzip(await tarOf(unpacked.map(([name, bytes]) => [{ name }, bytes])));
+    const layers = files.map(([name, bytes]) => ({ name, bytes }));
+    const mediaType = 'application/vnd.acme.layer.v1.tar+gzip';
+    const { reference } = await registry.push(
+      'cut',
+      `v${nth}`,
+      nth % 2 === 0 ? layers : [...layers, { bytes: tar, mediaType }],
+    );
+    await daemon.csi.NodePublishVolume(await publishRequest(node, { reference }));
+    return shownOf(nth % 2 === 0 ? files : [...files, ...unpacked]);
+  };
+  const opened = stack.move();
+  return { disk, publish, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+for (const durable of ['false', 'true']) {
+  test(
+    `after a power cut, a volume's tree is ${durable === 'true' ? 'there' : 'whole or absent'} with --durable-publish=${durable}`,
+    needs('root', 'mkfs.ext4'),
+    async () => {
+      await using node = await openCutNode({ '--durable-publish': durable });
+      const published: Shown[] = [];
+      let lost = 0;
+      for (let nth = 0; nth < 6; nth++) {
+        published.push(await node.publish(nth));
+        await using after = await openStore({ stateDir: join(node.disk.cut(), 'state'), bootId: 'another' });
+        assert.deepEqual(await after.views.listLost(), []);
+        const views = await after.views.list();
+        const trees = views.map(({ path }) => JSON.stringify(readTree(path)));
+        for (const tree of trees)
+          assert.ok(
+            published.some(shown => isDeepStrictEqual(shown, JSON.parse(tree))),
+            tree,
+          );
+        lost += published.length - views.length;
+        for (const { digest } of await after.blobs.list())
+          assert.equal(await after.blobs.check(digest, never), undefined);
+        for (const { digest } of await after.layers.list())
+          assert.equal(await after.layers.check(digest, never), undefined);
+        const names = await after.names.list();
+        if (durable === 'true') assert.equal(names.length, published.length);
+      }
+      if (durable === 'true') assert.equal(lost, 0);
+      else assert.ok(lost > 0, 'a power cut takes what was published last');
+    },
+  );
+}

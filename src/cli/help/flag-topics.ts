@@ -50,6 +50,7 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   cacheLow: 'cache',
   diskMax: 'cache',
   cacheMax: 'cache',
+  durablePublish: 'cache',
   scrubInterval: 'cache',
   selinuxLabel: 'cache',
   maxLayerEntries: 'layers',

@@ -22,7 +22,7 @@ import type { DigestDirectories, Directory } from '../files/directory.ts';
 import { attempt } from '../files/failure.ts';
 import { hashFile } from '../files/file-hash.ts';
 import { removeTree } from '../files/scratch.ts';
-import type { Unsynced } from '../files/unsynced.ts';
+import { formatStored, type Unsynced } from '../files/unsynced.ts';
 import { createWriteback } from '../files/writeback.ts';
 import { findDamage } from '../integrity/damage.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
@@ -98,8 +98,6 @@ export function openBlobs(
           throw thrown;
         }
       }),
-
-    settle: (digests, signal) => attempt('storing blobs', () => unsynced.settle(digests.map(nameOf), signal)),
 
     async ingest(descriptor, source, signal) {
       const { digest } = descriptor;
@@ -192,9 +190,8 @@ function partialSize(path: string, size: number): number {
   }
 }
 
-/** The name of a blob in the list of unsynced content. */
 function nameOf(digest: Digest): string {
-  return `blobs/${digest}`;
+  return formatStored(toItem(digest));
 }
 
 function writeFile(path: string, bytes: Uint8Array): void {

@@ -1,4 +1,14 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { errnoOf } from '../../util/error.ts';
 
@@ -85,4 +95,33 @@ export function writeNew(path: string, text: string): boolean {
     rmSync(path, { force: true });
     throw thrown;
   }
+}
+
+/** The text of a record, and its mtime in milliseconds since 1970. */
+export type File = { readonly text: string; readonly time: number };
+
+export async function readHere(path: string): Promise<File> {
+  const fd = openSync(path, 'r');
+  try {
+    return { time: timeOf(fstatSync(fd)), text: readFileSync(fd, 'utf8') };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The text is read in a thread, because the disk may be slow. The mtime is in memory then. */
+export async function readThere(path: string): Promise<File> {
+  const text = await readFile(path, 'utf8');
+  return { time: timeOf(statSync(path)), text };
+}
+
+/** Milliseconds since 1970. Some filesystems hold a time after the last one of a date. */
+function timeOf({ mtimeMs }: Stats): number {
+  return Math.round(Math.min(mtimeMs, 8.64e15));
+}
+
+/** Another for each version of a file: a put replaces the file. */
+export function stampOf(path: string): string {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return found === undefined ? '' : `${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
 }

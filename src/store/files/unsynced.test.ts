@@ -18,7 +18,7 @@ async function open(path: string) {
   const root = stack.use(await openDirectory(path));
   const { list } = await openDurableList(join(path, 'list'), root, scratch.fresh, 'boot');
   stack.use(list);
-  const unsynced = stack.use(await openUnsynced(root, list, async () => assert.fail('nothing is lost')));
+  const unsynced = stack.use(await openUnsynced(root, list));
   mkdirSync(join(path, 'content'), { recursive: true });
   const place = async (name: string, bytes: string | Buffer): Promise<void> => {
     const [aside, to] = [scratch.fresh(), join(path, 'content', name)];

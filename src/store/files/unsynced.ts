@@ -1,5 +1,7 @@
 import { open } from 'node:fs/promises';
 import { syncFileSystem } from '../../linux/io.ts';
+import { isDigest } from '../../oci/digest.ts';
+import type { Stored } from '../../ports/durability.ts';
 import { abortable } from '../../util/abortable.ts';
 import { errnoOf } from '../../util/error.ts';
 import { unlessAbsent } from './absent.ts';
@@ -19,9 +21,13 @@ export type Unsynced = AsyncDisposable & {
   /**
    * Lists a name, then calls `move`, which moves the content to its path.
    *
-   * @param paths the files and directories to sync.
+   * @param paths the files and directories to sync; undefined for the whole filesystem.
    */
-  place(name: string, move: () => void, paths: readonly string[]): Promise<void>;
+  place(name: string, move: () => void, paths: Paths): Promise<void>;
+  /** The same for what needs no list: a reader finds out whether it is torn. It is at its path already. */
+  add(name: string, paths: Paths): void;
+  /** Whether a power cut may take it. */
+  has(name: string): boolean;
   /** The content was removed. */
   forget(name: string): void;
   /**
@@ -30,10 +36,22 @@ export type Unsynced = AsyncDisposable & {
    * @throws why one of them could not be written, until it is placed again; the signal's reason.
    */
   settle(names: readonly string[], signal: AbortSignal): Promise<void>;
+  /** Calls back with content that could not be written, from now on and before. It stays in the list until that ends. */
+  follow(onLost: OnLost): void;
 };
 
-/** Called with content that could not be written, which may look right as long as the kernel remembers it. It never rejects. */
-export type OnLost = (name: string, thrown: unknown) => Promise<void>;
+type Path = string | Buffer;
+type Paths = readonly Path[] | undefined;
+type Entry = { readonly paths: Paths };
+
+/**
+ * Takes content out of use that could not be written. It may look right as long as the kernel remembers it. If this
+ * fails, the content stays in the list.
+ */
+export type OnLost = (lost: Failures) => Promise<void>;
+
+/** By name, why content could not be written. */
+export type Failures = ReadonlyMap<string, unknown>;
 
 /**
  * The number of paths that are synced one by one, about 0.1 ms each. Above it, one sync of the whole filesystem is
@@ -43,31 +61,33 @@ const few = 64;
 /** Milliseconds after which content is synced for which nobody waits. */
 const restMs = 1000;
 
-type Failures = ReadonlyMap<string, unknown>;
-
 /** @param root a directory on the filesystem of the content. */
-export async function openUnsynced(root: Directory, list: DurableList, onLost: OnLost): Promise<Unsynced> {
+export async function openUnsynced(root: Directory, list: DurableList): Promise<Unsynced> {
   // A descriptor reports the failed writes of its filesystem once, and only those since it was opened.
   // A directory that is only read may be absent.
   const disk = await unlessAbsent(open(root.path));
-  /** By name, what must be synced; undefined for content of a process that was killed. */
-  const pending = new Map<string, readonly string[] | undefined>();
+  /** By name. Content of a process that was killed has no paths. */
+  const pending = new Map<string, Entry>();
   const failures = new Map<string, unknown>();
   const expectations = new Map<string, number>();
+  /** Failures that nobody follows yet. */
+  const unreported = new Map<string, unknown>();
+  let onLost: OnLost | undefined;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
-  for (const name of list.names()) pending.set(name, undefined);
+  for (const name of list.names()) pending.set(name, { paths: undefined });
 
   /** Answers what could not be written. */
-  const syncEach = async (batch: ReadonlyMap<string, readonly string[]>): Promise<Failures> => {
+  const syncEach = async (batch: ReadonlyMap<string, readonly Path[]>): Promise<Failures> => {
     const failed = new Map<string, unknown>();
     const syncs = new Map<string, Promise<void>>();
-    const syncPath = (path: string): Promise<void> => {
-      const sync = syncs.get(path) ?? syncOne(path);
-      syncs.set(path, sync);
+    const syncPath = (path: Path): Promise<void> => {
+      const key = typeof path === 'string' ? path : path.toString('latin1');
+      const sync = syncs.get(key) ?? syncOne(path);
+      syncs.set(key, sync);
       return sync;
     };
-    const syncPaths = async ([name, paths]: readonly [string, readonly string[]]): Promise<void> => {
+    const syncPaths = async ([name, paths]: readonly [string, readonly Path[]]): Promise<void> => {
       try {
         for (const path of paths) await syncPath(path);
       } catch (thrown) {
@@ -77,10 +97,10 @@ export async function openUnsynced(root: Directory, list: DurableList, onLost: O
     await Promise.all([...batch].map(syncPaths));
     return failed;
   };
-  const syncAll = async (batch: ReadonlyMap<string, readonly string[] | undefined>): Promise<Failures> => {
-    const known = new Map<string, readonly string[]>();
+  const syncAll = async (batch: ReadonlyMap<string, Entry>): Promise<Failures> => {
+    const known = new Map<string, readonly Path[]>();
     let count = 0;
-    for (const [name, paths] of batch) {
+    for (const [name, { paths }] of batch) {
       if (paths !== undefined) known.set(name, paths);
       count += paths?.length ?? few + 1;
     }
@@ -100,16 +120,31 @@ export async function openUnsynced(root: Directory, list: DurableList, onLost: O
     const batch = new Map(pending);
     const failed = await syncAll(batch);
     const synced: string[] = [];
-    for (const [name, paths] of batch) {
-      if (pending.get(name) !== paths) continue; // it was removed, or placed again
+    for (const [name, entry] of batch) {
+      if (pending.get(name) !== entry) continue; // it was removed, or placed again
       pending.delete(name);
-      synced.push(name);
-      if (!failed.has(name)) continue;
-      await onLost(name, failed.get(name)); // it may remove the content
-      failures.set(name, failed.get(name));
+      if (!failed.has(name)) synced.push(name);
+      else {
+        failures.set(name, failed.get(name));
+        unreported.set(name, failed.get(name));
+      }
     }
-    // A name that cannot be removed from the list costs a pull after a power cut.
-    await list.remove(synced.filter(name => !expectations.has(name))).catch(() => {});
+    await unlist(synced);
+    await report();
+  };
+  /** A name that cannot be removed from the list costs a pull after a power cut. */
+  const unlist = (names: readonly string[]): Promise<void> =>
+    list.remove(names.filter(name => list.has(name) && !expectations.has(name))).catch(() => {});
+  const report = async (): Promise<void> => {
+    if (onLost === undefined || unreported.size === 0) return;
+    const lost = new Map(unreported);
+    unreported.clear();
+    try {
+      await onLost(lost);
+    } catch {
+      return;
+    }
+    await unlist([...lost.keys()].filter(name => !pending.has(name)));
   };
   /** A caller during a round may need the next one, too. */
   const round = (): Promise<void> => {
@@ -122,6 +157,11 @@ export async function openUnsynced(root: Directory, list: DurableList, onLost: O
     timer ??= setTimeout(() => void round(), restMs).unref();
   };
   if (pending.size > 0) soon();
+  const enter = (name: string, paths: Paths): void => {
+    failures.delete(name);
+    pending.set(name, { paths });
+    soon();
+  };
 
   return {
     expect(names) {
@@ -148,17 +188,20 @@ export async function openUnsynced(root: Directory, list: DurableList, onLost: O
         if (!pending.has(name) && !expectations.has(name)) list.remove([name]).catch(() => {});
         throw thrown;
       }
-      failures.delete(name);
-      pending.set(name, paths);
-      soon();
+      enter(name, paths);
     },
+    add: enter,
+    has: name => pending.has(name),
     forget(name) {
-      failures.delete(name);
-      if (pending.delete(name)) list.remove([name]).catch(() => {});
+      if (pending.delete(name)) void unlist([name]);
     },
     async settle(names, signal) {
       while (names.some(name => pending.has(name))) await abortable(round(), signal);
       for (const name of names) if (failures.has(name)) throw failures.get(name);
+    },
+    follow(handler) {
+      onLost = handler;
+      void report();
     },
     async [Symbol.asyncDispose]() {
       await running;
@@ -170,11 +213,24 @@ export async function openUnsynced(root: Directory, list: DurableList, onLost: O
 }
 
 /** Content that was removed meanwhile needs no sync. */
-async function syncOne(path: string): Promise<void> {
+async function syncOne(path: Path): Promise<void> {
   try {
     await using file = await open(path);
     await file.sync();
   } catch (thrown) {
     if (errnoOf(thrown) !== 'ENOENT') throw thrown;
   }
+}
+
+/** Returns the name of what is stored, for the list of what a power cut may take. */
+export function formatStored(stored: Stored): string {
+  return stored.kind === 'views' ? `views/${stored.key}` : `${stored.kind}/${stored.digest}`;
+}
+
+/** Returns undefined for another name, such as one of a newer version. */
+export function parseStored(name: string): Stored | undefined {
+  const slash = name.indexOf('/');
+  const [kind, id] = [name.slice(0, slash), name.slice(slash + 1)];
+  if (kind === 'views') return { kind, key: id };
+  return (kind === 'blobs' || kind === 'layers') && isDigest(id) ? { kind, digest: id } : undefined;
 }

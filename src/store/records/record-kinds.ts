@@ -63,7 +63,7 @@ const isVolume = isShaped<VolumeRecord>({
 /** Names survive a power cut: without the registry, they are how a node finds cached content. */
 export const nameRecords: RecordKind<NameRecord> = {
   noun: 'name',
-  durable: true,
+  durable: 'replacing',
   keyOf: record => record.reference,
   parse(fields, usedAt) {
     const name = parseRoot(fields, isName);
@@ -125,7 +125,7 @@ export function toPins({ find, put, remove, list, listAll }: Records<PinRecord>)
 /** Accesses survive a power cut: without the registry, they decide whom the node may serve. */
 export const accessRecords: RecordKind<AccessRecord> = {
   noun: 'access record',
-  durable: true,
+  durable: 'replacing',
   keyOf: record => record.repository,
   parse: fields => {
     const whole = { loaded: [], ...fields }; // an older version did not write it
@@ -147,7 +147,7 @@ const isAccess = isShaped<AccessRecord>({
 
 export const signatureRecords: RecordKind<SignatureRecord> = {
   noun: 'record of signatures',
-  durable: true,
+  durable: 'replacing',
   keyOf: record => record.subject,
   parse: parseSignatures,
 };

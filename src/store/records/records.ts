@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readFileSync, type Stats, statSync, utimesSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { existsSync, utimesSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Brief, Root } from '../../ports/records.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
@@ -11,8 +11,17 @@ import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
 import type { Directory } from '../files/directory.ts';
 import { attempt } from '../files/failure.ts';
-import { type Fields, parseFields, writeNew } from '../files/json-record.ts';
+import {
+  type Fields,
+  type File,
+  parseFields,
+  readHere,
+  readThere,
+  stampOf,
+  writeNew,
+} from '../files/json-record.ts';
 import { removeTree, type Scratch } from '../files/scratch.ts';
+import type { Unsynced } from '../files/unsynced.ts';
 
 /**
  * One JSON file per record, named by the sha256 of its key. A torn, foreign or misplaced record counts as absent, and
@@ -21,6 +30,8 @@ import { removeTree, type Scratch } from '../files/scratch.ts';
 export type Records<T> = {
   find(key: string): Promise<T | undefined>;
   put(record: T): Promise<void>;
+  /** Waits until a power cut would not take the record. @throws why it could not be written; the signal's reason. */
+  settle(key: string, signal: AbortSignal): Promise<void>;
   /** Sets the file's mtime to now. A missing record is success. */
   touch(key: string): Promise<void>;
   /** A missing record is success. */
@@ -38,8 +49,11 @@ export type RecordWarning = (text: string) => void;
 export type RecordKind<T> = {
   /** For errors: "volume record". */
   readonly noun: string;
-  /** Whether a put and a remove wait until they survive a power cut. */
-  readonly durable: boolean;
+  /**
+   * Whether a put and a remove wait until they survive a power cut. `replacing`: a put waits only if it replaces a
+   * record that would survive one; another is synced soon, with the content that it needs.
+   */
+  readonly durable: boolean | 'replacing';
   keyOf(record: T): string;
   /**
    * Returns the record, or undefined if a field is missing or wrong. Unknown fields are kept. `time`: the file's mtime,
@@ -51,7 +65,6 @@ export type RecordKind<T> = {
 };
 
 type Known<T> = { readonly stamp: string; readonly record: T | undefined; readonly length: number };
-type File = { readonly text: string; readonly time: number };
 
 /** Characters of the records that are remembered: thousands of ordinary ones, or some of artifacts with many layers. */
 const mostKept = 1024 * 1024;
@@ -67,6 +80,7 @@ export async function openRecords<T>(
   scratch: Scratch,
   kind: RecordKind<T>,
   note: RecordWarning,
+  unsynced: Pick<Unsynced, 'add' | 'has' | 'forget' | 'settle'>,
 ): Promise<Records<T>> {
   const fileOf = (key: string): string => hash('sha256', key);
   const about = (doing: string, key: string): string => `${doing} the ${kind.noun} of ${quoteName(key)}`;
@@ -197,47 +211,27 @@ export async function openRecords<T>(
       attempt(about('writing', kind.keyOf(record)), async () => {
         const path = join(directory.path, fileOf(kind.keyOf(record)));
         const text = JSON.stringify(record);
-        if (kind.durable || !writeNew(path, text))
-          await writeAside(scratch.fresh(), path, text, kind.durable);
+        const isAwaited =
+          kind.durable === 'replacing' ? existsSync(path) && !unsynced.has(path) : kind.durable;
+        if (isAwaited || !writeNew(path, text)) await writeAside(scratch.fresh(), path, text, isAwaited);
         if (kind.time !== undefined) setTime(kind.keyOf(record), kind.time.of(record));
-        if (kind.durable) await directory.sync();
+        if (isAwaited) await directory.sync();
+        else if (kind.durable === 'replacing') unsynced.add(path, [path, directory.path]);
       }),
+    settle: (key, signal) =>
+      attempt(about('writing', key), () => unsynced.settle([join(directory.path, fileOf(key))], signal)),
     touch: key => attempt(about('touching', key), async () => setTime(key, Date.now())),
     remove: key =>
       attempt(about('removing', key), async () => {
-        await unlessAbsent(removeTree(join(directory.path, fileOf(key)), never));
-        if (kind.durable) await directory.sync();
+        const path = join(directory.path, fileOf(key));
+        unsynced.forget(path);
+        await unlessAbsent(removeTree(path, never));
+        if (kind.durable !== false) await directory.sync();
       }),
     list: () => list(skip),
     listBrief,
     listAll: () => list(refuse),
   };
-}
-
-async function readHere(path: string): Promise<File> {
-  const fd = openSync(path, 'r');
-  try {
-    return { time: timeOf(fstatSync(fd)), text: readFileSync(fd, 'utf8') };
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** The text is read in a thread, because the disk may be slow. The mtime is in memory then. */
-async function readThere(path: string): Promise<File> {
-  const text = await readFile(path, 'utf8');
-  return { time: timeOf(statSync(path)), text };
-}
-
-/** Milliseconds since 1970. Some filesystems hold a time after the last one of a date. */
-function timeOf({ mtimeMs }: Stats): number {
-  return Math.round(Math.min(mtimeMs, 8.64e15));
-}
-
-/** Another for each version of a file: a put replaces the file. */
-function stampOf(path: string): string {
-  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return found === undefined ? '' : `${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
 }
 
 function toBrief<T>(record: T): Brief<T> {

@@ -129,6 +129,7 @@ export async function compareImage(
 ): Promise<Comparison> {
   if (view?.image === undefined) return { problem: 'it lost its layers', watched: [] };
   const { file } = view.image;
+  if (!existsSync(file)) return { problem: 'its image is missing', watched: [] };
   const planned = await plan(tree, view.layers, sources, signal);
   const watched = ['', file.slice(view.path.length)].map(text => Buffer.from(text));
   return { problem: await findDifference(file, writeImage(planned), signal), watched };

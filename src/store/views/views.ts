@@ -8,9 +8,10 @@ import { createKeyedMutex } from '../../util/mutex.ts';
 import { startPace } from '../../util/pace.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
-import { type Directory, openDirectory } from '../files/directory.ts';
+import type { Directory } from '../files/directory.ts';
 import { attempt, howToMend, toStoreError } from '../files/failure.ts';
 import { despiteFlags, type Scratch } from '../files/scratch.ts';
+import { formatStored, type Unsynced } from '../files/unsynced.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
 import type { RecordWarning } from '../records/records.ts';
 import { containsInode } from './tree-inodes.ts';
@@ -41,6 +42,7 @@ export function openViews(
   scratch: Scratch,
   witness: Pick<EvidenceStore, 'relink'>,
   note: RecordWarning,
+  unsynced: Pick<Unsynced, 'place' | 'forget'>,
 ): ViewStore {
   /** The views found or built, so that a publish of a cached view reads nothing. */
   const known = createViewIndex<View>();
@@ -48,6 +50,7 @@ export function openViews(
   const locks = createKeyedMutex();
 
   const places = openPlaces(directory.path);
+  const nameOf = (key: string): string => formatStored({ kind: 'views', key });
   const sidecarOf = places.record;
   const writable = openShape(key => places.find(key) ?? places.tree(key), places.shape, scratch.fresh);
   const shape = scratch.isClosed ? readShape(writable) : writable;
@@ -85,13 +88,12 @@ export function openViews(
 
   const list = async (): Promise<readonly View[]> => findAll(keysOf(await directory.list()));
 
-  const describe = (record: ViewRecord): Promise<void> =>
-    writeAside(scratch.fresh(), sidecarOf(record.key), JSON.stringify(record), true);
+  const describe = (record: ViewRecord, durable = true): Promise<void> =>
+    writeAside(scratch.fresh(), sidecarOf(record.key), JSON.stringify(record), durable);
 
   /** Registers a view whose tree and record are at their paths. */
   async function settle(record: ViewRecord): Promise<View> {
     const { key } = record;
-    await directory.sync();
     const read = { ...record, usedAt: (await stat(sidecarOf(key))).mtimeMs };
     const view = toView(read, places.find(key) ?? places.tree(key), sources);
     if (view === undefined) throw new ArtifactError('corrupt', `view ${key} lost its layers; ${howToMend}`);
@@ -103,6 +105,7 @@ export function openViews(
   async function restore(record: ViewRecord): Promise<View> {
     await scratch.discard(sidecarOf(record.key)); // by its name, because it may be unreadable
     await describe(record);
+    await directory.sync();
     return settle(record);
   }
 
@@ -120,8 +123,6 @@ export function openViews(
     const settled = sources.settle(record.layers, signal);
     settled.catch(() => {});
     try {
-      // Opened before the writes, so that it reports each failure.
-      await using disk = await openDirectory(directory.path);
       const isImage = form === 'tar';
       const { directories, symlinks } = isImage
         ? { directories: await raiseImage(aside, tree, record.layers, sources, signal), symlinks: [] }
@@ -129,18 +130,17 @@ export function openViews(
       raised?.();
       await settled;
       await sources.settle(record.layers, signal);
-      await disk.syncAll(directories);
       signal.throwIfAborted();
-      await describe(record);
       for (const place of [places.tree(key), places.image(key)]) await scratch.discard(place); // what is there is not a view
-      await rename(aside, isImage ? places.image(key) : places.tree(key));
-      const view = await settle(record);
+      const to = isImage ? places.image(key) : places.tree(key);
       const below = Buffer.byteLength(aside);
-      await shape.write(
-        key,
-        [...directories, ...symlinks].map(path => path.subarray(below)),
-        signal,
-      );
+      const own = [...directories, ...symlinks].map(path => path.subarray(below));
+      const at = (path: Buffer): Buffer => Buffer.concat([Buffer.from(to), path]);
+      const paths = [...own.slice(0, directories.length).map(at), sidecarOf(key), directory.path];
+      await describe(record, false);
+      await unsynced.place(nameOf(key), () => renameSync(aside, to), paths);
+      const view = await settle(record);
+      await shape.write(key, own, signal);
       return view;
     } catch (thrown) {
       await scratch.discard(aside);
@@ -171,6 +171,7 @@ export function openViews(
         const view = await find(key);
         known.delete(key);
         shape.forget(key);
+        unsynced.forget(nameOf(key));
         // The tree first: a tree without a record counts as one that lost it.
         const isLinked = view !== undefined && view.image === undefined;
         await witness.relink(isLinked ? itemsOf(view) : [], () => scratch.discard(places.tree(key)));

@@ -42,7 +42,6 @@ function createCache() {
       read: unused,
       expect: unused,
       put: unused,
-      settle: unused,
       ingest: unused,
       partial: unused,
       path: unused,

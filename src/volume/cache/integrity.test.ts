@@ -40,6 +40,7 @@ function createWorld(
         presume: async () => void log.push('presume'),
         forget: () => void log.push('forget'),
       },
+      durability: { follow: () => undefined },
       putAway: async () => void log.push('put away'),
       mends: true,
       retirement: { retire: async () => [], whoShows: unused, tidy: unused },

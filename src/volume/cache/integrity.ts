@@ -1,3 +1,4 @@
+import type { Durability, Stored } from '../../ports/durability.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type {
   Blobs,
@@ -55,6 +56,7 @@ export function createIntegrity(
     readonly layers: Layers;
     readonly views: Views;
     readonly evidence: Evidence;
+    readonly durability: Pick<Durability, 'follow'>;
     readonly putAway: (item: Item) => Promise<void>;
     /** Whether damaged content may be taken out of use; otherwise it is only reported. */
     readonly mends: boolean;
@@ -165,6 +167,33 @@ export function createIntegrity(
     }
     return true;
   };
+
+  /**
+   * Takes out of use what the disk refused to write, and each view of it, whatever can still be read. It is logged, and
+   * the owners of pods that show it are told.
+   */
+  const lose = async (lost: readonly Stored[], problem: string): Promise<void> => {
+    const items = lost.filter(stored => stored.kind !== 'views');
+    const views = new Map<string, View>();
+    const keep = (view: View | undefined): unknown => view && views.set(view.key, view);
+    for (const stored of lost) if (stored.kind === 'views') keep(await world.views.find(stored.key));
+    for (const item of items) for (const view of await world.views.holding(item)) keep(view);
+    const shownBy = await retirement.retire([...views.values()], `its content ${problem}`);
+    let failure: { readonly thrown: unknown } | undefined;
+    for (const item of items) {
+      evidence.forget(item);
+      await world.putAway(item).catch((thrown: unknown) => {
+        failure ??= { thrown };
+      });
+      meter.damageFound(item.kind === 'blobs' ? 'blob' : 'layer');
+    }
+    for (const _ of views) meter.damageFound('view');
+    warn(
+      `content of ${views.size} views ${problem}: it is put aside, and pulled again when it is needed${formatShown(shownBy)}`,
+    );
+    if (failure !== undefined) throw failure.thrown;
+  };
+  world.durability.follow(lose);
 
   return {
     inspect,

@@ -24,9 +24,11 @@ function openWorld() {
     names: {
       find: async () => name,
       put: async record => void written.push(record),
+      async settle() {},
       async touch() {},
       async remove() {},
     },
+    durability: { async settle() {} },
     pins: {
       find: async wanted => pins.get(wanted),
       put: async pin => void pins.set(pin.reference, pin),

@@ -1,7 +1,9 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
+import type { Durability } from '../../ports/durability.ts';
 import type { NameRecord, Names, PinRecord, Pins } from '../../ports/records.ts';
+import type { Resolution } from '../../ports/resolution.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
 import { type Leases, nameId } from '../cache/leases.ts';
@@ -13,6 +15,11 @@ export type ResolvedName = {
   readonly authorised?: NameRecord['authorised'];
 };
 
+export function toResolvedName({ reference, descriptor, credential }: Resolution): ResolvedName {
+  if (credential === undefined) return { reference, descriptor };
+  return { reference, descriptor, authorised: credential.kind === 'anonymous' ? 'anonymous' : 'credential' };
+}
+
 /**
  * Writes the records of names and pins. One call at a time works on a reference, and garbage collection leaves it
  * alone.
@@ -23,6 +30,12 @@ export type Naming = {
    * this digest. The caller leases them until this returns.
    */
   record(answer: ResolvedName, holds: readonly Digest[]): Promise<void>;
+  /**
+   * Waits until a power cut takes neither the name, nor this content and the view with this key.
+   *
+   * @throws why a part of it could not be written; the signal's reason.
+   */
+  settle(reference: Reference, holds: readonly Digest[], key: string, signal: AbortSignal): Promise<void>;
   /** Pins the digests of a name. @throws `not-found` if the name does not exist any more. */
   pin(reference: string): Promise<Digest>;
   /**
@@ -37,7 +50,8 @@ export type Naming = {
 };
 
 export function createNaming(world: {
-  readonly names: Pick<Names, 'find' | 'put' | 'touch' | 'remove'>;
+  readonly names: Pick<Names, 'find' | 'put' | 'settle' | 'touch' | 'remove'>;
+  readonly durability: Pick<Durability, 'settle'>;
   readonly pins: Pick<Pins, 'find' | 'put' | 'remove'>;
   readonly leases: Pick<Leases, 'hold'>;
 }): Naming {
@@ -91,6 +105,10 @@ export function createNaming(world: {
       using _turn = await take(reference);
       await recordPin(reference, answer.descriptor.digest, brought);
       await recordName(reference, answer, brought);
+    },
+    async settle(reference, holds, key, signal) {
+      await world.durability.settle(holds, key, signal);
+      await names.settle(formatReference(reference), signal);
     },
     async pin(reference) {
       using _turn = await take(reference);

@@ -19,7 +19,7 @@ import { type Leases, nameId } from '../cache/leases.ts';
 import { verifyProtected } from '../write-protection.ts';
 import { fitsImage } from './layer-forms.ts';
 import type { ManifestLoader } from './manifest-loader.ts';
-import type { Naming, ResolvedName } from './naming.ts';
+import { type Naming, toResolvedName } from './naming.ts';
 import { verifyLayers } from './not-cached.ts';
 import { createPendingPulls, type PendingPull } from './pending-pulls.ts';
 import { whilePaused, withRetries } from './progress.ts';
@@ -72,22 +72,26 @@ const mostPlanned = 10_000;
 /** How often a view may be collected between its build and its first lease. More often is a bug. */
 const attempts = 3;
 
-export function createPull(world: {
-  readonly admit: Admission;
-  readonly signatures: SignatureCheck;
-  readonly manifests: ManifestLoader;
-  readonly viewBuilder: ViewBuilder;
-  readonly keychain: Keychain;
-  readonly blobs: Pick<Blobs, 'size'>;
-  readonly layers: Pick<Layers, 'has'>;
-  readonly naming: Naming;
-  readonly views: Pick<Views, 'touch'>;
-  readonly leases: Leases;
-  readonly kubelet: Kubelet;
-  readonly platform: Platform;
-  /** Whether views can be images. */
-  readonly hasImages: boolean;
-}): Pull {
+/** @param durablePublish every pull waits until a power cut would take nothing of it, and not only that of a command. */
+export function createPull(
+  world: {
+    readonly admit: Admission;
+    readonly signatures: SignatureCheck;
+    readonly manifests: ManifestLoader;
+    readonly viewBuilder: ViewBuilder;
+    readonly keychain: Keychain;
+    readonly blobs: Pick<Blobs, 'size'>;
+    readonly layers: Pick<Layers, 'has'>;
+    readonly naming: Naming;
+    readonly views: Pick<Views, 'touch'>;
+    readonly leases: Leases;
+    readonly kubelet: Kubelet;
+    readonly platform: Platform;
+    /** Whether views can be images. */
+    readonly hasImages: boolean;
+  },
+  durablePublish: boolean,
+): Pull {
   const { admit, signatures, manifests, viewBuilder, keychain, naming, views, leases } = world;
   const flights = createFlights<View, Progress, Wanter>({
     lingerMs,
@@ -190,7 +194,7 @@ export function createPull(world: {
     const { digests } = viewPlan;
     const record = async (): Promise<void> => {
       // The digest that a volume had before a reboot is not what its tag resolves to now.
-      if (request.pinned === undefined) await naming.record(toAnswer(resolution), digests);
+      if (request.pinned === undefined) await naming.record(toResolvedName(resolution), digests);
     };
     await pace();
     const found = await viewBuilder.find(viewPlan, content, signal);
@@ -199,6 +203,8 @@ export function createPull(world: {
     if (found !== undefined) await views.touch(viewPlan.key);
     await pace();
     await record();
+    if (durablePublish || request.caller === 'administrator')
+      await naming.settle(reference, digests, viewPlan.key, signal);
     await pace();
     const held = stack.move();
     return { reference, resolution, view, holds: digests, [Symbol.dispose]: () => held.dispose() };
@@ -233,9 +239,4 @@ function toCaller(
   const who = wanterOf(request, resolution);
   const id = who.kind === 'pod' && who.targetPath !== undefined ? who.targetPath : randomUUID();
   return { id, who, tenant: tenantOf(request), onReport: onProgress };
-}
-
-function toAnswer({ reference, descriptor, credential }: Resolution): ResolvedName {
-  if (credential === undefined) return { reference, descriptor };
-  return { reference, descriptor, authorised: credential.kind === 'anonymous' ? 'anonymous' : 'credential' };
 }

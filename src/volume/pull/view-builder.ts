@@ -49,7 +49,7 @@ export function createViewBuilder(world: {
   readonly source: LayerFetcher;
   readonly trees: Trees;
   readonly integrity: Integrity;
-  readonly blobs: Pick<Blobs, 'expect' | 'settle'>;
+  readonly blobs: Pick<Blobs, 'expect'>;
   readonly views: Pick<Views, 'find' | 'build' | 'compare'>;
   readonly layers: Pick<Layers, 'form' | 'has'>;
   /** Whether views can be images over the tars of their layers. */
@@ -171,7 +171,6 @@ export function createViewBuilder(world: {
     const tree = await trees.merge({ ...settled, stored: form }, selection, note, signal);
     const measured = await doInSlices(measureTree(tree), signal);
     const record = toViewRecord(viewPlan, settled, measured, notes);
-    await blobs.settle(record.blobs, signal);
     const compared = await views.compare(key, tree, signal, form);
     if (compared?.problem !== undefined) await integrity.retire(record, compared.problem);
     const raised = (): void => turn[Symbol.dispose]();
