@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { mountsBelow } from '../support/os/mounts.ts';
 import { runProgram } from '../support/os/program.ts';
 
 /** A filesystem that was made just now. Disposing it waits until nothing uses it. */
@@ -24,7 +25,7 @@ export function makeDiskImage(directory: string, mebibytes: number): DiskImage {
   runProgram('dd', 'if=/dev/zero', `of=${image}`, 'bs=1M', `count=${mebibytes}`, 'conv=fsync', 'status=none');
 
   async function dispose(): Promise<void> {
-    runProgram('umount', path);
+    for (const { mountPoint } of mountsBelow(path)) runProgram('umount', mountPoint);
     for (let wait = 0; runProgram('losetup', '--associated', image) !== ''; wait++) {
       if (wait > 200) throw new Error(`${image} is still in use after it was unmounted`);
       await sleep(50);

@@ -14,9 +14,13 @@ export function findMisses({ races, contenders, figures }: Report, times: boolea
       .filter(({ ours }) => ours.peak > peakAllowed)
       .map(({ name, ours }) => `${name}: ${ours.peak.toFixed(0)} MB of memory, more than ${peakAllowed} MB`),
     ...figures.flatMap(({ row, what, value, unit, most }) =>
-      most === undefined || value <= most || (unit === 'ms' && !times)
+      most === undefined || value <= most || (isTime(unit) && !times)
         ? []
         : [`${row}: ${what}: ${formatValue(value, unit)}, more than ${formatValue(most, unit)}`],
     ),
   ];
+}
+
+function isTime(unit: string): boolean {
+  return unit === 'ms' || unit === 's';
 }
