@@ -56,7 +56,11 @@ export type RegistryOptions = {
   readonly clock?: Clock;
 };
 
-export type RegistryClient = AsyncDisposable & Registry;
+export type RegistryClient = AsyncDisposable &
+  Registry & {
+    /** Which hosts are not asked for a while, because they asked to wait; one line each. */
+    pauses(): readonly string[];
+  };
 
 const clockOfNode: Clock = {
   now: Date.now,
@@ -103,7 +107,8 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   const pool = openTransport({ tls, proxies, trust, stallMs, leastRate });
   const downloads = openDownloads({ tls, stallMs, leastRate, otherwise: pool.send });
   const send = openEgress({ send: pool.send, proxies, trust, isNamed, onRequest, clock });
-  const exchange = openExchange(send, clock, openPauses(clock, retryAfterMaxMs, onRetry));
+  const pauses = openPauses(clock, retryAfterMaxMs, onRetry);
+  const exchange = openExchange(send, clock, pauses);
   const health = openMirrorHealth(clock, onRest);
 
   function plan(
@@ -187,6 +192,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       return await ask(request, list, signal);
     },
     blob: openBlobFailover({ exchange, downloads, health, plan: planContent, startRetries, ranges }),
+    pauses: pauses.problems,
     async [Symbol.asyncDispose]() {
       await downloads[Symbol.asyncDispose]();
       await pool[Symbol.asyncDispose]();

@@ -55,6 +55,16 @@ test('a wait above the limit is an error at once, which says how long it is', as
   const credential = { username: 'c', password: 'd' };
   assert.match(
     await publish(reference, credential, 30_000),
-    /UNAVAILABLE: .*asks to wait until .*, which is 1 h and more than --retry-after-max/,
+    /UNAVAILABLE: .*asks to wait until \S+Z \(1 h\); it is asked again at \S+Z, by --retry-after-max/,
+  );
+  const other = await push('beside-longer');
+  assert.match(
+    await publish(other.reference, credential, 30_000),
+    /UNAVAILABLE: .*is not asked before \S+Z, because of its answer to another request of this node: .* answered 429/,
+  );
+  const { problems } = await daemon.artifacts.GetStatus({});
+  assert.ok(
+    problems.some(text => /is not asked before \S+Z, because of its answer to \S+\/longer:v1: /.test(text)),
+    problems.join('\n'),
   );
 });

@@ -231,7 +231,7 @@ describe('a registry that asks to wait', () => {
     limit('3600');
     const refused = {
       code: 'unavailable',
-      message: /asks to wait until \S+Z, which is 1 h and more than --retry-after-max/,
+      message: /asks to wait until \S+Z \(1 h\); it is asked again at \S+Z, by --retry-after-max$/,
     };
     await assert.rejects(resolve(), refused);
     const asked = registry.asked.length;
@@ -240,7 +240,19 @@ describe('a registry that asks to wait', () => {
       return true;
     });
     assert.equal(registry.asked.length, asked);
+    const again = formatTime(clock.now() + 900_000);
+    await assert.rejects(
+      client.resolve({ registry: registry.host, path: 'team/other', tag: 'v1' }, anonymous, signal),
+      {
+        code: 'unavailable',
+        message: `${registry.host} is not asked before ${again}, because of its answer to another request of this node: ${registry.host} answered 429 (TOOMANYREQUESTS: ${reason.message})`,
+      },
+    );
+    assert.deepEqual(client.pauses(), [
+      `${registry.host} is not asked before ${again}, because of its answer to ${registry.host}/team/model:v1: ${registry.host} answered 429 (TOOMANYREQUESTS: ${reason.message})`,
+    ]);
     clock.advance(900_001);
+    assert.deepEqual(client.pauses(), []);
     registry.fault(() => undefined);
     await resolve();
   });
@@ -252,7 +264,7 @@ describe('a registry that asks to wait', () => {
       limit(header);
       await assert.rejects(resolve(), {
         code: 'unavailable',
-        message: /asks to wait for a year or longer, which is more than --retry-after-max; /,
+        message: /asks to wait for a year or longer; it is asked again at \S+Z, by --retry-after-max$/,
       });
     });
   }

@@ -149,50 +149,74 @@ export type Pauses = {
   verify(request: PausedRequest): void;
   /** Returns the error of a request that failed: a pause if the host asks to wait. */
   toError(request: PausedRequest, thrown: unknown): unknown;
+  /** Which hosts are not asked now, until when and why, one line each. */
+  problems(): readonly string[];
 };
 
 /** `secret`: equal for requests with the same credential. */
 type PausedRequest = { readonly host: string; readonly secret: object; readonly subject: string };
 
+/** `until`: when the host is asked again. `isLong`: it asks for more. */
+type HostPause = {
+  readonly host: string;
+  readonly until: number;
+  readonly isLong: boolean;
+  readonly subject: string;
+  readonly cause: TransientError;
+};
+
+/** The hosts that are listed at most. */
+const mostProblems = 10;
+
 /**
  * Obeys Retry-After (RFC 9110, 10.2.3): a host is not asked again with the same credential before the time, for any
- * request. A token server counts for its registry. A wait longer than `longestMs` fails at once, and the host is asked
- * again after `longestMs`.
+ * request, because registries limit clients and not repositories. A token server counts for its registry. A wait longer
+ * than `longestMs` fails at once, and the host is asked again after `longestMs`.
  */
 export function openPauses(clock: Pick<Clock, 'now'>, longestMs: number, onRetry: OnRetry): Pauses {
-  const pauses = new Map<string, { readonly until: number; readonly error: ArtifactError }>();
+  const pauses = new Map<string, HostPause>();
+
+  const toPaused = ({ host, until, isLong, cause }: HostPause, message: string): ArtifactError =>
+    isLong ? new ArtifactError('unavailable', message, cause) : new Paused({ host, until }, message, cause);
 
   return {
     verify(request) {
       const key = toKey(request);
       const pause = pauses.get(key);
-      if (pause !== undefined && pause.until > clock.now()) throw pause.error;
-      pauses.delete(key);
+      if (pause === undefined || pause.until <= clock.now()) return void pauses.delete(key);
+      const { host, until, subject, cause } = pause;
+      // The other request may be of another tenant.
+      const whose = subject === request.subject ? '' : ' to another request of this node';
+      throw toPaused(
+        pause,
+        `${host} is not asked before ${formatTime(until)}, because of its answer${whose}: ${cause.message}`,
+      );
     },
     toError(request, thrown) {
       if (!(thrown instanceof TransientError) || thrown.afterMs <= shortPauseMs) return thrown;
       const { host, subject } = request;
-      const until = clock.now() + thrown.afterMs;
-      const asks = `${thrown.message}; ${host} asks to wait`;
-      const long =
+      const now = clock.now();
+      const waitMs = Math.min(thrown.afterMs, longestMs);
+      const isLong = thrown.afterMs > longestMs;
+      const pause = { host, until: now + waitMs, isLong, subject, cause: thrown };
+      const asked =
         thrown.afterMs === longestWaitMs
-          ? 'for a year or longer, which is'
-          : `until ${formatTime(until)}, which is ${formatWait(thrown.afterMs)} and`;
-      const error =
-        thrown.afterMs <= longestMs
-          ? new Paused({ host, until }, `${asks} until ${formatTime(until)}`, thrown)
-          : new ArtifactError(
-              'unavailable',
-              `${asks} ${long} more than --retry-after-max; have its operators lower that, or raise the flag`,
-              thrown,
-            );
+          ? 'for a year or longer'
+          : `until ${formatTime(now + thrown.afterMs)}${isLong ? ` (${formatWait(thrown.afterMs)})` : ''}`;
+      const again = isLong ? `; it is asked again at ${formatTime(pause.until)}, by --retry-after-max` : '';
+      const error = toPaused(pause, `${thrown.message}; ${host} asks to wait ${asked}${again}`);
       if (pauses.size >= mostPauses) pauses.clear();
-      onRetry({ subject, reason: error.message, waitMs: Math.min(thrown.afterMs, longestMs) });
-      pauses.set(toKey(request), {
-        until: Math.min(until, clock.now() + longestMs),
-        error,
-      });
+      onRetry({ subject, reason: error.message, waitMs });
+      pauses.set(toKey(request), pause);
       return error;
+    },
+    problems() {
+      const now = clock.now();
+      const open = [...pauses.values()].filter(({ until }) => until > now).slice(0, mostProblems);
+      return open.map(
+        ({ host, until, subject, cause }) =>
+          `${host} is not asked before ${formatTime(until)}, because of its answer to ${subject}: ${cause.message}`,
+      );
     },
   };
 }
