@@ -205,8 +205,7 @@ export async function openNode(
   });
   const adapters = stack.move();
   const facts = (): readonly string[] => [formatVerity(store.verity), formatSupport({ off: imagesOff })];
-  const notes = async (): Promise<readonly string[]> =>
-    [problems(), registry.pauses(), (await room.pressure()) ?? []].flat();
+  const notes = async () => [problems(), registry.pauses(), (await room.pressure()) ?? []].flat();
   const status = async (): Promise<NodeStatus> => ({
     stateDir: settings.stateDir,
     disk: await world.disk.usage(),
