@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { globSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { waitFor } from '../support/cluster/kubectl.ts';
@@ -125,12 +125,20 @@ describe('image volumes of Kubernetes and volumes of the driver', clusterNeeds, 
       pod('witness', { volumes: both(reference) }),
     );
     await cluster.ready('changer', 'witness');
-    for (const directory of directories) {
+    const change = (directory: string): Promise<string> => {
       const command = `mount -o remount,bind,rw ${directory}; echo -n changed > ${directory}/second.txt`;
-      await cluster.exec('changer', 'sh', '-euc', command);
+      return cluster.exec('changer', 'sh', '-euc', command);
+    };
+    await change('/native');
+    if ((await cluster.command('status')).includes('EROFS views: on')) {
+      await assert.rejects(change('/ours'), /Read-only file system/);
+      assert.deepEqual(await secondIn('changer'), ['changed', 'second right']);
+      assert.deepEqual(await secondIn('witness'), ['second right', 'second right']);
+    } else {
+      await change('/ours');
+      assert.deepEqual(await secondIn('changer'), ['changed', 'changed']);
+      assert.deepEqual(await secondIn('witness'), ['second right', 'changed']);
     }
-    assert.deepEqual(await secondIn('changer'), ['changed', 'changed']);
-    assert.deepEqual(await secondIn('witness'), ['second right', 'changed']);
   });
 
   test('differ in what new pods get of files that changed on the disk of the node', async () => {
@@ -143,9 +151,17 @@ describe('image volumes of Kubernetes and volumes of the driver', clusterNeeds, 
     assert.deepEqual(await start('before'), ['second whole', 'second whole']);
     // Not the layer as containerd downloaded it, which is not read again.
     const states = ['/var/lib/containerd', '/var/lib/oci-artifact-csi'];
-    const found = await cluster.run('grep', ['-rl', '^second whole$', ...states, '--exclude-dir=blobs']);
-    for (const path of found.trim().split('\n'))
-      await cluster.run('sh', ['-c', `echo -n 'second false' > ${path}`]);
+    const found = await cluster.run('grep', ['-rl', 'second whole', ...states, '--exclude-dir=blobs']);
+    const paths = found.trim().split('\n');
+    assert.ok(
+      states.every(state => paths.some(path => path.startsWith(state))),
+      found,
+    );
+    for (const path of paths) {
+      const bytes = await readFile(join(cluster.root, path));
+      bytes.write('second false', bytes.indexOf('second whole'));
+      await writeFile(join(cluster.root, path), bytes, { flag: 'r+' });
+    }
     assert.deepEqual(await start('after'), ['second false', 'second whole']);
   });
 
