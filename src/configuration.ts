@@ -3,7 +3,8 @@ import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
 import { type Note, valueOf } from './configfile/watched-file.ts';
 import { type KeychainOptions, type NodeKeychain, openKeychain } from './credentials/keychain.ts';
-import type { KubeApi } from './kube/api.ts';
+import { type KubeApi, openKubeApi } from './kube/api.ts';
+import type { Cluster } from './kube/cluster.ts';
 import { openNamespaces } from './kube/namespaces.ts';
 import type { PodObjects } from './kube/pod-objects.ts';
 import type { Endpoint } from './oci/endpoint.ts';
@@ -85,6 +86,22 @@ export async function openSources(
     problems: () => [...configuration.problems(), ...keychain.problems()],
     obstacles: () => [...configuration.obstacles(), ...keychain.obstacles()],
     [Symbol.asyncDispose]: () => held.disposeAsync(),
+  };
+}
+
+/** Opens the configuration of a standby. Its files are read, and nothing is asked or run. */
+export async function openRehearsal(
+  settings: Settings,
+  log: Logger,
+  cluster: Cluster | undefined,
+): Promise<AsyncDisposable & { obstacles(): readonly string[] }> {
+  const note: Note = (text, level = 'warn') => log[level](text);
+  const kube = settings.podPullSecrets && cluster ? openKubeApi(cluster) : undefined;
+  const policies = await openPolicies(settings, kube, note);
+  const sources = await openSources(settings, log, undefined, '');
+  return {
+    obstacles: () => [sources, policies].flatMap(part => part.obstacles()),
+    [Symbol.asyncDispose]: () => sources[Symbol.asyncDispose](),
   };
 }
 

@@ -7,6 +7,7 @@ import { createDaemonLog } from './cli/daemon-log.ts';
 import { exitCodes } from './cli/exit.ts';
 import type { Settings } from './cli/settings.ts';
 import type { Note } from './configfile/watched-file.ts';
+import { openRehearsal } from './configuration.ts';
 import { serveRegistration } from './grpc/registration.ts';
 import { serveCsi } from './grpc/server.ts';
 import { serveLate } from './http/late-server.ts';
@@ -68,7 +69,7 @@ async function run(
   log.info({ version, node: nodeId, stateDir: state, kubeletDir }, 'the daemon starts');
   for (const text of describeUnknown(process.env)) log.warn(text);
   process.on('SIGHUP', () => log.info(hupped));
-  const standby = createStandby(log);
+  const standby = createStandby(log, () => openRehearsal(settings, log, cluster));
   const started = performance.now();
   const missing = new Set(['the cache is being opened']);
   const checks: (() => string | undefined)[] = [];
@@ -80,7 +81,7 @@ async function run(
   const withPage = (texts: readonly string[] = []): readonly string[] => texts.concat(pageProblem ?? []);
   const problems = (): readonly string[] => withPage(node?.problems());
   const reasons = (): readonly string[] =>
-    missing.size > 0 ? [...missing] : [...broken(), ...(node?.obstacles() ?? [])];
+    standby.obstacles() ?? (missing.size > 0 ? [...missing] : [...broken(), ...(node?.obstacles() ?? [])]);
 
   stack.use(returnMemory(returned => log.debug(returned, 'memory was returned to the system')));
   const metrics = createMetrics(settings.driverName, {

@@ -15,25 +15,55 @@ export type Station = AsyncDisposable & {
   readonly node: Node;
 };
 
+/** The configuration of a standby, opened to know what is wrong with it. */
+export type Rehearsal = AsyncDisposable & { obstacles(): readonly string[] };
+
 export type Standby = {
   /** What this daemon waits for; undefined for one that does not wait. */
   waitsFor(): string | undefined;
+  /** What this daemon would refuse with its configuration if it took over now; undefined as waitsFor. */
+  obstacles(): readonly string[] | undefined;
   begin(reason: () => string): void;
   end(): void;
 };
 
-/** Logs when a daemon begins to wait, and when it takes over. */
-export function createStandby(log: Pick<Logger, 'info'>): Standby {
+const unread = ['the configuration is being read'];
+
+/**
+ * Logs when a daemon begins to wait, and when it takes over. `rehearse` opens its configuration meanwhile: a daemon that
+ * would refuse volumes must not replace one that serves them.
+ */
+export function createStandby(log: Pick<Logger, 'info'>, rehearse: () => Promise<Rehearsal>): Standby {
   let waiting: (() => string) | undefined;
+  let obstacles = (): readonly string[] => unread;
+  let close = async (): Promise<void> => {};
+
+  const open = async (reason: () => string): Promise<void> => {
+    const opened = await rehearse().catch((thrown: unknown) => {
+      const failure = [toArtifactError(thrown).message];
+      return { obstacles: () => failure, async [Symbol.asyncDispose]() {} };
+    });
+    if (waiting === undefined) return opened[Symbol.asyncDispose]();
+    obstacles = opened.obstacles;
+    close = async () => opened[Symbol.asyncDispose]();
+    log.info(`standby: ${reason()}; then this daemon takes over at once`);
+  };
+
   return {
     waitsFor: () => waiting?.(),
+    obstacles: () => waiting && obstacles(),
     begin(reason) {
-      if (waiting === undefined) log.info(`standby: ${reason()}; then this daemon takes over at once`);
+      const isNew = waiting === undefined;
       waiting = reason;
+      if (isNew) void open(reason);
     },
     end() {
-      if (waiting !== undefined) log.info('taking over');
+      if (waiting === undefined) return;
+      log.info('taking over');
       waiting = undefined;
+      obstacles = () => unread;
+      void close();
+      close = async () => {};
     },
   };
 }

@@ -2,7 +2,7 @@ import { createMemo } from '../util/memo.ts';
 import { type Answer, type HttpAddress, type HttpServer, serveHttp } from './server.ts';
 
 export type Pages = {
-  /** What a daemon waits for that will take over from another; undefined for one that serves. It is ready. */
+  /** What a daemon waits for that will take over from another; undefined for one that serves. */
   standby(): string | undefined;
   /** Failures that only a restart fixes, one line each. */
   broken(): readonly string[];
@@ -54,8 +54,9 @@ async function answer(path: string, pages: Pages, scrape: () => Promise<Uint8Arr
     }
     case '/readyz': {
       const standby = pages.standby();
-      if (standby !== undefined) return { status: 200, body: `standby: ${standby}\n` };
       const reasons = pages.ready();
+      if (standby !== undefined && reasons.length === 0)
+        return { status: 200, body: `standby: ${standby}\n` };
       const notes = (await pages.notes()).map(note => `ready, but: ${note}\n`);
       const facts = pages.facts().map(fact => `${fact}\n`);
       if (reasons.length === 0)

@@ -316,3 +316,28 @@ test('a standby waits for a daemon with another state directory, and for a comma
   await command[Symbol.asyncDispose]();
   await waitUntil(third, () => isServing(third), 'serving');
 });
+
+test('a standby whose configuration would refuse volumes is not ready until it is right', async () => {
+  await using node = await openNode();
+  await using first = await startFirst(node);
+  const policy = join(node.path, 'policy.json');
+  const access = join(node.path, 'access.yaml');
+  writeFileSync(policy, '{');
+  writeFileSync(access, 'rules: 1');
+  await using second = await startStandby(node, { '--policy': policy, '--access-policy': access });
+  const broken = await read(second, '/readyz');
+  assert.match(broken, /^503 not ready: /);
+  for (const path of [policy, access]) assert.ok(broken.includes(path), broken);
+  const errors = second
+    .output()
+    .split('\n')
+    .filter(line => line.includes('"level":"error"'));
+  assert.ok(
+    errors.some(line => line.includes(policy)),
+    second.output(),
+  );
+  writeFileSync(policy, '{"default":[{"type":"insecureAcceptAnything"}]}');
+  writeFileSync(access, 'default: allow\nrules: []\n');
+  await waitUntil(second, async () => (await read(second, '/readyz')).startsWith('200 standby: '), 'ready');
+  assert.equal(await first.end('SIGTERM'), 0);
+});
