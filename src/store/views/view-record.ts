@@ -1,4 +1,3 @@
-import { open } from 'node:fs/promises';
 import { maxTypeLength } from '../../oci/manifest.ts';
 import type { Selection } from '../../ports/request.ts';
 import type { ViewRecord } from '../../ports/store.ts';
@@ -12,6 +11,7 @@ import {
   isText,
   isTextList,
   parseFields,
+  readHere,
 } from '../files/json-record.ts';
 
 const isSelection = isShaped<Selection>({
@@ -39,12 +39,11 @@ export async function readView(
   path: string,
   key: string,
 ): Promise<(ViewRecord & { usedAt: number }) | undefined> {
-  await using file = await open(path);
-  const { mtimeMs } = await file.stat();
-  const record = parseFields(await file.readFile('utf8'));
+  const { text, time: usedAt } = await readHere(path);
+  const record = parseFields(text);
   if (!isView(record) || record.key !== key) return undefined;
   const { artifactType, ...same } = record;
   // An older version wrote types of any length, and all records are listed at once.
   const isShown = artifactType !== undefined && artifactType.length <= maxTypeLength;
-  return { ...same, ...(isShown && { artifactType }), usedAt: mtimeMs };
+  return { ...same, ...(isShown && { artifactType }), usedAt };
 }

@@ -229,11 +229,9 @@ export function openViews(
 
     listLost: () =>
       attempt('looking for views without a record', async () => {
-        const lost: string[] = [];
-        for (const key of keysOf(await directory.list())) {
-          if ((await find(key)) === undefined) lost.push(key);
-        }
-        return lost;
+        const keys = keysOf(await directory.list());
+        const found = new Set((await findAll(keys)).map(view => view.key));
+        return keys.filter(key => !found.has(key));
       }),
 
     restore: record =>
