@@ -1,6 +1,7 @@
 import { tokensKey } from '../oci/credential.ts';
 import type { Caller } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
+import { quoteName } from '../util/name.ts';
 import type { RegistryPath } from './auth-key.ts';
 import type { CredentialSource, FoundCredential } from './credential-source.ts';
 import {
@@ -17,7 +18,14 @@ const forms = [
   ['.dockercfg', 'dockercfg'],
 ] as const;
 
-const noKey = `it has none of the keys ${forms.map(([key]) => key).join(', ')}, username and password`;
+/** The keys of a secret that are listed at most. */
+const mostKeys = 5;
+
+function describeForeign(keys: readonly string[]): string {
+  const told = keys.slice(0, mostKeys).map(quoteName).join(', ');
+  const more = keys.length > mostKeys ? ` and ${keys.length - mostKeys} more` : '';
+  return `it has the keys ${told}${more}; it needs ${forms.map(([key]) => key).join(', ')}, or username and password`;
+}
 
 /** How messages name the secrets of a call: a pod's belong to its volume, a command's to its flags. */
 type Words = {
@@ -78,8 +86,9 @@ export function toCallSources({
   }
   const { username, password } = secrets;
   if (username === undefined && password === undefined) {
-    const isForeign = sources.length === 0 && Object.keys(secrets).some(key => key !== tokensKey);
-    return isForeign ? [{ name: whole, find: async () => ({ kind: 'none', why: noKey }) }] : sources;
+    const foreign = Object.keys(secrets).filter(key => key !== tokensKey);
+    if (sources.length > 0 || foreign.length === 0) return sources;
+    return [{ name: whole, find: async () => ({ kind: 'none', why: describeForeign(foreign) }) }];
   }
   const origin: CredentialOrigin = { name: login, holder, code: 'invalid' };
   sources.push({

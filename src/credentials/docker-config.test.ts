@@ -365,3 +365,12 @@ test('auth round-trips for any username without a colon and any password', () =>
     ),
   );
 });
+
+test('an object of another kind is no auth file, and an empty one has no credentials', () => {
+  const origin = { name: 'the auth file x', holder: { kind: 'node' }, code: 'internal' } as const;
+  assert.throws(() => parseDockerConfig('{"default":[]}', 'auths', origin), {
+    code: 'internal',
+    message: 'the auth file x has none of auths, credHelpers, credsStore',
+  });
+  assert.deepEqual(parseDockerConfig('{}', 'auths', origin).entries, []);
+});

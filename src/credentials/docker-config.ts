@@ -65,6 +65,8 @@ export function parseDockerConfig(
   }
   const top = toFields(parsed, '', origin);
   if (form === 'dockercfg') return toDockerConfig(top, origin);
+  if (Object.keys(top).length > 0 && !known.some(key => key in top))
+    throw new ArtifactError(origin.code, `${origin.name} has none of ${known.join(', ')}`);
   const helpers = toFields(top['credHelpers'] ?? {}, 'its "credHelpers"', origin);
   const { entries } = toDockerConfig(toFields(top['auths'] ?? {}, 'its "auths"', origin), origin);
   return {
@@ -73,6 +75,9 @@ export function parseDockerConfig(
     store: top['credsStore'] ?? '',
   };
 }
+
+/** A file of another kind would count as one without credentials. */
+const known = ['auths', 'credHelpers', 'credsStore'] as const;
 
 /** Entries by their keys, as in `auths`. */
 export function toDockerConfig(auths: JsonObject, origin: CredentialOrigin): DockerConfig {

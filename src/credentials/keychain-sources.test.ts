@@ -114,7 +114,7 @@ describe('all sources', () => {
     using empty = openKeychain({});
     assert.equal(
       (await empty.explain(endpoint, { secrets: { user: 'u', token: 't' } }, never))[0],
-      'nodePublishSecretRef: it has none of the keys .dockerconfigjson, .dockercfg, username and password',
+      'nodePublishSecretRef: it has the keys "user", "token"; it needs .dockerconfigjson, .dockercfg, or username and password',
     );
     assert.deepEqual(await empty.explain(endpoint, { secrets: { username: 'u' } }, never), [
       'username and password of nodePublishSecretRef: nodePublishSecretRef has only one of username and password; give it both',
