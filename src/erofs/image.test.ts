@@ -193,6 +193,19 @@ function toNode(shape: Shape, bodies: readonly (readonly [number, EntryAttribute
   }
 }
 
+test('equal trees have the same image, byte for byte', () => {
+  const bytesOf = (tree: TreeNode): Buffer => {
+    const place = ({ body }: FileNode) => ({ device: 1, block: body });
+    const plan = doAtOnce(planImage(tree as DirectoryNode, { blockSize: 512, sizes: [blocks] }, place));
+    return Buffer.concat(Array.from(writeImage(plan), slice => Buffer.from(slice)));
+  };
+  fc.assert(
+    fc.property(root, files, (shape, bodies) => {
+      assert.ok(bytesOf(toNode(shape, bodies)).equals(bytesOf(toNode(shape, bodies))));
+    }),
+  );
+});
+
 const trees = fc.tuple(root, files).map(([shape, bodies]) => toNode(shape, bodies) as DirectoryNode);
 
 test('the kernel shows random trees with every name, attribute and byte', needs('root'), async () => {
