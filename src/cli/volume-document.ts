@@ -8,7 +8,7 @@ type VolumeDocument = Omit<Volume, 'fingerprint' | 'keepsFolder' | 'publishedAt'
 export function toVolumeDocument(volume: Volume | VolumeStatus): VolumeDocument {
   const { volumeId, targetPath, anywhere, reference, resolved, digest, manifest, view } = volume;
   const { bytes, inodes, pod, publishedAt } = volume;
-  const { mounted, refused, damaged }: Partial<VolumeStatus> = volume;
+  const { mounted, refused, damaged, viewDigest }: Partial<VolumeStatus> = volume;
   return {
     volumeId,
     targetPath,
@@ -18,6 +18,7 @@ export function toVolumeDocument(volume: Volume | VolumeStatus): VolumeDocument 
     digest,
     manifest,
     view,
+    ...(viewDigest !== undefined && { viewDigest }),
     bytes,
     inodes,
     ...(pod && { pod }),

@@ -170,6 +170,8 @@ export type ViewRecord = {
   readonly notes?: readonly string[];
   /** What is wrong with it. Volumes that show it keep it; no other volume gets it. */
   readonly damage?: string;
+  /** The sha256 of its image. */
+  readonly imageDigest?: Digest;
 };
 
 /**

@@ -148,12 +148,13 @@ export type Removed = Freed & {
 
 /**
  * `refused`: why a policy of the node would not allow to mount it now; the mount stays. `damaged`: what is wrong with
- * the content that it shows; a new pod gets the right bytes.
+ * the content that it shows; a new pod gets the right bytes. `viewDigest`: the sha256 of its image.
  */
 export type VolumeStatus = Volume & {
   readonly mounted: boolean;
   readonly refused?: string;
   readonly damaged?: string;
+  readonly viewDigest?: Digest;
 };
 
 /** The state of this node. `daemon` is absent if a command works without a daemon. */

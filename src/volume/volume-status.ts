@@ -67,6 +67,7 @@ export function createVolumeStatus(world: {
       mounted: state.kind === 'mounted' && state.shows === 'view',
       ...(refused === undefined ? {} : { refused }),
       ...(damaged === undefined ? {} : { damaged }),
+      ...(view?.imageDigest === undefined ? {} : { viewDigest: view.imageDigest }),
     };
   };
 }

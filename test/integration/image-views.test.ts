@@ -83,6 +83,12 @@ test('pods share the mount of an image, which a kill does not end, and the last 
   const second = await publish(node, daemon, sample);
   const shared = imageShownAt(node, first.target_path);
   assert.ok(shared !== undefined && imageShownAt(node, second.target_path) === shared);
+  const { volumes } = await daemon.artifacts.ListVolumes({});
+  const [file = ''] = imageFiles(node);
+  assert.deepEqual(
+    volumes.map(volume => volume.view_digest),
+    [1, 2].map(() => sha256(readFileSync(file))),
+  );
 
   await daemon.end('SIGKILL');
   verifyVolume(first.target_path, sample.shown);
@@ -275,6 +281,7 @@ test('a state directory with trees of hard links is used as it is where images h
   const request = await publish(node, daemon, sample, 'Never');
   verifyVolume(request.target_path, sample.shown);
   assert.equal(imageShownAt(node, request.target_path), undefined);
+  assert.equal((await daemon.artifacts.ListVolumes({})).volumes[0]?.view_digest, '');
   assert.deepEqual(await fsck(daemon, true), []);
   const other = await push({ model: 'an image' });
   assert.ok(imageShownAt(node, (await publish(node, daemon, other)).target_path));

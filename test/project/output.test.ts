@@ -49,6 +49,7 @@ const wholeVolume: Whole<VolumeStatus> = {
   keepsFolder: true,
   refused: 'why',
   damaged: 'what',
+  viewDigest: digest,
 };
 const wholeDetail: Whole<ArtifactDetail> = {
   ...detail,
@@ -109,7 +110,14 @@ const artifacts: Backend['artifacts'] = {
     return { checked: 1 };
   },
 };
-const { mounted: _, refused: _refused, damaged: _damaged, pod: _pod, ...published } = wholeVolume;
+const {
+  mounted: _,
+  refused: _refused,
+  damaged: _damaged,
+  viewDigest: _viewDigest,
+  pod: _pod,
+  ...published
+} = wholeVolume;
 const mine = { ...wholeVolume, anywhere: true, targetPath: '/mnt' };
 const publishing: Partial<Backend['publishing']> = {
   publish: async () => published,

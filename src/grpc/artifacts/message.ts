@@ -148,6 +148,7 @@ export function fromVolume(volume: VolumeStatus): Volume {
     anywhere,
     refused: volume.refused ?? '',
     damaged: volume.damaged ?? '',
+    view_digest: volume.viewDigest ?? '',
   };
 }
 

@@ -170,6 +170,7 @@ export function toVolume(wire: Volume__Output): VolumeStatus {
     mounted,
     ...(refused === '' ? {} : { refused }),
     ...(damaged === '' ? {} : { damaged }),
+    ...(wire.view_digest === '' ? {} : { viewDigest: parseDigest(wire.view_digest) }),
   };
 }
 

@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeImage } from '../../erofs/image.ts';
 import { type ImagePlan, planImage } from '../../erofs/image-plan.ts';
-import type { Digest } from '../../oci/digest.ts';
+import { type Digest, toDigest } from '../../oci/digest.ts';
 import type { View, ViewImage, ViewRecord } from '../../ports/store.ts';
 import { placeOf, tarBlock } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
@@ -12,6 +12,7 @@ import { doInSlices, startPace } from '../../util/pace.ts';
 import { howToMend } from '../files/failure.ts';
 import type { Comparison } from './view-compare.ts';
 import { isImagePath } from './view-places.ts';
+import type { Own } from './view-tree.ts';
 
 /** A file that has bodies of a layer; `size` in bytes. */
 type LayerFile = { readonly name: string; readonly size: number; readonly path: string };
@@ -94,7 +95,7 @@ async function plan(
 
 /**
  * Writes the image of a tree into a new directory, under a name of its own: lists of mounts show the name, although the
- * directory may be renamed. Returns the paths that prove it unchanged.
+ * directory may be renamed. Returns the paths that prove it unchanged, and its sha256.
  */
 export async function raiseImage(
   directory: string,
@@ -102,14 +103,16 @@ export async function raiseImage(
   layers: readonly Digest[],
   sources: ImageSources,
   signal: AbortSignal,
-): Promise<readonly Buffer[]> {
+): Promise<Own & { readonly imageDigest: Digest }> {
   const planned = await plan(tree, layers, sources, signal);
   mkdirSync(directory, 0o700);
   const file = join(directory, randomUUID());
   const fd = openSync(file, 'wx', 0o600);
+  const sha256 = createHash('sha256');
   try {
     const pace = startPace(signal);
     for (const slice of writeImage(planned)) {
+      sha256.update(slice);
       for (let at = 0; at < slice.length; ) at += writeSync(fd, slice, at);
       const rest = pace();
       if (rest !== undefined) await rest;
@@ -117,7 +120,8 @@ export async function raiseImage(
   } finally {
     closeSync(fd);
   }
-  return [directory, file].map(path => Buffer.from(path));
+  const directories = [directory, file].map(path => Buffer.from(path));
+  return { directories, symlinks: [], imageDigest: toDigest('sha256', sha256.digest('hex')) };
 }
 
 /** Compares the image of a view with the one that a tree must have. */

@@ -32,6 +32,7 @@ const isView = isShaped<ViewRecord>({
   selection: isAbsentOr(isSelection),
   notes: isAbsentOr(isTextList),
   damage: isAbsentOr(isText),
+  imageDigest: isAbsentOr(isDigestText),
 });
 
 /** Returns the record at a path and when it was last used; undefined if it is torn, foreign, or another view's. */

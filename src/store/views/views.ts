@@ -124,8 +124,8 @@ export function openViews(
     settled.catch(() => {});
     try {
       const isImage = form === 'tar';
-      const { directories, symlinks } = isImage
-        ? { directories: await raiseImage(aside, tree, record.layers, sources, signal), symlinks: [] }
+      const { directories, symlinks, ...image } = isImage
+        ? await raiseImage(aside, tree, record.layers, sources, signal)
         : await witness.relink(itemsOf(record), () => raiseTree(aside, tree, sources, signal));
       raised?.();
       await settled;
@@ -137,9 +137,9 @@ export function openViews(
       const own = [...directories, ...symlinks].map(path => path.subarray(below));
       const at = (path: Buffer): Buffer => Buffer.concat([Buffer.from(to), path]);
       const paths = [...own.slice(0, directories.length).map(at), sidecarOf(key), directory.path];
-      await describe(record, false);
+      await describe({ ...record, ...image }, false);
       await unsynced.place(nameOf(key), () => renameSync(aside, to), paths);
-      const view = await settle(record);
+      const view = await settle({ ...record, ...image });
       await shape.write(key, own, signal);
       return view;
     } catch (thrown) {
