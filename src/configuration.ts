@@ -66,7 +66,8 @@ export async function openSources(
       retryAfterMaxMs: settings.retryAfterMax,
       leastRate: { bytesPerSecond: settings.minDownloadRate, overMs: 60_000 },
       // The waiting caller gets the same text, and the end of the wait gets an error.
-      onRetry: retry => log.info({ subject: retry.subject, waitMs: retry.waitMs }, formatRetry(retry)),
+      onRetry: retry =>
+        log.info({ subject: retry.subject, waitMs: Math.round(retry.waitMs) }, formatRetry(retry)),
       onRest: rest => log.warn(rest, 'mirror skipped for a while'),
       onRequest: request => log.debug(request, 'registry request'),
     }),

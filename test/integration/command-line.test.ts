@@ -66,7 +66,7 @@ for (const through of ['a daemon', 'the state directory']) {
     assert.match(told[1] ?? '', /^retrying in 0\.\d s \(3 of 9\): /);
     assert.match(
       told[2] ?? '',
-      /^retrying in 0\.\d s \(2 of 9\): .*0 of \d+ bytes came, then: .* answered 503/,
+      /^retrying in 0\.\d s \(2 of 9\): .*0 B of \S+ \S+ came, then: .* answered 503/,
     );
     assert.equal(told.length, 3, stderr);
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { lengths, shareBlobSource, sizes } from '../../../test/support/registry/blob-source.ts';
 import { openFakeClock, openMemorySink } from '../../../test/support/registry/registry-client.ts';
+import { formatSize } from '../../util/size.ts';
 
 const source = await shareBlobSource();
 
@@ -40,7 +41,7 @@ for (const size of sizes) {
     await assert.rejects(source.pull(size), {
       code: 'corrupt',
       message: new RegExp(
-        `^${source.subject(size)}: 1000 of ${length} bytes came, then: ${source.registry.host} ended it as if that were all; gave up after \\d+ tries in 30 s; check the host and the network path to it$`,
+        `^${source.subject(size)}: 1\\.0 KiB of ${formatSize(length)} came, then: ${source.registry.host} ended it as if that were all; gave up after \\d+ tries in 30 s; check the host and the network path to it$`,
       ),
     });
   });
@@ -54,7 +55,7 @@ for (const size of sizes) {
     await assert.rejects(source.pull(size, { clock }), {
       code: 'unavailable',
       message: new RegExp(
-        `^${source.subject(size)}: 100000 of ${length} bytes came, then: the connection to ${source.registry.host} ended in mid-answer .*; gave up after 9 tries in 30 s; check the host and the network path to it$`,
+        `^${source.subject(size)}: 97\\.7 KiB of ${formatSize(length)} came, then: the connection to ${source.registry.host} ended in mid-answer .*; gave up after 9 tries in 30 s; check the host and the network path to it$`,
       ),
     });
     assert.deepEqual(clock.waits, [200, 400, 800, 1600, 3200, 6400, 12_800, 4600]);
@@ -81,7 +82,7 @@ for (const size of sizes) {
     await assert.rejects(source.pull(size, { clock, stallMs: 100 }), {
       code: 'unavailable',
       message:
-        /0 of \d+ bytes came, then: .* stopped sending and left the connection open; gave up after 3 tries/,
+        /0 B of \S+ \S+ came, then: .* stopped sending and left the connection open; gave up after 3 tries/,
     });
   });
 

@@ -3,6 +3,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { Paused } from '../../util/pause.ts';
+import { formatSize } from '../../util/size.ts';
 import { receive } from '../../util/token-bucket.ts';
 import type { Upstream } from '../config/route.ts';
 import { isEndpointError } from '../http/endpoint-error.ts';
@@ -70,7 +71,7 @@ export async function transfer(
         policy.renew(thrown);
         continue;
       }
-      const message = `${sink.offset} of ${descriptor.size} bytes came, then: ${thrown.message}`;
+      const message = `${formatSize(sink.offset)} of ${formatSize(descriptor.size)} came, then: ${thrown.message}`;
       await policy.wait(new TransientError(thrown.code, message, thrown, thrown.afterMs), signal);
     }
   }

@@ -155,7 +155,7 @@ function verifyAddresses(addresses: readonly string[], hostname: string, fence: 
   if (left.length > 0 || addresses.length === 0) return left;
   throw new ArtifactError(
     'denied',
-    `a server sends this node to ${hostname}, which is at ${addresses.join(', ')}: an address of the node itself, its link or a metadata service; that is refused; if it is meant, name that host and its port in registries.conf or hosts.toml`,
+    `a server sends this node to ${formatHost(hostname, addresses)}: an address of the node itself, its link or a metadata service; that is refused; if it is meant, name that host and its port in registries.conf or hosts.toml`,
   );
 }
 
@@ -190,4 +190,9 @@ function listOf(subnets: readonly string[]): BlockList {
     list.addSubnet(`2002:${high}:${low}::`, 16 + Number(bits), 'ipv6');
   }
   return list;
+}
+
+function formatHost(hostname: string, addresses: readonly string[]): string {
+  const isAddress = addresses.every(address => hostname === address || hostname === `[${address}]`);
+  return isAddress ? hostname : `${hostname}, which is at ${addresses.join(', ')}`;
 }
