@@ -95,7 +95,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     };
     const blobDirectories = await openDigestDirectories('blobs', directory);
     const formStore = async (form: LayerForm): Promise<FormStore> =>
-      openLayers(await openDigestDirectories(`layers/${form}`, directory), scratch);
+      openLayers(await openDigestDirectories(`layers/${form}`, directory), scratch, unsynced);
     const filesOf: FilesOf = ({ kind, digest }) =>
       kind === 'layers'
         ? layers.files(digest)
@@ -105,7 +105,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const verity = await openVerity(scratch, evidence, filesOf);
     const blobs = openBlobs(blobDirectories, await directory('ingest'), scratch.fresh, unsynced, evidence);
     const forms = { bodies: await formStore('bodies'), tar: await formStore('tar') };
-    const layers: LayerStore = opened.use(combineForms(forms, evidence));
+    const layers: LayerStore = combineForms(forms, evidence);
     const imageSupport = probeImages(scratch, stateDir);
     const sources: ViewContents & ImageSources = {
       isDirect: imageSupport.isDirect,
@@ -120,7 +120,6 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
           `${layer}: ${source.digest} is stored in a form that has no files; ${howToMend}`,
         );
       },
-      settle: layers.settle,
       copied({ source: { kind, digest } }) {
         evidence.copied({ kind: kind === 'blob' ? 'blobs' : 'layers', digest });
       },

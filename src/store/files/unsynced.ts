@@ -159,7 +159,12 @@ export async function openUnsynced(root: Directory, list: DurableList): Promise<
   if (pending.size > 0) soon();
   const enter = (name: string, paths: Paths): void => {
     failures.delete(name);
-    pending.set(name, { paths });
+    const before = pending.get(name);
+    const isMore = before?.paths !== undefined && paths !== undefined;
+    // Two forms of a layer have one name.
+    pending.set(name, {
+      paths: before === undefined ? paths : isMore ? [...new Set([...before.paths, ...paths])] : undefined,
+    });
     soon();
   };
 

@@ -8,9 +8,7 @@ import type { FormStore } from './layers.ts';
  * Tar layers in both forms: unpacked into bodies, and as their tars. A layer may be stored in both, while views of both
  * kinds show it. They are one item: verified, and removed, together.
  */
-export type LayerStore = AsyncDisposable &
-  Layers &
-  Pick<FormStore, 'settle' | 'files' | 'bodyPath' | 'dataFiles'>;
+export type LayerStore = Layers & Pick<FormStore, 'files' | 'bodyPath' | 'dataFiles'>;
 
 export function combineForms(
   stores: Readonly<Record<LayerForm, FormStore>>,
@@ -45,9 +43,6 @@ export function combineForms(
         else witness.forget(itemOf(digest));
       });
     },
-    async settle(digests, signal) {
-      for (const store of both) await store.settle(digests, signal);
-    },
     files(digest) {
       const found = both.flatMap(store => store.files(digest) ?? []);
       if (found.length === 0) return undefined;
@@ -76,9 +71,6 @@ export function combineForms(
         }
       }
       return [...held.values()];
-    },
-    async [Symbol.asyncDispose]() {
-      for (const store of both) await store[Symbol.asyncDispose]();
     },
   };
 }

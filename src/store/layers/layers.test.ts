@@ -46,7 +46,6 @@ function fill(stage: string): TocSummary {
 async function storeLayer(store: Store): Promise<void> {
   await using stage = await store.layers.stage(digest);
   await stage.commit(fill(stage.path));
-  await store.layers.settle([digest], never);
 }
 
 async function readLayer(store: Store): Promise<Toc | undefined> {
@@ -63,45 +62,12 @@ test('a layer exists after its stage is committed and not before', async () => {
   assert.deepEqual([await store.layers.has(digest), await readLayer(store)], [false, undefined]);
   await stage.commit(summary);
   const unpacked = join(directory.path, 'layers/bodies/sha256', 'ab'.repeat(32));
-  for (const settled of [false, true]) {
-    if (settled) await store.layers.settle([digest], never);
-    assert.equal(existsSync(unpacked), settled);
-    assert.equal(store.layers.path(digest), settled ? unpacked : stage.path);
-    assert.equal(readFileSync(store.layers.bodyPath(digest, 1), 'utf8'), 'three');
-    assert.deepEqual(
-      (await store.layers.list()).map(held => [held.digest, held.bytes > 8]),
-      [[digest, true]],
-    );
-  }
-  assert.equal(await store.layers.check(digest, never), undefined);
-});
-
-test('a layer is readable at every moment while it moves to its path', async () => {
-  await using directory = await temporaryDirectory();
-  await using store = await openStore({ stateDir: directory.path });
-  for (let round = 0; round < 20; round++) {
-    await using stage = await store.layers.stage(digest);
-    await stage.commit(fill(stage.path));
-    while (store.layers.path(digest) === stage.path) assert.deepEqual(await readLayer(store), toc);
-    assert.deepEqual(await readLayer(store), toc);
-    await store.layers.remove(digest);
-  }
-});
-
-test('a layer that cannot be written is missing, fails its waiting callers, and may be committed again', async () => {
-  await using directory = await temporaryDirectory();
-  await using store = await openStore({ stateDir: directory.path });
-  await using stage = await store.layers.stage(digest);
-  await stage.commit(fill(stage.path));
-  const inTheWay = join(directory.path, 'layers/bodies/sha256', 'ab'.repeat(32), 'full');
-  mkdirSync(inTheWay, { recursive: true });
-  for (let twice = 0; twice < 2; twice++) {
-    await assert.rejects(store.layers.settle([digest], never), /storing layer sha256:abab.*ENOTEMPTY/);
-  }
-  await assert.rejects(readLayer(store), /storing layer sha256:abab.*ENOTEMPTY/);
-  assert.equal(await store.layers.has(digest), false);
-  assert.deepEqual(readdirSync(join(directory.path, 'tmp')), []);
-  await storeLayer(store);
+  assert.equal(store.layers.path(digest), unpacked);
+  assert.equal(readFileSync(store.layers.bodyPath(digest, 1), 'utf8'), 'three');
+  assert.deepEqual(
+    (await store.layers.list()).map(held => [held.digest, held.bytes > 8]),
+    [[digest, true]],
+  );
   assert.equal(await store.layers.check(digest, never), undefined);
 });
 

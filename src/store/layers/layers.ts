@@ -1,17 +1,17 @@
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 import type { Damage, Held, Layers, Look, Stage } from '../../ports/store.ts';
 import { bodiesPerDirectory, bodyDirectory, bodyName, tocName } from '../../tree/layer-files.ts';
 import type { DataFile, TocSummary } from '../../tree/toc.ts';
 import type { TocTotals } from '../../tree/toc-text.ts';
-import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { unlessAbsent } from '../files/absent.ts';
-import { type DigestDirectories, type Directory, openDirectory } from '../files/directory.ts';
+import type { DigestDirectories } from '../files/directory.ts';
 import { attempt, howToMend } from '../files/failure.ts';
 import { hashFile } from '../files/file-hash.ts';
 import type { Scratch } from '../files/scratch.ts';
+import { formatStored, type Unsynced } from '../files/unsynced.ts';
 import { toUnreadable } from '../integrity/damage.ts';
 import { createBodyCheck } from './layer-check.ts';
 import { measureLayer } from './layer-usage.ts';
@@ -20,27 +20,21 @@ import { isOutdated, readToc, readTocTotals, readTotals, type TakeEntries } from
 /**
  * Tar layers in one of their forms: under `layers/bodies/<algorithm>/<hex>/` the file `toc`, and beside it the bodies,
  * each under its number, in subdirectories; or under `layers/tar/<algorithm>/<hex>/` the file `toc`, and beside it the
- * uncompressed tar. A layer is complete or absent; one whose table is torn or of another version is absent. It is readable in its stage until it is durable and moved to its path: merging need not wait for the disk.
- * Disposing waits for that.
+ * uncompressed tar. A layer is complete or absent; one whose table is torn or of another version is absent.
  */
-export type FormStore = AsyncDisposable &
-  Omit<Layers, 'has' | 'form' | 'readToc' | 'stage'> & {
-    has(digest: Digest): Promise<boolean>;
-    readToc(digest: Digest, take: TakeSome, signal: AbortSignal): Promise<TocSummary | undefined>;
-    /** @param arrived called when the layer is in the cache. */
-    stage(digest: Digest, arrived: () => void): Promise<Stage>;
-    /** Waits until these would survive a power cut, and have permanent paths. @throws why one of them failed. */
-    settle(digests: readonly Digest[], signal: AbortSignal): Promise<void>;
-    /** Returns all of its files; undefined without a complete table. */
-    files(
-      digest: Digest,
-    ):
-      | { readonly count: number; readonly files: Iterable<readonly [layer: string, name: string]> }
-      | undefined;
-    bodyPath(digest: Digest, body: number): string;
-    /** Returns the files that have the bodies of a layer; undefined if it is not stored as its tar. */
-    dataFiles(digest: Digest): readonly LayerFile[] | undefined;
-  };
+export type FormStore = Omit<Layers, 'has' | 'form' | 'readToc' | 'stage'> & {
+  has(digest: Digest): Promise<boolean>;
+  readToc(digest: Digest, take: TakeSome, signal: AbortSignal): Promise<TocSummary | undefined>;
+  /** @param arrived called when the layer is in the cache. */
+  stage(digest: Digest, arrived: () => void): Promise<Stage>;
+  /** Returns all of its files; undefined without a complete table. */
+  files(
+    digest: Digest,
+  ): { readonly count: number; readonly files: Iterable<readonly [layer: string, name: string]> } | undefined;
+  bodyPath(digest: Digest, body: number): string;
+  /** Returns the files that have the bodies of a layer; undefined if it is not stored as its tar. */
+  dataFiles(digest: Digest): readonly LayerFile[] | undefined;
+};
 
 /** Receives the entries of a table. */
 type TakeSome = Parameters<Layers['readToc']>[1];
@@ -48,65 +42,30 @@ type TakeSome = Parameters<Layers['readToc']>[1];
 /** `size` in bytes. */
 export type LayerFile = Pick<DataFile, 'name' | 'size'> & { readonly path: string };
 
-/** A layer that is being made durable, and its path until then. */
-type Arrival = { path: string | undefined; settled: Promise<void> };
-
-export function openLayers(directories: DigestDirectories, scratch: Scratch): FormStore {
-  /** A failed one stays until the layer is committed again. */
-  const arriving = new Map<Digest, Arrival>();
-
-  const path = (digest: Digest): string => arriving.get(digest)?.path ?? directories.path(digest);
+export function openLayers(
+  directories: DigestDirectories,
+  scratch: Scratch,
+  unsynced: Pick<Unsynced, 'place' | 'forget'>,
+): FormStore {
+  const { path } = directories;
   const bodyPath = (digest: Digest, body: number): string => `${path(digest)}/${bodyName(body)}`;
-
-  /** Reads its table, which may move just before it is opened. */
-  async function fromToc<T>(digest: Digest, read: (toc: string) => Promise<T>): Promise<T | undefined> {
-    const from = path(digest);
-    const found = await unlessAbsent(read(join(from, tocName)));
-    if (found !== undefined || path(digest) === from) return found;
-    return unlessAbsent(read(join(path(digest), tocName)));
-  }
+  const tocOf = (digest: Digest): string => join(path(digest), tocName);
 
   /** Returns undefined if no table can be read. */
   const totalsOf = (digest: Digest): Promise<TocTotals | undefined> =>
     attempt(`looking for layer ${digest}`, () =>
-      fromToc(digest, readTocTotals).catch((thrown: unknown) => void toUnreadable(thrown)),
+      unlessAbsent(readTocTotals(tocOf(digest))).catch((thrown: unknown) => void toUnreadable(thrown)),
     );
 
   const has = async (digest: Digest): Promise<boolean> => (await totalsOf(digest)) !== undefined;
-  const readNow = (digest: Digest): TocTotals | undefined => readTotals(join(path(digest), tocName));
-
-  /** A layer is used from its stage until it is durable, and then moved to its path. */
-  function settleSoon(digest: Digest, stage: Directory, totals: TocTotals): void {
-    const arrival: Arrival = { path: stage.path, settled: Promise.resolve() };
-    const isWanted = (): boolean => arriving.get(digest) === arrival;
-    const settle = async (): Promise<void> => {
-      await using _ = stage;
-      await stage.syncAll(allOf(stage.path, totals));
-      if (!isWanted()) return;
-      renameSync(stage.path, directories.path(digest));
-      arrival.path = undefined;
-      await directories.above(digest).sync();
-      if (isWanted()) arriving.delete(digest);
-    };
-    arriving.set(digest, arrival);
-    arrival.settled = attempt(`storing layer ${digest}`, () =>
-      settle().catch(async (thrown: unknown) => {
-        const left = arrival.path ?? directories.path(digest);
-        arrival.path = undefined;
-        if (isWanted()) await scratch.discard(left);
-        throw thrown;
-      }),
-    );
-    arrival.settled.catch(() => {}); // the waiting callers get the error
-  }
+  const readNow = (digest: Digest): TocTotals | undefined => readTotals(tocOf(digest));
 
   async function readOwn(
     digest: Digest,
     take: TakeEntries,
     signal: AbortSignal,
   ): Promise<TocSummary | undefined> {
-    const toc = await fromToc(digest, from => readToc(from, take, signal));
-    if (toc === undefined) await arriving.get(digest)?.settled; // throws why it does not exist any more
+    const toc = await unlessAbsent(readToc(tocOf(digest), take, signal));
     if (toc === undefined || toc.digest === digest) return toc;
     throw new ArtifactError(
       'corrupt',
@@ -157,7 +116,6 @@ export function openLayers(directories: DigestDirectories, scratch: Scratch): Fo
       attempt(`reading layer ${digest}`, () => readOwn(digest, take, signal).catch(advise)),
     check: (digest, signal, look = hashFile) =>
       attempt(`checking layer ${digest}`, async () => {
-        await arriving.get(digest)?.settled;
         const damage = await findDamage(digest, look, signal);
         return existsSync(path(digest)) ? damage : undefined; // it was removed in the meantime
       }),
@@ -170,50 +128,44 @@ export function openLayers(directories: DigestDirectories, scratch: Scratch): Fo
 
     stage: (digest, arrived) =>
       attempt(`unpacking layer ${digest}`, async () => {
-        // Opened before anything is written: a descriptor reports a failed write once, and only of later ones.
-        const stage = await openDirectory(scratch.fresh());
+        const stage = scratch.fresh();
+        mkdirSync(stage, { mode: 0o700 });
         let committed = false;
         return {
-          path: stage.path,
+          path: stage,
           commit: totals =>
             attempt(`storing layer ${digest}`, async () => {
               if (await has(digest)) return;
-              await scratch.discard(directories.path(digest));
-              committed = true;
-              settleSoon(digest, stage, totals);
+              const to = path(digest);
+              const paths = Iterator.from(allOf(to, totals)).take(most).toArray();
+              await scratch.discard(to);
+              const move = (): void => {
+                renameSync(stage, to);
+                committed = true;
+              };
+              const all = paths.length < most ? [...paths, directories.above(digest).path] : undefined;
+              await unsynced.place(formatStored({ kind: 'layers', digest }), move, all);
               arrived();
             }),
           [Symbol.asyncDispose]: async () => {
-            if (committed) return;
-            await stage[Symbol.asyncDispose]();
-            await attempt(`removing ${stage.path}`, () => scratch.discard(stage.path));
+            if (!committed) await attempt(`removing ${stage}`, () => scratch.discard(stage));
           },
         };
       }),
 
-    async settle(digests, signal) {
-      await abortable(Promise.all(digests.map(async digest => arriving.get(digest)?.settled)), signal);
-    },
-
     remove: digest =>
       attempt(`removing layer ${digest}`, async () => {
-        const from = path(digest);
-        arriving.delete(digest);
-        await scratch.discard(from);
+        unsynced.forget(formatStored({ kind: 'layers', digest }));
+        await scratch.discard(path(digest));
       }),
 
     list: () =>
       attempt('listing the layers', async () => {
         const held: Held[] = [];
-        const coming = [...arriving].filter(([, { path: stage }]) => stage !== undefined);
-        for (const digest of new Set([...(await directories.list()), ...coming.map(([digest]) => digest)]))
-          held.push({ digest, ...(await measureLayer(join(path(digest), tocName))) });
+        for (const digest of await directories.list())
+          held.push({ digest, ...(await measureLayer(tocOf(digest))) });
         return held;
       }),
-
-    async [Symbol.asyncDispose]() {
-      await Promise.allSettled([...arriving.values()].map(({ settled }) => settled));
-    },
   };
 }
 
@@ -222,7 +174,10 @@ function advise(thrown: unknown): never {
   throw new ArtifactError('corrupt', `${thrown.message}; ${howToMend}`, thrown);
 }
 
-/** A stage with its content. */
+/** The files above which a layer is synced with the whole filesystem. */
+const most = 64;
+
+/** A layer with its content. */
 function* allOf(stage: string, totals: TocTotals): Generator<string> {
   yield stage;
   const directories = totals.files === undefined ? totals.bodies : 0;

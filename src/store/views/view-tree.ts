@@ -2,7 +2,6 @@ import { chmodSync, chownSync, lchownSync, linkSync, mkdirSync, renameSync, syml
 import { open } from 'node:fs/promises';
 import { setTime } from '../../linux/stat.ts';
 import { offerXattr } from '../../linux/xattr.ts';
-import type { Digest } from '../../oci/digest.ts';
 import type { EntryAttributes } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../../tree/tree.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
@@ -16,12 +15,6 @@ import { despiteFlags } from '../files/scratch.ts';
 /** The paths of files that views link to. */
 export type ViewContents = {
   path(file: FileNode): string;
-  /**
-   * Waits until the files of these layers are durable, at permanent paths.
-   *
-   * @throws why they cannot be; the signal's reason.
-   */
-  settle(layers: readonly Digest[], signal: AbortSignal): Promise<void>;
   /** Called when a copy has replaced a file in the cache. */
   copied(file: FileNode): void;
 };
@@ -69,7 +62,7 @@ export async function raiseTree(
   }
   for (const { of, at } of await links.finish()) {
     try {
-      await linkOrCopy(of, encodeName(at), `${root}.spare`, sources, signal);
+      await linkOrCopy(of, encodeName(at), `${root}.spare`, sources);
     } catch (thrown) {
       throw nodeError(at.slice(root.length), of, thrown);
     }
@@ -96,22 +89,14 @@ function makeSymlink(at: Buffer, { target, attributes }: SymlinkNode): Buffer {
 }
 
 /**
- * Retries links that failed for a reason that may pass: the file has just moved to its path, or its inode has the
- * maximum of links, 65,000 on ext4. The cache then replaces such a file by a copy: else each name beyond the last link
+ * Retries links that failed for a reason that may pass: the inode of the file has the maximum of links, 65,000 on ext4. The cache then replaces such a file by a copy: else each name beyond the last link
  * would cost the whole file again. `spare`: a name beside the tree.
  */
-async function linkOrCopy(
-  file: FileNode,
-  at: Buffer,
-  spare: string,
-  sources: ViewContents,
-  signal: AbortSignal,
-): Promise<void> {
+async function linkOrCopy(file: FileNode, at: Buffer, spare: string, sources: ViewContents): Promise<void> {
   try {
     despiteFlags([sources.path(file)], () => linkSync(sources.path(file), at));
   } catch (thrown) {
     if (errnoOf(thrown) !== 'EMLINK') throw thrown;
-    await sources.settle([file.source.digest], signal);
     const from = sources.path(file);
     await copyFile(from, at);
     linkSync(at, spare);

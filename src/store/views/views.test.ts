@@ -3,7 +3,6 @@ import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   lchownSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -17,13 +16,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { directory, symlink } from '../../../test/support/oci/nodes.ts';
-import { placeOfBody, writeToc } from '../../../test/support/oci/toc.ts';
 import { putFile, viewRecord as record } from '../../../test/support/oci/view-sample.ts';
 import { runProgram } from '../../../test/support/os/program.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
-import { toDigest } from '../../oci/digest.ts';
-import { blobAttributes, type FileNode } from '../../tree/tree.ts';
 import { openStore } from '../store.ts';
 
 const never = new AbortController().signal;
@@ -54,41 +50,6 @@ test('an artifact type of an older version that is longer than a media type may 
   await using store = await openStore({ stateDir: temporary.path });
   const types = (await store.views.list()).map(({ key, artifactType }) => `${key} ${artifactType?.length}`);
   assert.deepEqual(types.toSorted(), ['long undefined', 'longest 255']);
-});
-
-test('a view has only durable files: a layer that failed, and was committed again, makes it fail', async () => {
-  await using temporary = await temporaryDirectory();
-  await using store = await openStore({ stateDir: temporary.path });
-  const digest = toDigest('sha256', '12'.repeat(32));
-  const bring = async (content: string): Promise<void> => {
-    await using stage = await store.layers.stage(digest);
-    writeFileSync(placeOfBody(stage.path, 0), content);
-    await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries: [] }));
-  };
-  const file: FileNode = {
-    kind: 'file',
-    source: { kind: 'bodies', digest },
-    body: 0,
-    size: 4,
-    attributes: blobAttributes,
-    layer: 'layer 0',
-  };
-  const directories = Array.from(
-    { length: 20_000 },
-    (_, nth) => [`directory-${nth}`, directory({})] as const,
-  );
-  const tree = directory({ file, ...Object.fromEntries(directories) });
-  await bring('lost');
-  mkdirSync(join(temporary.path, 'layers/bodies/sha256', '12'.repeat(32), 'in the way'), { recursive: true });
-  const building = store.views.build({ ...record, layers: [digest] }, tree, never);
-  const failed = assert.rejects(building, /^ArtifactError: storing layer sha256:1212.*ENOTEMPTY/);
-  await assert.rejects(store.layers.settle([digest], never), /ENOTEMPTY/);
-  await bring('good');
-  await store.layers.settle([digest], never);
-  await failed;
-  assert.equal(await store.views.find(record.key), undefined);
-  const { path } = await store.views.build({ ...record, layers: [digest] }, directory({ file }), never);
-  assert.equal(readFileSync(join(path, 'file'), 'utf8'), 'good');
 });
 
 test('usedAt returns the last touch, also when the store is reopened', async () => {

@@ -118,18 +118,12 @@ export function openViews(
     const { key } = record;
     if (isPresent(key)) return restore(record);
     const aside = scratch.fresh();
-    // Their present state: a layer that fails in the meantime may be committed again, with files other than those
-    // linked here.
-    const settled = sources.settle(record.layers, signal);
-    settled.catch(() => {});
     try {
       const isImage = form === 'tar';
       const { directories, symlinks, ...image } = isImage
         ? await raiseImage(aside, tree, record.layers, sources, signal)
         : await witness.relink(itemsOf(record), () => raiseTree(aside, tree, sources, signal));
       raised?.();
-      await settled;
-      await sources.settle(record.layers, signal);
       signal.throwIfAborted();
       for (const place of [places.tree(key), places.image(key)]) await scratch.discard(place); // what is there is not a view
       const to = isImage ? places.image(key) : places.tree(key);
@@ -144,7 +138,6 @@ export function openViews(
       return view;
     } catch (thrown) {
       await scratch.discard(aside);
-      await settled; // throws why files are missing
       throw signal.aborted ? thrown : toStoreError(`building the view of ${record.reference}`, thrown);
     }
   }

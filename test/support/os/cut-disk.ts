@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mountTmpfs } from './tmpfs.ts';
 
@@ -29,7 +29,9 @@ export function mountCutDisk(directory: string, mebibytes = 64): CutDisk {
     path: mount(image, 'disk'),
     cut() {
       const copy = join(backing, `cut-${++cuts}`);
-      copyFileSync(image, copy);
+      // A disk has one state at a time: what is written during the copy would be mixed into an older one.
+      do copyFileSync(image, copy);
+      while (!readFileSync(image).equals(readFileSync(copy)));
       return mount(copy, `cut-${cuts}`);
     },
   };
