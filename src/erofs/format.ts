@@ -162,7 +162,7 @@ export function encodeXattrs(xattrs: Readonly<Record<string, string>>): Buffer {
   const parts: Buffer[] = [Buffer.alloc(xattrHeader)];
   let length = xattrHeader;
   for (const [name, value] of Object.entries(xattrs)) {
-    if (!name.startsWith(userPrefix)) continue;
+    if (!name.startsWith(userPrefix) || name === userPrefix) continue; // the kernel lists an empty rest, and cannot read it
     const suffix = Buffer.from(name.slice(userPrefix.length));
     const entry = Buffer.alloc(roundUp(xattrEntry + suffix.length + value.length, 4));
     if (suffix.length > maxXattrName || value.length > maxXattrValue) continue;

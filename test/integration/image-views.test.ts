@@ -340,3 +340,22 @@ test('prune removes tars and images that nothing needs', async () => {
   assert.deepEqual(readdirSync(join(node.stateDir, 'layers/tar/sha256')), []);
   assert.deepEqual(readdirSync(join(node.stateDir, 'views')), []);
 });
+
+for (const lost of ['image', 'layers'] as const) {
+  test(`a daemon starts although a mounted volume has lost its ${lost} on the disk, and brings it again`, async () => {
+    await using node = await testNode([registry.host]);
+    const sample = await push({ a: 'bytes '.repeat(1000) });
+    let daemon = await startDaemon(node);
+    await using _ = { [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]() };
+    const first = await publish(node, daemon, sample);
+    await daemon.end('SIGTERM');
+    for (const path of lost === 'image' ? imageFiles(node) : [layerOf(node, sample)])
+      rmSync(path, { recursive: true });
+    daemon = await startDaemon(node);
+    verifyVolume(first.target_path, sample.shown);
+    for (let times = 0; times < 2; times++)
+      verifyVolume((await publish(node, daemon, sample)).target_path, sample.shown);
+    await daemon.csi.NodeUnpublishVolume(first);
+    verifyGone(first.target_path);
+  });
+}

@@ -31,7 +31,7 @@ export type ViewStore = Views & {
   /** Returns trees without a record: it is missing, torn or unreadable. Some of them may be mounted. */
   listLost(): Promise<readonly string[]>;
   /** Writes the record of such a tree again. A missing tree is ignored. */
-  restore(record: ViewRecord): Promise<void>;
+  restore(record: ViewRecord): Promise<boolean>;
   /** Moves aside names that are neither trees nor belong to one. To be called before anything else. */
   retireStrays(): Promise<void>;
 };
@@ -91,18 +91,20 @@ export function openViews(
   const describe = (record: ViewRecord, durable = true): Promise<void> =>
     writeAside(scratch.fresh(), sidecarOf(record.key), JSON.stringify(record), durable);
 
-  /** Registers a view whose tree and record are at their paths. */
-  async function settle(record: ViewRecord): Promise<View> {
+  /** Registers a view whose tree and record are at their paths. Undefined for an image that lacks a file. */
+  async function settle(record: ViewRecord): Promise<View | undefined> {
     const { key } = record;
     const read = { ...record, usedAt: (await stat(sidecarOf(key))).mtimeMs };
     const view = toView(read, places.find(key) ?? places.tree(key), sources);
-    if (view === undefined) throw new ArtifactError('corrupt', `view ${key} lost its layers; ${howToMend}`);
-    known.set(view);
+    if (view !== undefined) known.set(view);
     return view;
   }
 
-  /** An existing tree is complete, and may be mounted: it stays, and its record is rewritten. */
-  async function restore(record: ViewRecord): Promise<View> {
+  /**
+   * An existing tree is complete, and may be mounted: it stays, and its record is rewritten. So is that of an image, but
+   * an image that lacks a file is no view: undefined.
+   */
+  async function restore(record: ViewRecord): Promise<View | undefined> {
     await scratch.discard(sidecarOf(record.key)); // by its name, because it may be unreadable
     await describe(record);
     await directory.sync();
@@ -116,7 +118,8 @@ export function openViews(
     { form = 'bodies', raised }: BuildOptions,
   ): Promise<View> {
     const { key } = record;
-    if (isPresent(key)) return restore(record);
+    const present = isPresent(key) ? await restore(record) : undefined;
+    if (present !== undefined) return present;
     const aside = scratch.fresh();
     try {
       const isImage = form === 'tar';
@@ -134,6 +137,7 @@ export function openViews(
       await describe({ ...record, ...image }, false);
       await unsynced.place(nameOf(key), () => renameSync(aside, to), paths);
       const view = await settle({ ...record, ...image });
+      if (view === undefined) throw new ArtifactError('corrupt', `view ${key} lost its layers; ${howToMend}`);
       await shape.write(key, own, signal);
       return view;
     } catch (thrown) {
@@ -229,7 +233,7 @@ export function openViews(
 
     restore: record =>
       attempt(`restoring the record of view ${record.key}`, async () => {
-        if (isPresent(record.key)) await restore(record);
+        return isPresent(record.key) && (await restore(record)) !== undefined;
       }),
 
     retireStrays: async () => {

@@ -9,8 +9,8 @@ import { findShowing } from './shown.ts';
 /** The trees of views without a record. */
 type LostViews = {
   listLost(): Promise<readonly string[]>;
-  /** Writes the record of one. */
-  restore(record: ViewRecord): Promise<void>;
+  /** Writes the record of one. Returns whether it is complete: an image may lack its layers. */
+  restore(record: ViewRecord): Promise<boolean>;
   remove(key: string): Promise<void>;
 };
 
@@ -35,8 +35,8 @@ export async function restoreViews(world: {
   const lookAfter = async (key: string): Promise<string> => {
     const user = users.get(key);
     if (user !== undefined) {
-      await views.restore(await toViewRecord(user, blobs));
-      return `it is written anew, of the volume at ${user.targetPath}`;
+      const isWhole = await views.restore(await toViewRecord(user, blobs));
+      return `it is written anew, of the volume at ${user.targetPath}${isWhole ? '' : '; files of it are missing, and are pulled again when it is asked for'}`;
     }
     const mount = findShowing(mounted, viewsDirectory, key);
     if (mount !== undefined) return `it stays, for ${mount.target} shows it`;
