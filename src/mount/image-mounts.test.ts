@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
   mkdirSync,
@@ -46,7 +47,7 @@ async function openNode({ kubelet = 'kubelet' } = {}) {
   writeFileSync(join(path, 'device'), Buffer.alloc(512, 'shown'));
   const f: FileNode = { kind: 'file', source, body: 0, size: 5, attributes: blobAttributes, layer: '' };
   writeImageFile(image.file, directory({ f }), { blocks: 1 });
-  const directoryOfImages = join(kubeletDir, 'plugins/driver.example/views');
+  const directoryOfImages = join(kubeletDir, 'plugins/driver.example-views');
   const own = stack.move();
   return {
     ...mounts,
@@ -164,8 +165,21 @@ for (const what of ['a file', 'a symlink'] as const) {
     mkdirSync(dirname(node.directory), { recursive: true });
     if (what === 'a file') writeFileSync(node.directory, '');
     else symlinkSync(mkdtempSync(join(dirname(node.directory), 'away-')), node.directory);
-    assert.throws(() => images.raise(view), { code: 'internal', message: /plugins\/driver\.example\/views/ });
+    assert.throws(() => images.raise(view), { code: 'internal', message: /plugins\/driver\.example-views/ });
     assert.deepEqual(mountsBelow(dirname(node.directory)), []);
     assert.equal(images.tidy().length, what === 'a file' ? 1 : 0);
   });
 }
+
+test('a copy of the mount of an image in another directory is no volume', asRoot, async () => {
+  await using node = await openNode();
+  const { images, mounter, view } = node;
+  images.raise(view);
+  const copy = join(dirname(node.directory), 'copy');
+  mkdirSync(copy);
+  execFileSync('mount', ['--rbind', node.directory, copy]);
+  assert.deepEqual(await mounter.list(node.views), []);
+  images.tidy();
+  assert.deepEqual(mountsBelow(node.directory), []);
+  unmountBelow(copy);
+});

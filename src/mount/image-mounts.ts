@@ -21,11 +21,14 @@ import type { ImageMounts, ShownView } from '../ports/mounter.ts';
 import type { ViewImage } from '../ports/store.ts';
 import { ArtifactError } from '../util/error.ts';
 import { toMountError } from './error.ts';
-import { isImageName, type MountEntry, parseMountinfo, showsImage } from './mountinfo.ts';
+import { isImageMount, isImageName, type MountEntry, parseMountinfo, showsImage } from './mountinfo.ts';
 
-/** Where images are mounted: below kubelet's directory of plugins, so that the mounts are the node's own. */
+/**
+ * Where images are mounted: in kubelet's directory of plugins, so that the mounts are the node's own, and not below the
+ * directory of the socket, which containers beside the daemon mount, and would keep with all mounts in it.
+ */
 export function imageDirectory(kubeletDir: string, driverName: string): string {
-  return join(posix.resolve(kubeletDir), 'plugins', driverName, 'views');
+  return join(posix.resolve(kubeletDir), 'plugins', `${driverName}-views`);
 }
 
 /**
@@ -94,13 +97,15 @@ export function openImageMounts(directory: string, context: string | undefined):
     if (parent === undefined || names.length === 0) return [];
     verifyDirectory(directory);
     const real = pathOf(parent.fd);
-    const isOwn = ({ mountPoint }: MountEntry): boolean => dirname(mountPoint) === real;
-    const { own = [], other = [] } = Object.groupBy(readMounts(), mount => (isOwn(mount) ? 'own' : 'other'));
-    const shown = new Set(other.map(({ device }) => device));
+    const mounts = readMounts();
+    const own = mounts.filter(({ mountPoint }) => dirname(mountPoint) === real);
+    const shown = new Set(
+      mounts.filter(mount => !own.includes(mount) && !isImageMount(mount)).map(({ device }) => device),
+    );
     const mountsOf = Map.groupBy(own, ({ mountPoint }) => basename(mountPoint));
     return names.flatMap(name => {
-      const mounts = mountsOf.get(name) ?? [];
-      return mounts.some(({ device }) => shown.has(device)) ? [] : (detach(parent, name, mounts) ?? []);
+      const here = mountsOf.get(name) ?? [];
+      return here.some(({ device }) => shown.has(device)) ? [] : (detach(parent, name, here) ?? []);
     });
   };
 

@@ -34,8 +34,6 @@ export function openMounter(options: {
   readonly kubeletDir: string;
   /** Nothing may be mounted in it. */
   readonly stateDir?: string;
-  /** Where images are mounted: those mounts are of no volume. */
-  readonly imageDirectory?: string;
   /** Whether kubelet is in another mount namespace. */
   readonly isApart?: boolean;
 }): KernelMounter {
@@ -131,9 +129,7 @@ export function openMounter(options: {
       const mounts = await scan(root);
       using kubelet = openIfThere(kubeletDir);
       if (kubelet === undefined) return mounts;
-      return mounts
-        .map(mount => ({ ...mount, target: spell(mount.target, kubelet) }))
-        .filter(({ target }) => posix.dirname(target) !== options.imageDirectory);
+      return mounts.map(mount => ({ ...mount, target: spell(mount.target, kubelet) }));
     },
     [Symbol.dispose]: () => top[Symbol.dispose](),
   };

@@ -90,6 +90,11 @@ export function showsImage({ type, root, source }: MountEntry): boolean {
   return type === 'erofs' && root === '/' && isImage;
 }
 
+/** Whether it is the mount of an image, or a copy of that in another directory, which is no volume. */
+export function isImageMount(entry: MountEntry): boolean {
+  return showsImage(entry) && posix.basename(entry.mountPoint) === posix.basename(entry.source);
+}
+
 /**
  * Whether a view is mounted there, of this or another state directory, which may be gone. What shows a removed directory
  * shows a view that was removed.

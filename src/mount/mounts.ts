@@ -20,7 +20,7 @@ export function openMounts(options: {
 }): Mounts {
   const { kubeletDir, driverName, stateDir, selinuxLabel } = options;
   const directory = imageDirectory(kubeletDir, driverName);
-  const mounter = openMounter({ kubeletDir, stateDir, imageDirectory: directory });
+  const mounter = openMounter({ kubeletDir, stateDir });
   const mounts = openImageMounts(directory, existsSync('/sys/fs/selinux') ? selinuxLabel : undefined);
   return {
     mounter,

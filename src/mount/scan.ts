@@ -4,10 +4,10 @@ import { posix } from 'node:path';
 import { openIfThere, statDirectory } from '../linux/directory.ts';
 import { pathOf } from '../linux/libc.ts';
 import type { MountedView } from '../ports/mounter.ts';
-import { parseMountinfo, selectBelow, showsImage, showsView } from './mountinfo.ts';
+import { isImageMount, parseMountinfo, selectBelow, showsImage, showsView } from './mountinfo.ts';
 
 /**
- * Returns every mount that shows a directory strictly below `directory`, or an image there; none if it does not exist.
+ * Returns every mount that shows a directory strictly below `directory`, or an image there, but not the mounts of images themselves; none if it does not exist.
  * It takes milliseconds on a busy node.
  */
 export async function scan(directory: string): Promise<MountedView[]> {
@@ -16,7 +16,8 @@ export async function scan(directory: string): Promise<MountedView[]> {
   const { mountId } = statDirectory(root);
   const entries = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
   const find = createImageSearch(directory);
-  const images = entries.filter(showsImage).flatMap(({ mountPoint: target, source: mounted, dead }) => {
+  const volumes = entries.filter(entry => showsImage(entry) && !isImageMount(entry));
+  const images = volumes.flatMap(({ mountPoint: target, source: mounted, dead }) => {
     const source = find(mounted);
     return source === undefined ? [] : [{ target, source, dead }];
   });

@@ -28,9 +28,9 @@ import { raiseTree, type ViewContents } from './view-tree.ts';
  * there and complete, and an image has all its layers.
  */
 export type ViewStore = Views & {
-  /** Returns trees without a record: it is missing, torn or unreadable. Some of them may be mounted. */
+  /** Returns trees without a record, which is missing or unreadable. Some may be mounted. */
   listLost(): Promise<readonly string[]>;
-  /** Writes the record of such a tree again. A missing tree is ignored. */
+  /** Writes the record of such a tree again. Returns whether it is a view then. */
   restore(record: ViewRecord): Promise<boolean>;
   /** Moves aside names that are neither trees nor belong to one. To be called before anything else. */
   retireStrays(): Promise<void>;
@@ -100,10 +100,7 @@ export function openViews(
     return view;
   }
 
-  /**
-   * An existing tree is complete, and may be mounted: it stays, and its record is rewritten. So is that of an image, but
-   * an image that lacks a file is no view: undefined.
-   */
+  /** What exists may be mounted: it stays, and its record is rewritten. An image may lack a file: undefined. */
   async function restore(record: ViewRecord): Promise<View | undefined> {
     await scratch.discard(sidecarOf(record.key)); // by its name, because it may be unreadable
     await describe(record);
@@ -118,8 +115,8 @@ export function openViews(
     { form = 'bodies', raised }: BuildOptions,
   ): Promise<View> {
     const { key } = record;
-    const present = isPresent(key) ? await restore(record) : undefined;
-    if (present !== undefined) return present;
+    const present = isPresent(key) && (await restore(record));
+    if (present) return present;
     const aside = scratch.fresh();
     try {
       const isImage = form === 'tar';

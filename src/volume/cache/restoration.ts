@@ -55,15 +55,16 @@ async function toViewRecord(volume: VolumeRecord, blobs: Pick<Blobs, 'read'>): P
     bytes => doAtOnce(parseManifest(bytes, '', volume.resolved)),
     () => undefined,
   );
-  const contents: readonly Digest[] =
-    manifest?.kind === 'manifest' ? [manifest.config, ...manifest.layers].map(({ digest }) => digest) : [];
+  const isKnown = manifest?.kind === 'manifest';
+  const layers: readonly Digest[] = isKnown ? manifest.layers.map(({ digest }) => digest) : [];
+  const config = isKnown ? [manifest.config.digest] : [];
   return {
     key: volume.view,
     manifest: volume.manifest,
     reference: volume.resolved,
     ...(manifest?.artifactType === undefined ? {} : { artifactType: manifest.artifactType }),
-    blobs: [...new Set([volume.digest, volume.manifest, ...contents])],
-    layers: contents,
+    blobs: [...new Set([volume.digest, volume.manifest, ...config, ...layers])],
+    layers,
     bytes: volume.bytes,
     inodes: volume.inodes,
   };

@@ -14,9 +14,12 @@ type LayerForms = {
   keep(key: string, plan: SettledPlan, chosen: LayerForm): Promise<LayerForm>;
 };
 
+/** The layers of an image: each is a device, and so an open file while it is mounted. */
+const maxLayers = 128;
+
 /** Whether the view of a plan may be an image: all of its layers are tars. */
 export function fitsImage({ layers }: Plan): boolean {
-  return layers.length > 0 && layers.every(({ form }) => form === 'unpacked');
+  return layers.length > 0 && layers.length <= maxLayers && layers.every(({ form }) => form === 'unpacked');
 }
 
 /** @param hasImages whether views can be images over the tars of their layers. */

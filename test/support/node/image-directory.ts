@@ -4,7 +4,7 @@ import type { TestNode } from './daemon.ts';
 
 /** Where a daemon mounts the images of its node. */
 export function imagesOf({ kubeletDir }: Pick<TestNode, 'kubeletDir'>): string {
-  return join(kubeletDir, 'plugins/oci-artifact.csi.internal/views');
+  return join(kubeletDir, 'plugins/oci-artifact.csi.internal-views');
 }
 
 /** Returns the directories in it, one for each mounted image. */
