@@ -40,7 +40,7 @@ export function parseKubeconfig(text: string, file: string): Kubeconfig {
   const skipTLSVerify = cluster.skipTLSVerify || url.protocol === 'http:';
   config.loadFromClusterAndUser({ ...cluster, skipTLSVerify }, known);
   return {
-    url: url.href.replace(/\/+$/, ''),
+    url: url.href.replace(/\/$/, ''),
     async credentials(closing, signal) {
       const own = await run?.(closing, signal);
       const options: RequestOptions = {};
