@@ -64,11 +64,11 @@ function readIfThere(path: string): Buffer | undefined {
   }
 }
 
-/** The target paths that have a volume record on disk. */
+/** The target paths that have a volume record on disk. A record that a kill left torn counts as absent. */
 export function recordedTargets(stateDir: string): readonly string[] {
   const directory = join(stateDir, 'volumes');
-  return readdirSync(directory).map(name => {
-    const record = JSON.parse(readFileSync(join(directory, name), 'utf8')) as { targetPath: string };
-    return record.targetPath;
+  return readdirSync(directory).flatMap(name => {
+    const text = readFileSync(join(directory, name), 'utf8');
+    return text.endsWith('}') ? (JSON.parse(text) as { targetPath: string }).targetPath : [];
   });
 }
