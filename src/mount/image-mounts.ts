@@ -81,7 +81,7 @@ export function openImageMounts(directory: string, context: string | undefined):
   const detach = (parent: OpenDirectory, name: string, mounts: readonly MountEntry[]): string | undefined => {
     const path = join(directory, name);
     try {
-      if (!mounts.every(mount => showsImage(mount) && basename(mount.source) === name)) throw foreign(path);
+      if (!mounts.every(isImageMount)) throw foreign(path);
       verified.delete(path);
       while (detachMount(parent, name));
       removeDirectory(parent, name);
@@ -98,11 +98,11 @@ export function openImageMounts(directory: string, context: string | undefined):
     verifyDirectory(directory);
     const real = pathOf(parent.fd);
     const mounts = readMounts();
-    const own = mounts.filter(({ mountPoint }) => dirname(mountPoint) === real);
+    const isOwn = ({ mountPoint }: MountEntry): boolean => dirname(mountPoint) === real;
     const shown = new Set(
-      mounts.filter(mount => !own.includes(mount) && !isImageMount(mount)).map(({ device }) => device),
+      mounts.filter(mount => !isOwn(mount) && !isImageMount(mount)).map(({ device }) => device),
     );
-    const mountsOf = Map.groupBy(own, ({ mountPoint }) => basename(mountPoint));
+    const mountsOf = Map.groupBy(mounts.filter(isOwn), ({ mountPoint }) => basename(mountPoint));
     return names.flatMap(name => {
       const here = mountsOf.get(name) ?? [];
       return here.some(({ device }) => shown.has(device)) ? [] : (detach(parent, name, here) ?? []);

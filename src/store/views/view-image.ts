@@ -16,7 +16,7 @@ import { type Digest, toDigest } from '../../oci/digest.ts';
 import type { View, ViewImage, ViewRecord } from '../../ports/store.ts';
 import { placeOf, tarBlock } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
-import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import { howToMend } from '../files/failure.ts';
 import type { Comparison } from './view-compare.ts';
@@ -148,14 +148,8 @@ export async function compareImage(
   return { problem: await findDifference(file, writeImage(planned), signal), watched };
 }
 
-function openIfThere(path: string): number | undefined {
-  try {
-    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
-  } catch (thrown) {
-    if (errnoOf(thrown) === 'ENOENT') return undefined;
-    throw thrown;
-  }
-}
+/** An image is a file of this program: a symlink is not followed, and a FIFO is not waited for. */
+const own = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 async function findDifference(
   path: string,
@@ -163,8 +157,7 @@ async function findDifference(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const pace = startPace(signal);
-  const fd = openIfThere(path);
-  if (fd === undefined) return 'its image is gone';
+  const fd = openSync(path, own);
   try {
     let at = 0;
     for (const slice of slices) {
