@@ -4,15 +4,15 @@ import { libc } from './libc.ts';
 
 const MADV_DONTNEED = 4;
 
+const madvise: KoffiFunc<(address: bigint, length: bigint, advice: number) => number> = libc.func(
+  'int madvise(uintptr_t, size_t, int)',
+);
+
 /**
  * Unmaps the pages of this program's code, most of which only its start needed: 20 MB of resident memory. The code stays
- * in the page cache of the kernel, and a page is mapped again, with its neighbours, when it is executed: about 1 ms for
- * all that a publish needs. A mapping that something has written to, as a debugger does, is left as it is.
+ * in the page cache of the kernel, and a page is mapped again, with its neighbours, when it is executed. A mapping that something has written to, as a debugger does, is left as it is.
  */
 export function unmapCodePages(): void {
-  const madvise: KoffiFunc<(address: bigint, length: bigint, advice: number) => number> = libc.func(
-    'int madvise(uintptr_t, size_t, int)',
-  );
   const mappings = readFileSync('/proc/self/smaps', 'latin1');
   for (const { index, groups } of mappings.matchAll(codeMapping)) {
     if (!/^Anonymous: +0 kB$/m.test(mappings.slice(index, mappings.indexOf('\nVmFlags', index)))) continue;
