@@ -25,5 +25,7 @@ LABEL org.opencontainers.image.title=oci-artifact-csi \
   org.opencontainers.image.licenses=Apache-2.0
 # Mounts need root.
 USER 0
-ENTRYPOINT ["/usr/local/bin/oci-artifact-csi"]
+# The program with the options of its daemon, which it would otherwise start a second time to have.
+ENV MALLOC_ARENA_MAX=1
+ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=4", "--no-memory-pool-share-memory-on-teardown", "/app/dist/main.js"]
 CMD ["serve"]

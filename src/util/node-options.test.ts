@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { missing } from './node-options.ts';
+import { daemonOptions, missing } from './node-options.ts';
 
 const wanted = { options: ['--max-semi-space-size=4', '--no-opt'], variables: { MALLOC_ARENA_MAX: '1' } };
 const nothing = { options: [], variables: {} };
@@ -15,6 +16,13 @@ test('options without a value are missing, and those with another value are kept
     ...wanted,
     options: ['--no-opt'],
   });
+});
+
+test('the first line of the program has the options of its daemon, which so starts once', () => {
+  const [line = ''] = readFileSync(new URL('../main.ts', import.meta.url), 'utf8').split('\n');
+  const words = line.split(' ');
+  const variables = words.filter(word => /^[A-Z]/.test(word)).map(word => word.split('='));
+  assert.deepEqual(missing(daemonOptions, words, Object.fromEntries(variables)), nothing);
 });
 
 test('a process restarts with missing options, once, and keeps its ID, options and arguments', () => {

@@ -8,7 +8,7 @@ export type NodeOptions = {
 
 /**
  * For the memory of the daemon: a small young generation, and one malloc arena. The last option frees the memory of an
- * ended thread at once, instead of keeping 16 MB for ten seconds after each pull.
+ * ended thread at once, instead of keeping 16 MB for ten seconds after each pull. V8 reads it at the start of the process.
  */
 export const daemonOptions: NodeOptions = {
   options: ['--max-semi-space-size=4', '--no-memory-pool-share-memory-on-teardown'],

@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, test } from 'node:test';
+import { daemonOptions } from '../../src/util/node-options.ts';
 import { startContainer, unpackImage } from '../support/image/container.ts';
 import { standInBase, standInBuilder } from '../support/image/stand-in.ts';
 import { buildCopy, buildStandInImage, copyProject } from '../support/image/stand-in-image.ts';
@@ -147,7 +148,10 @@ test(
     const commit = await readCommit(process.cwd());
     const { config, created } = readConfig(layout, readManifest(layout, manifestOf(own).digest));
     assert.equal(Date.parse(created), commit.epoch * 1000);
-    assert.deepEqual(config.Entrypoint, ['/usr/local/bin/oci-artifact-csi']);
+    const { options, variables } = daemonOptions;
+    assert.deepEqual(config.Entrypoint, ['/nodejs/bin/node', ...options, '/app/dist/main.js']);
+    for (const [name, value] of Object.entries(variables))
+      assert.ok(config.Env.includes(`${name}=${value}`), name);
     assert.deepEqual(config.Cmd, ['serve']);
     assert.equal(config.User, '0');
     assert.equal(config.Labels?.['org.opencontainers.image.revision'], commit.revision);
