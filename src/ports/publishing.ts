@@ -2,12 +2,16 @@ import type { Target } from './mounter.ts';
 import type { PublishRequest } from './request.ts';
 import type { Volume, VolumeStatus } from './usecases.ts';
 
-/** The bytes and layers that were pulled for a volume, and those that were in the cache; layers if any was pulled. */
+/**
+ * Where the bytes of a volume's layers came from, as the registry stores them. `resumed`: those of interrupted
+ * downloads, which the pull continued. `cached`: those of layers that were complete; `pulled`: all others.
+ */
 export type Origin = {
   readonly pulled: number;
+  readonly resumed: number;
   readonly cached: number;
-  readonly pulledLayers?: number;
-  readonly cachedLayers?: number;
+  readonly pulledLayers: number;
+  readonly cachedLayers: number;
 };
 
 /** A published volume; without an `origin` it was there before. */

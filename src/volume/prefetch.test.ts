@@ -56,6 +56,7 @@ function openWorld(t: TestContext, labels?: Labels) {
             reference: full(reference),
             resolution,
             view: { ...viewRecord, path: '', usedAt: 0 },
+            origin: { pulled: 0, resumed: 0, cached: 1, pulledLayers: 0, cachedLayers: 1 },
             holds: [digest, ...(brought.get(selection.include.join()) ?? [])],
             [Symbol.dispose]() {},
           };

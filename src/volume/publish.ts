@@ -1,6 +1,6 @@
 import { formatReference } from '../oci/reference.ts';
 import type { ImageMounts, Mounter, Target, TargetState } from '../ports/mounter.ts';
-import type { Origin, Publishing } from '../ports/publishing.ts';
+import type { Publishing } from '../ports/publishing.ts';
 import type { Names, VolumeRecord, VolumeRecords } from '../ports/records.ts';
 import type { PublishRequest } from '../ports/request.ts';
 import type { View, Views } from '../ports/store.ts';
@@ -11,15 +11,13 @@ import { createKeyedMutex, type KeyedMutex } from '../util/mutex.ts';
 import { quoteName } from '../util/name.ts';
 import type { PublishReports } from './events/publish-reports.ts';
 import { formatEnding, toTarget } from './manual-mount.ts';
-import { describeNext, describeProgress, toOrigin } from './pull/progress.ts';
+import { describeNext, describeProgress } from './pull/progress.ts';
 import type { Pull, PulledView } from './pull/pull.ts';
 import type { VolumeStatusReader } from './volume-status.ts';
 import { verifyProtected } from './write-protection.ts';
 
 /** How often a view may be found damaged during its mount before the disk is considered faulty. */
 const attempts = 3;
-/** Far more volumes than the pods of one node have. */
-const maxOrigins = 1_000;
 /** How long a volume's statistics wait for the Kubernetes API, ms; kubelet asks for those of each volume in turn. */
 const labelsMs = 2_000;
 
@@ -44,17 +42,6 @@ export function createPublishing(world: {
 }): Publishing {
   const { pull, volumes, names, views, mounter, images, viewTurns } = world;
   const targets = createKeyedMutex();
-  /** Of pulls, over several calls, by target path; the oldest first. */
-  const origins = new Map<string, Origin>();
-
-  const follow = (targetPath: string, progress: Progress): void => {
-    const origin = toOrigin(origins.get(targetPath), progress);
-    if (origin === undefined) return;
-    origins.set(targetPath, origin);
-    const [oldest] = origins.keys();
-    // kubelet may never call again for a pod that was deleted.
-    if (oldest !== undefined && origins.size > maxOrigins) origins.delete(oldest);
-  };
 
   const take = (target: Target): Disposable => {
     const lock = targets.tryLock(target.path);
@@ -142,7 +129,6 @@ export function createPublishing(world: {
         const before = record?.fingerprint === request.fingerprint ? record : undefined;
         const onProgress = (progress: Progress): void => {
           latest = progress;
-          follow(request.targetPath, progress);
           report?.progress(progress);
         };
         for (let attempt = 0; attempt < attempts; attempt++) {
@@ -152,10 +138,9 @@ export function createPublishing(world: {
           signal.throwIfAborted();
           if ((await views.find(pulled.view.key)) === undefined) continue; // it was found damaged meanwhile
           const volume = await mount(request, pulled, before, keepsDirectory);
-          const origin = origins.get(request.targetPath) ?? { pulled: 0, cached: volume.bytes };
-          origins.delete(request.targetPath);
-          report?.mounted({ ...volume, origin });
-          return { ...volume, origin };
+          const published = { ...volume, origin: pulled.origin };
+          report?.mounted(published);
+          return published;
         }
         throw new ArtifactError(
           'corrupt',
@@ -165,7 +150,6 @@ export function createPublishing(world: {
         if (signal.aborted) throw leaving(request, signal.reason, latest);
         const error = toArtifactError(thrown);
         if (error.code === 'busy') throw thrown;
-        origins.delete(request.targetPath);
         report?.failed(error);
         throw thrown;
       }

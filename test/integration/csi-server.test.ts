@@ -90,7 +90,7 @@ test('a publish reaches the use case as a domain request, and returns an empty a
 });
 
 test('each call logs one line with volume, pod, duration and result, and is observed once', async () => {
-  const origin = { pulled: 3072, cached: 1024, pulledLayers: 2, cachedLayers: 1 };
+  const origin = { pulled: 3072, resumed: 512, cached: 1024, pulledLayers: 2, cachedLayers: 1 };
   await using edge = await startEdge({ publishing: { publish: async () => ({ ...volume, origin }) } });
   await answerOf(done => edge.node.NodePublishVolume(publishRequest, done));
   await until(() => edge.observed.length > 0);

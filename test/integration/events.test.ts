@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readdirSync, statSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -55,6 +56,8 @@ const push = async (bytes: Buffer): Promise<string> =>
 
 const slowly = (bytesPerSecond: number): void =>
   registry.fault(({ path }) => (path.includes('/blobs/') ? { kind: 'slow', bytesPerSecond } : undefined));
+
+const isUnderWay = (partial: string): boolean => statSync(join(node.stateDir, 'ingest', partial)).size >= MiB;
 
 /** The volume of a new pod. */
 const podOf = (name: string, reference: string) =>
@@ -130,7 +133,7 @@ describe('the owner of a pod sees', () => {
     await told('grows', 'Pulling', 'Pulled');
     const [pulling, pulled] = eventsOf('grows').map(({ message }) => message);
     assert.match(pulling ?? '', /: pulled 4\.0 MiB of 5\.0 MiB, 1 of 2 layers$/);
-    assert.match(pulled ?? '', /: 1\.0 MiB at \S+ [KM]iB\/s, and 4\.0 MiB were in the cache, sha256:/);
+    assert.match(pulled ?? '', /: 1\.0 MiB at \S+ [KM]iB\/s, 4\.0 MiB were in the cache, sha256:/);
   });
 
   test('an error in the words of the call, counted each time that kubelet calls', async () => {
@@ -163,7 +166,20 @@ describe('the owner of a pod sees', () => {
     await told('last', 'Mounted');
   });
 
-  test('nothing twice after a restart of the daemon', async () => {
+  test('what all calls for its volume pulled, although the pull ended between two of them', async () => {
+    const bytes = randomBytes(4 * MiB);
+    const request = await podOf('away', await push(bytes));
+    slowly(2 * bytes.length);
+    const { code } = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 500 }));
+    assert.equal(code, 'ABORTED');
+    const isDone = async (): Promise<boolean> => (await daemon.artifacts.ListPulls({})).pulls?.length === 0;
+    await waitUntil(daemon, isDone, 'pulled');
+    await daemon.csi.NodePublishVolume(request);
+    await told('away', 'Pulling', 'Pulled');
+    assert.match(eventsOf('away')[1]?.message ?? '', /: 4\.0 MiB at \S+ [KM]iB\/s, sha256:/);
+  });
+
+  test('nothing twice after a restart of the daemon, and what came before it', async () => {
     const bytes = randomBytes(4 * MiB);
     const reference = await push(bytes);
     const mounted = await podOf('lives', await push(Buffer.from('small')));
@@ -173,6 +189,11 @@ describe('the owner of a pod sees', () => {
     const request = await podOf('restarts', reference);
     const call = outcomeOf(daemon.csi.NodePublishVolume(request));
     await told('restarts', 'Pulling');
+    await waitUntil(
+      daemon,
+      () => readdirSync(join(node.stateDir, 'ingest')).some(isUnderWay),
+      '1 MiB is there',
+    );
     assert.equal(await daemon.end('SIGTERM'), 0, daemon.output());
     assert.equal((await call).code, 'UNAVAILABLE');
     await daemon[Symbol.asyncDispose]();
@@ -181,6 +202,16 @@ describe('the owner of a pod sees', () => {
     await daemon.csi.NodePublishVolume(mounted);
     await daemon.csi.NodePublishVolume(request);
     await told('restarts', 'Pulling', 'Pulled');
+    const [, counts] = / s: (.*), sha256:/.exec(eventsOf('restarts')[1]?.message ?? '') ?? [];
+    assert.match(counts ?? '', /^\d.* at \S+ [KM]iB\/s, [\d.]+ MiB came before an interruption$/);
+    const line =
+      daemon
+        .output()
+        .split('\n')
+        .findLast(text => text.includes('"resumed":')) ?? '';
+    const { pulled, resumed, cached } = JSON.parse(line) as Readonly<Record<string, number>>;
+    assert.deepEqual([(pulled ?? 0) + (resumed ?? 0), cached], [bytes.length, 0]);
+    assert.ok((resumed ?? 0) >= bytes.length / 4, line);
     await told('lives', 'Pulling', 'Pulled');
   });
 });

@@ -157,6 +157,7 @@ export type CallNote = {
   readonly digest?: string | undefined;
   readonly bytes?: number | undefined;
   readonly pulled?: number | undefined;
+  readonly resumed?: number | undefined;
   readonly cached?: number | undefined;
   readonly pulledLayers?: number | undefined;
   readonly cachedLayers?: number | undefined;

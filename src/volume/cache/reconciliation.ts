@@ -3,7 +3,7 @@ import type { ImageMounts, Mounter, Target } from '../../ports/mounter.ts';
 import type { VolumeRecords } from '../../ports/records.ts';
 import { toArtifactError } from '../../util/error.ts';
 import { toTarget } from '../manual-mount.ts';
-import { podOf } from '../pull/single-flight.ts';
+import { podOf } from '../pull/wanter.ts';
 
 /** The results of a reconciliation. */
 export type Reconciled = {

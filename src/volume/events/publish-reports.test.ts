@@ -30,7 +30,8 @@ const progress: Progress = {
   bytesPerSecond: 0,
 };
 
-const mounted = { ...volume, origin: { pulled: 3 * 1024, cached: 1024 } };
+const origin = { pulled: 2 * 1024, resumed: 1024, cached: 1024, pulledLayers: 2, cachedLayers: 1 };
+const mounted = { ...volume, origin };
 
 function createReports() {
   const events: VolumeEvent[] = [];
@@ -52,7 +53,10 @@ test('a pull is one story over all calls of kubelet for its volume', () => {
   wait(10_000);
   second.mounted(mounted);
   assert.deepEqual(reasonsOf(events), ['Pulling', 'Pulled']);
-  assert.match(events[1]?.message ?? '', / in 40 s: 3\.0 KiB at .* and 1\.0 KiB were in the cache/);
+  assert.match(
+    events[1]?.message ?? '',
+    / in 40 s: 2\.0 KiB at .*\/s, 1\.0 KiB came before an interruption, 1\.0 KiB were in the cache, /,
+  );
   assert.deepEqual([events[1]?.pod, events[1]?.targetPath], [request.pod, request.targetPath]);
 });
 

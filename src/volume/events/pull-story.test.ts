@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import { parseDigest } from '../../oci/digest.ts';
 import type { Origin } from '../../ports/publishing.ts';
 import type { Progress } from '../../ports/usecases.ts';
-import { toOrigin } from '../pull/progress.ts';
 import { formatSubject, type PullStory, tellMounted, tellProgress } from './pull-story.ts';
 
 const GiB = 1024 ** 3;
@@ -25,18 +24,27 @@ const nothing: Progress = { ...progressOf(0), phase: 'resolve', totalBytes: 0, t
 const cached = progressOf(8, { phase: 'build' });
 const waiting = { waits: 'r asks to wait until noon' };
 
+const originOf = (pulled: number, resumed = 0): Origin => ({
+  pulled: pulled * GiB,
+  resumed: resumed * GiB,
+  cached: (8 - pulled - resumed) * GiB,
+  pulledLayers: pulled / 2,
+  cachedLayers: 4 - pulled / 2,
+});
+
 /** What is told of reports, each at its minute, and of a mount at the last minute. */
-function tell(reports: readonly (readonly [minute: number, Progress])[], end: number): readonly string[] {
+function tell(
+  reports: readonly (readonly [minute: number, Progress])[],
+  end: number,
+  origin: Origin,
+): readonly string[] {
   let story: PullStory | undefined;
-  let followed: Origin | undefined;
   const told: string[] = [];
   for (const [at, progress] of reports) {
     const next = tellProgress(story, subject, progress, at * minute);
     story = next.story;
-    followed = toOrigin(followed, progress);
     if (next.told !== undefined) told.push(next.told.message);
   }
-  const origin = followed ?? { pulled: 0, cached: 8 * GiB };
   const { reason, message } = tellMounted(story, subject, { digest, bytes: 8 * GiB, origin }, end * minute);
   return [...told, `${reason}: ${message}`];
 }
@@ -44,12 +52,12 @@ function tell(reports: readonly (readonly [minute: number, Progress])[], end: nu
 const stories: readonly (readonly [string, Parameters<typeof tell>, readonly string[]])[] = [
   [
     'a volume from the cache is mounted',
-    [[], 0],
+    [[], 0, originOf(0)],
     [`Mounted: Mounted ${subject} from the cache: 8.0 GiB, ${digest}`],
   ],
   [
     'content in the cache is not pulled, even if its tree must be built',
-    [[[0, cached]], 1],
+    [[[0, cached]], 1, originOf(0)],
     [`Mounted: Mounted ${subject} from the cache: 8.0 GiB, ${digest}`],
   ],
   [
@@ -65,6 +73,7 @@ const stories: readonly (readonly [string, Parameters<typeof tell>, readonly str
         [2, progressOf(8, { phase: 'build' })],
       ],
       2.5,
+      originOf(8),
     ],
     [
       `Pulling ${subject}: pulled 0 B of 8.0 GiB, 0 of 4 layers`,
@@ -75,10 +84,18 @@ const stories: readonly (readonly [string, Parameters<typeof tell>, readonly str
   ],
   [
     'what the cache had is neither pulled nor part of the rate',
-    [[[0, progressOf(4)]], 1],
+    [[[0, progressOf(4)]], 1, originOf(4)],
     [
       `Pulling ${subject}: pulled 4.0 GiB of 8.0 GiB, 2 of 4 layers`,
-      `Pulled: Pulled ${subject} in 60 s: 4.0 GiB at 68.3 MiB/s, and 4.0 GiB were in the cache, ${digest}`,
+      `Pulled: Pulled ${subject} in 60 s: 4.0 GiB at 68.3 MiB/s, 4.0 GiB were in the cache, ${digest}`,
+    ],
+  ],
+  [
+    'what came before an interruption is neither pulled nor part of the rate',
+    [[[0, progressOf(3)]], 1, originOf(4, 3)],
+    [
+      `Pulling ${subject}: pulled 3.0 GiB of 8.0 GiB, 1 of 4 layers`,
+      `Pulled: Pulled ${subject} in 60 s: 4.0 GiB at 68.3 MiB/s, 3.0 GiB came before an interruption, 1.0 GiB were in the cache, ${digest}`,
     ],
   ],
   [
@@ -89,16 +106,17 @@ const stories: readonly (readonly [string, Parameters<typeof tell>, readonly str
         [2, progressOf(1)],
       ],
       3,
+      originOf(7),
     ],
     [
       `Pulling ${subject}: r asks to wait until noon`,
       `Pulling ${subject}: pulled 1.0 GiB of 8.0 GiB, 0 of 4 layers`,
-      `Pulled: Pulled ${subject} in 180 s: 7.0 GiB at 39.8 MiB/s, and 1.0 GiB were in the cache, ${digest}`,
+      `Pulled: Pulled ${subject} in 180 s: 7.0 GiB at 39.8 MiB/s, 1.0 GiB were in the cache, ${digest}`,
     ],
   ],
   [
     'a wait for nothing but an answer ends as from the cache',
-    [[[0, { ...nothing, ...waiting }]], 1],
+    [[[0, { ...nothing, ...waiting }]], 1, originOf(0)],
     [
       `Pulling ${subject}: r asks to wait until noon`,
       `Mounted: Mounted ${subject} from the cache: 8.0 GiB, ${digest}`,

@@ -44,22 +44,23 @@ export function tellProgress(
 export function tellMounted(
   story: PullStory | undefined,
   subject: string,
-  { digest, bytes, origin: { pulled, cached } }: Mounted,
+  { digest, bytes, origin: { pulled, resumed, cached } }: Mounted,
   now: number,
 ): Told {
-  if (story === undefined || pulled === 0) {
+  if (story === undefined || pulled + resumed === 0) {
     return {
       reason: 'Mounted',
       message: `Mounted ${subject} from the cache: ${formatSize(bytes)}, ${digest}`,
     };
   }
   const ms = Math.max(now - story.since, 1);
-  const had = cached === 0 ? '' : `, and ${formatSize(cached)} were in the cache`;
-  const rate = `${formatSize((pulled / ms) * 1000)}/s`;
-  return {
-    reason: 'Pulled',
-    message: `Pulled ${subject} in ${formatSeconds(ms)}: ${formatSize(pulled)} at ${rate}${had}, ${digest}`,
-  };
+  const facts = [
+    `${formatSize(pulled)} at ${formatSize((pulled / ms) * 1000)}/s`,
+    resumed === 0 ? '' : `${formatSize(resumed)} came before an interruption`,
+    cached === 0 ? '' : `${formatSize(cached)} were in the cache`,
+  ];
+  const counted = facts.filter(fact => fact !== '').join(', ');
+  return { reason: 'Pulled', message: `Pulled ${subject} in ${formatSeconds(ms)}: ${counted}, ${digest}` };
 }
 
 /** `registry/model:v1 for the volume "model"`, by the name in the pod or of the PersistentVolume. */

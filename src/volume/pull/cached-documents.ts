@@ -2,7 +2,7 @@ import { ArtifactError } from '../../util/error.ts';
 import { openTenants } from '../../util/fair-slots.ts';
 import { admitted } from '../access/admitted-content.ts';
 import type { Documents } from './manifest-loader.ts';
-import { tenantOf } from './single-flight.ts';
+import { tenantOf } from './wanter.ts';
 
 /** Reads documents from the cache only, for administrators. @throws `not-found`. */
 export function cachedDocuments(reference: string): Documents {

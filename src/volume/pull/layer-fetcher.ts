@@ -22,7 +22,7 @@ export type Errand = {
   readonly content: AdmittedContent;
   readonly tenants: Tenants;
   /** Called when bytes of a layer arrive. Before that, the pull must not reveal what is cached of it. */
-  readonly came: (layer: LayerPlan) => void;
+  readonly came: (layer: LayerPlan, bytes: number) => void;
   /** The hashes of cached layers that are downloaded again to prove access, kept while the pull waits. */
   readonly proofs: Map<Digest, HashingSink>;
   /** The form in which tar layers are stored. */
@@ -101,7 +101,7 @@ export function createLayerFetcher(
     using slowed = await bandwidth?.slow(descriptor.size - sink.offset, tenants, signal);
     const count = (bytes: number): void => {
       meter.bytesPulled(content.registry, bytes);
-      came(layer);
+      came(layer, bytes);
     };
     const counted = metered(sink, count, slowed?.allowance);
     return await content.fetchBlob(descriptor, label, counted, signal);

@@ -1,8 +1,8 @@
-import { formatReference, parseReference } from '../../oci/reference.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Progress, Wanter } from '../../ports/usecases.ts';
 import type { ArtifactError } from '../../util/error.ts';
-import { type Flight, kindOf } from './single-flight.ts';
+import type { Flight } from './single-flight.ts';
+import { toWanter } from './wanter.ts';
 
 /**
  * The calls for a pull that are in no flight: what they pull is not known before the registry has sent the manifest.
@@ -72,17 +72,5 @@ export function createPendingPulls(): PendingPulls {
       };
     },
     list: () => [...Map.groupBy(all, ({ who }) => who.reference).values()].map(toFlight),
-  };
-}
-
-function toWanter({ reference: text, pinned, caller, targetPath, pod }: PullRequest): Wanter {
-  const parsed = parseReference(text);
-  const digest = pinned ?? (parsed.kind === 'full' ? parsed.reference : parsed).digest;
-  return {
-    reference: parsed.kind === 'full' ? formatReference(parsed.reference) : text,
-    kind: kindOf(caller),
-    ...(digest === undefined ? {} : { digest }),
-    ...(targetPath === undefined ? {} : { targetPath }),
-    ...(pod === undefined ? {} : { pod }),
   };
 }

@@ -4,7 +4,7 @@ import { at } from '../../../test/support/node/samples.ts';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Progress } from '../../ports/usecases.ts';
-import { createProgressTracker, createRate, withRetries } from './progress.ts';
+import { createOriginTally, createProgressTracker, createRate, withRetries } from './progress.ts';
 
 const planOf = (name: string): LayerPlan => ({
   descriptor: describeBlob(Buffer.from(name.padEnd(100))),
@@ -125,3 +125,76 @@ test('a value that restarts from less yields no negative rate', () => {
   rate(1000, 0);
   assert.equal(rate(10, 1000), 0);
 });
+
+const third = planOf('third');
+const origins: readonly (readonly [
+  name: string,
+  steps: readonly (readonly ['found' | 'came', LayerPlan, number])[],
+  expected: readonly number[],
+])[] = [
+  ['nothing was fetched', [], [0, 0, 300]],
+  [
+    'a whole layer came',
+    [
+      ['found', own, 0],
+      ['came', own, 30],
+      ['came', own, 70],
+    ],
+    [100, 0, 200],
+  ],
+  [
+    'a download continued',
+    [
+      ['found', own, 40],
+      ['came', own, 60],
+    ],
+    [60, 40, 200],
+  ],
+  [
+    'a download continued after another pause of the same pull',
+    [
+      ['found', own, 40],
+      ['came', own, 20],
+      ['found', own, 60],
+      ['came', own, 40],
+    ],
+    [60, 40, 200],
+  ],
+  [
+    'a download started again, because its beginning was wrong or the server has no ranges',
+    [
+      ['found', own, 40],
+      ['came', own, 10],
+      ['came', own, 100],
+    ],
+    [100, 0, 200],
+  ],
+  ['a download was complete, and not stored', [['found', own, 100]], [0, 100, 200]],
+  ['another pull brought a layer that this one waited for', [['found', own, 40]], [60, 40, 200]],
+  ['a cached layer came again as the proof of access', [['came', held, 100]], [100, 0, 200]],
+  [
+    'two layers of different kinds',
+    [
+      ['found', own, 0],
+      ['found', third, 90],
+      ['came', third, 10],
+      ['came', own, 100],
+    ],
+    [110, 90, 100],
+  ],
+];
+
+for (const [name, steps, [pulled, resumed, cached]] of origins) {
+  test(`where the bytes of layers came from: ${name}`, () => {
+    const tally = createOriginTally();
+    for (const [step, layer, bytes] of steps) tally[step](layer, bytes);
+    const pulledLayers = new Set(steps.map(([, layer]) => layer)).size;
+    assert.deepEqual(tally.origin([own, third, held]), {
+      pulled,
+      resumed,
+      cached,
+      pulledLayers,
+      cachedLayers: 3 - pulledLayers,
+    });
+  });
+}

@@ -182,15 +182,39 @@ export function createRate(overMs: number): Rate {
   };
 }
 
-/** What a pull has found in the cache, and what it pulls, by its progress so far; undefined if that is nothing. */
-export function toOrigin(before: Origin | undefined, progress: Progress): Origin | undefined {
-  const { bytes, totalBytes, layers, totalLayers } = progress;
-  if (before === undefined && bytes >= totalBytes) return undefined;
-  const { pulled = 0, cached = bytes, pulledLayers = 0, cachedLayers = layers } = before ?? {};
+/** Counts where the bytes of the layers came from, over all attempts of a pull. */
+export type OriginTally = {
+  /** Records what is here of a layer that is not cached, before it is fetched. The first record of a layer counts. */
+  found(layer: LayerPlan, bytes: number): void;
+  came(layer: LayerPlan, bytes: number): void;
+  /** A layer that was neither found incomplete nor came was in the cache. */
+  origin(plans: readonly LayerPlan[]): Origin;
+};
+
+export function createOriginTally(): OriginTally {
+  const fetched = new Map<LayerPlan, { readonly had: number; readonly came: number }>();
   return {
-    pulled: Math.max(pulled, totalBytes - cached),
-    cached,
-    pulledLayers: Math.max(pulledLayers, totalLayers - cachedLayers),
-    cachedLayers,
+    found(layer, bytes) {
+      if (!fetched.has(layer)) fetched.set(layer, { had: bytes, came: 0 });
+    },
+    came(layer, bytes) {
+      const { had, came } = fetched.get(layer) ?? { had: 0, came: 0 };
+      fetched.set(layer, { had, came: came + bytes });
+    },
+    origin(plans) {
+      const { totalBytes, totalLayers } = totals(plans);
+      let [ofFetched, resumed] = [0, 0];
+      for (const [{ descriptor }, { had, came }] of fetched) {
+        ofFetched += descriptor.size;
+        resumed += Math.min(had, Math.max(0, descriptor.size - came)); // what came again was of no use
+      }
+      return {
+        pulled: ofFetched - resumed,
+        resumed,
+        cached: totalBytes - ofFetched,
+        pulledLayers: fetched.size,
+        cachedLayers: totalLayers - fetched.size,
+      };
+    },
   };
 }

@@ -3,6 +3,7 @@ import type { Digest } from '../../oci/digest.ts';
 import type { Platform } from '../../oci/platform.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
 import type { Kubelet } from '../../ports/kubelet.ts';
+import type { Origin } from '../../ports/publishing.ts';
 import type { Keychain } from '../../ports/registry.ts';
 import type { PullPolicy, PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
@@ -22,19 +23,13 @@ import type { ManifestLoader } from './manifest-loader.ts';
 import { type Naming, toResolvedName } from './naming.ts';
 import { verifyLayers } from './not-cached.ts';
 import { createPendingPulls, type PendingPull } from './pending-pulls.ts';
-import { whilePaused, withRetries } from './progress.ts';
+import { createOriginTally, whilePaused, withRetries } from './progress.ts';
 import { type Admission, defaultPullPolicy } from './resolver.ts';
-import {
-  createFlights,
-  type Flight,
-  type FlightCaller,
-  isGone,
-  tenantOf,
-  wanterOf,
-} from './single-flight.ts';
+import { createFlights, type Flight, type FlightCaller } from './single-flight.ts';
 import { about } from './subject.ts';
 import type { ViewBuilder } from './view-builder.ts';
 import { planView, type ViewPlan, viewKey } from './view-plan.ts';
+import { isGone, tenantOf, wanterOf } from './wanter.ts';
 
 /** A view in the cache, leased until this is disposed. */
 export type PulledView = Disposable & {
@@ -42,6 +37,7 @@ export type PulledView = Disposable & {
   /** What the reference resolved to. For an index, the digest of the index. */
   readonly resolution: Resolution;
   readonly view: View;
+  readonly origin: Origin;
   /**
    * Every digest from the reference to the view. Whoever keeps the view writes them into a record before this is
    * disposed.
@@ -93,7 +89,7 @@ export function createPull(
   durablePublish: boolean,
 ): Pull {
   const { admit, signatures, manifests, viewBuilder, keychain, naming, views, leases } = world;
-  const flights = createFlights<View, Progress, Wanter>({
+  const flights = createFlights<Origin, Progress, Wanter>({
     lingerMs,
     checkMs,
     hasLeft: wanter => isGone(wanter, world.kubelet),
@@ -133,31 +129,25 @@ export function createPull(
     record: () => Promise<void>,
     caller: FlightCaller<Progress, Wanter>,
     { join, signal }: PendingPull,
-  ): Promise<View> => {
-    const fly = (flight: AbortSignal, onProgress: OnProgress, tenants: Tenants): Promise<View> => {
+  ): Promise<Pick<PulledView, 'view' | 'origin'>> => {
+    const fly = (flight: AbortSignal, onProgress: OnProgress, tenants: Tenants): Promise<Origin> => {
+      const tally = createOriginTally();
       const { report, tell } = withRetries(onProgress);
       // The flight works for all of its callers, and its registry has just answered.
       const shared = content.waitingBy({ hasty: false, tell });
-      return viewBuilder.prepare(viewPlan, shared, { report, tenants, record }, flight);
+      const context = { report, tally, tenants, record };
+      return throughPauses(
+        () => viewBuilder.prepare(viewPlan, shared, context, flight),
+        pause => onProgress(whilePaused(pause)),
+        flight,
+      );
     };
     const pace = startPace(signal);
     for (let attempt = 0; attempt < attempts; attempt++) {
-      await join(
-        flights.join(
-          `${viewPlan.key} ${content.id}`,
-          (flight, report, tenants) =>
-            throughPauses(
-              () => fly(flight, report, tenants),
-              pause => report(whilePaused(pause)),
-              flight,
-            ),
-          caller,
-          signal,
-        ),
-      );
+      const origin = await join(flights.join(flightKey(viewPlan, content), fly, caller, signal));
       await pace();
       const view = await content.findView(viewPlan);
-      if (view !== undefined) return view;
+      if (view !== undefined) return { view, origin };
     }
     throw new ArtifactError(
       'internal',
@@ -199,7 +189,15 @@ export function createPull(
     await pace();
     const found = await viewBuilder.find(viewPlan, content, signal);
     const caller = toCaller(request, resolution, onProgress);
-    const view = found ?? (await build(viewPlan, content, record, caller, call));
+    const { view, origin } =
+      found === undefined
+        ? await build(viewPlan, content, record, caller, call)
+        : {
+            view: found,
+            origin:
+              flights.collect(flightKey(viewPlan, content), caller.id) ??
+              createOriginTally().origin(viewPlan.plan.layers),
+          };
     if (found !== undefined) await views.touch(viewPlan.key);
     await pace();
     await record();
@@ -207,7 +205,7 @@ export function createPull(
       await naming.settle(reference, digests, viewPlan.key, signal);
     await pace();
     const held = stack.move();
-    return { reference, resolution, view, holds: digests, [Symbol.dispose]: () => held.dispose() };
+    return { reference, resolution, view, origin, holds: digests, [Symbol.dispose]: () => held.dispose() };
   };
 
   return {
@@ -228,6 +226,10 @@ export function createPull(
     list: () => [...flights.list(), ...pending.list()],
     stop: flights.stop,
   };
+}
+
+function flightKey({ key }: ViewPlan, { id }: AdmittedContent): string {
+  return `${key} ${id}`;
 }
 
 /** A pod is the same caller at each call of kubelet; a command is another one each time. */

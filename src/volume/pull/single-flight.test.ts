@@ -242,3 +242,36 @@ test('stopping ends every flight, and the error says that the next call continue
   assert.ok(outcome instanceof Error);
   assert.equal(flights.list().length, 0);
 });
+
+test('a caller that was away when its flight ended collects the result once, and others have it from their calls', async () => {
+  const flights = openFlights<string>();
+  const leaver = new AbortController();
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const away = flights.join('k', () => promise, caller('away'), leaver.signal);
+  const present = flights.join('k', () => promise, caller('present'), never);
+  leaver.abort(new Error('its deadline'));
+  await assert.rejects(away, /its deadline/);
+  resolve('done');
+  assert.equal(await present, 'done');
+  assert.equal(flights.collect('k', 'present'), undefined);
+  assert.equal(flights.collect('k', 'away'), 'done');
+  assert.equal(flights.collect('k', 'away'), undefined);
+});
+
+test('an uncollected result is of its key alone, and is dropped when its caller starts another flight', async () => {
+  const flights = openFlights<string>();
+  const leaveEarly = async (): Promise<void> => {
+    const leaver = new AbortController();
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const away = flights.join('k', () => promise, caller('away'), leaver.signal);
+    leaver.abort(new Error('its deadline'));
+    await assert.rejects(away, /its deadline/);
+    resolve('done');
+    await flights.stop();
+  };
+  await leaveEarly();
+  assert.equal(flights.collect('other', 'away'), undefined);
+  await leaveEarly();
+  await flights.join('other', async () => 'other', caller('away'), never);
+  assert.equal(flights.collect('k', 'away'), undefined);
+});

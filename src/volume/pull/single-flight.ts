@@ -1,8 +1,3 @@
-import { formatReference } from '../../oci/reference.ts';
-import type { Kubelet } from '../../ports/kubelet.ts';
-import type { PullRequest } from '../../ports/request.ts';
-import type { Resolution } from '../../ports/resolution.ts';
-import type { Wanter } from '../../ports/usecases.ts';
 import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openTenants, type Tenants } from '../../util/fair-slots.ts';
@@ -23,6 +18,8 @@ export type Flights<Result, Report, Who> = {
     caller: FlightCaller<Report, Who>,
     signal: AbortSignal,
   ): Promise<Result>;
+  /** Takes the result of a flight of this key that ended while the caller was away, between two of its calls. */
+  collect(key: string, callerId: string): Result | undefined;
   list(): readonly Flight<Report, Who>[];
   /** Aborts every flight, and waits until the last one has ended. */
   stop(): Promise<void>;
@@ -77,6 +74,9 @@ type State<Result, Report, Who> = {
   checks: NodeJS.Timeout | undefined;
 };
 
+/** Far more than the pods of one node that wait at a time; kubelet may never call again for a pod that was deleted. */
+const maxUncollected = 1_000;
+
 export function createFlights<Result, Report, Who>({
   lingerMs,
   checkMs,
@@ -84,6 +84,14 @@ export function createFlights<Result, Report, Who>({
 }: FlightOptions<Who>): Flights<Result, Report, Who> {
   type Here = State<Result, Report, Who>;
   const flights = new Map<string, Here>();
+  /** By the id of the caller, the oldest first. */
+  const uncollected = new Map<string, { readonly key: string; readonly result: Result }>();
+
+  const keep = (id: string, key: string, result: Result): void => {
+    uncollected.set(id, { key, result });
+    const [oldest] = uncollected.keys();
+    if (oldest !== undefined && uncollected.size > maxUncollected) uncollected.delete(oldest);
+  };
 
   const start = (key: string, work: Work<Result, Report>): Here => {
     const controller = new AbortController();
@@ -94,6 +102,10 @@ export function createFlights<Result, Report, Who>({
     };
     const outcome = Promise.resolve()
       .then(() => work(controller.signal, report, tenants))
+      .then(result => {
+        for (const [id, { calls }] of flight.wanters) if (calls.size === 0) keep(id, key, result);
+        return result;
+      })
       .catch((thrown: unknown) => {
         controller.signal.throwIfAborted(); // the reason of the end explains more than the error that it caused
         throw thrown;
@@ -152,6 +164,7 @@ export function createFlights<Result, Report, Who>({
   return {
     async join(key, work, caller, signal) {
       signal.throwIfAborted();
+      uncollected.delete(caller.id);
       let flight = flights.get(key);
       // An abandoned flight is about to end; the caller must not share its end.
       while (flight?.controller.signal.aborted === true) {
@@ -172,6 +185,11 @@ export function createFlights<Result, Report, Who>({
       } finally {
         leave(key, flight, wanter, onReport);
       }
+    },
+    collect(key, callerId) {
+      const found = uncollected.get(callerId);
+      uncollected.delete(callerId);
+      return found?.key === key ? found.result : undefined;
     },
     list: () =>
       [...flights.values()].map(({ since, latest, wanters, controller, outcome }) => ({
@@ -197,39 +215,4 @@ export function createFlights<Result, Report, Who>({
 
 function hasCallers({ wanters }: Pick<State<unknown, never, unknown>, 'wanters'>): boolean {
   return wanters.values().some(({ calls }) => calls.size > 0);
-}
-
-/** Who wants a pull. */
-export function wanterOf(
-  { caller, targetPath, pod }: PullRequest,
-  { reference, descriptor }: Resolution,
-): Wanter {
-  return {
-    reference: formatReference(reference),
-    digest: descriptor.digest,
-    kind: kindOf(caller),
-    ...(targetPath === undefined ? {} : { targetPath }),
-    ...(pod === undefined ? {} : { pod }),
-  };
-}
-
-export function kindOf(caller: PullRequest['caller']): Wanter['kind'] {
-  return caller === 'administrator' ? 'command' : caller;
-}
-
-/** The tenant of a pull: the namespace of its pod; commands share one tenant, and so do prefetches. */
-export function tenantOf({ caller, pod }: Pick<PullRequest, 'caller' | 'pod'>): string {
-  return pod === undefined ? caller : `namespace ${pod.namespace}`;
-}
-
-/** Whether a wanter whose call has ended will not return. A pod whose directory is unknown counts as present. */
-export async function isGone({ kind, pod, targetPath }: Wanter, kubelet: Kubelet): Promise<boolean> {
-  if (kind !== 'pod') return true;
-  const uid = pod?.uid ?? (targetPath === undefined ? undefined : podOf(targetPath));
-  return uid !== undefined && !(await kubelet.hasPod(uid));
-}
-
-/** The uid in `<kubelet>/pods/<uid>/volumes/…`. */
-export function podOf(targetPath: string): string | undefined {
-  return /\/pods\/([^/]+)\/volumes\//.exec(targetPath)?.[1];
 }

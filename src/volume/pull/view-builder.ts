@@ -1,5 +1,6 @@
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Meter } from '../../ports/meter.ts';
+import type { Origin } from '../../ports/publishing.ts';
 import type { Blobs, Layers, View, Views } from '../../ports/store.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import type { LayerForm } from '../../tree/toc.ts';
@@ -15,15 +16,16 @@ import type { Integrity } from '../cache/integrity.ts';
 import type { Leases } from '../cache/leases.ts';
 import type { LayerFetcher } from './layer-fetcher.ts';
 import { createLayerForms } from './layer-forms.ts';
-import { createProgressTracker, totals } from './progress.ts';
+import { createProgressTracker, type OriginTally, totals } from './progress.ts';
 import { createSubPathCheck } from './sub-path-check.ts';
 import type { Trees } from './trees.ts';
 import { findMissing, itemsOf, uniqueLayers, type ViewPlan } from './view-plan.ts';
 import { toViewRecord } from './view-record.ts';
 
-/** Where progress is reported, for which tenants the view is built, and what records it while it is leased. */
+/** Where progress is reported and counted, for which tenants the view is built, and what records it while it is leased. */
 export type BuildContext = {
   readonly report: (progress: Progress) => void;
+  readonly tally: OriginTally;
   readonly tenants: Tenants;
   readonly record: () => Promise<void>;
 };
@@ -33,7 +35,7 @@ export type ViewBuilder = {
   find(viewPlan: ViewPlan, content: AdmittedContent, signal: AbortSignal): Promise<View | undefined>;
   /**
    * Fetches what a plan lacks, and what nothing but its bytes proves to be in the repository, builds its view and
-   * records it. All of it is leased until then.
+   * records it. All of it is leased until then. Answers where the bytes of its layers came from.
    *
    * @throws ArtifactError `exhausted` before the first byte if the disk has no space for it.
    */
@@ -42,7 +44,7 @@ export type ViewBuilder = {
     content: AdmittedContent,
     context: BuildContext,
     signal: AbortSignal,
-  ): Promise<View>;
+  ): Promise<Origin>;
 };
 
 export function createViewBuilder(world: {
@@ -90,17 +92,19 @@ export function createViewBuilder(world: {
     { missing, unproven }: Wanted,
     form: LayerForm,
     content: AdmittedContent,
-    { report, tenants }: BuildContext,
+    { report, tally, tenants }: BuildContext,
     signal: AbortSignal,
   ): Promise<void> => {
     const { reference, plan } = viewPlan;
     const wanted = [...missing, ...unproven];
     if (wanted.length === 0) return;
     const given = new Set<LayerPlan>();
+    const here = (layer: LayerPlan): number => source.progress(layer, content.registry);
+    for (const layer of missing) tally.found(layer, here(layer));
     const tracker = createProgressTracker({
       plans: plan.layers,
       missing: wanted,
-      here: layer => source.progress(layer, content.registry),
+      here,
       isShown: layer => given.has(layer) || content.knows(layer.descriptor),
       report,
     });
@@ -122,7 +126,10 @@ export function createViewBuilder(world: {
       unwritten = 0;
       await content.save();
     };
-    const came = (layer: LayerPlan): void => void given.add(layer);
+    const came = (layer: LayerPlan, bytes: number): void => {
+      given.add(layer);
+      tally.came(layer, bytes);
+    };
     const errand = { content, tenants, came, proofs: new Map(), form };
     const fetchOne = async (layer: LayerPlan, signal: AbortSignal): Promise<void> => {
       const { size } = layer.descriptor;
@@ -212,7 +219,7 @@ export function createViewBuilder(world: {
       }
       await pace();
       await context.record(); // its callers may have left
-      return view;
+      return context.tally.origin(viewPlan.plan.layers);
     },
   };
 }
