@@ -40,6 +40,8 @@ export function toTransport(options: Options, reference: string): Transport | un
   );
 }
 
+const hostsToml = { 'plain-http': 'http:// before its host', insecure: 'skip_verify = true' } as const;
+
 /** @throws ArtifactError `denied` saying how to configure the daemon. */
 export function refuseTransport(transport: Transport, reference: string, socket: string): never {
   const parsed = parseReference(reference);
@@ -47,7 +49,7 @@ export function refuseTransport(transport: Transport, reference: string, socket:
   throw new ArtifactError(
     'denied',
     `--${transport} is not for the daemon at unix://${socket}, which asks registries by the configuration of the node; ` +
-      `put registry = [{ location = "${location}", insecure = true }] into a *.conf file of its --registries-conf-dir, or give --state-dir to work without the daemon`,
+      `put registry = [{ location = "${location}", insecure = true }] into a *.conf file of its --registries-conf-dir, or, if a hosts.toml configures that registry, ${hostsToml[transport]} there; or give --state-dir to work without the daemon`,
   );
 }
 

@@ -203,7 +203,9 @@ test(
       const { code, stderr } = await runCommandHere(own, [command, byHttp, '--plain-http']);
       assert.equal(code, 5, stderr);
       const [, stanza = ''] =
-        /; put (.*) into a \*\.conf file of its --registries-conf-dir, or /.exec(stderr) ?? [];
+        /; put (.*) into a \*\.conf file of its --registries-conf-dir, or, if a hosts\.toml configures that registry, http:\/\/ before its host there; or give --state-dir/.exec(
+          stderr,
+        ) ?? [];
       assert.equal(stanza, `registry = [{ location = "${plain.host}", insecure = true }]`);
     }
     const stanza = `registry = [{ location = "${plain.host}", insecure = true }]`;

@@ -100,7 +100,7 @@ function toRequest({ upstream, credential, method, path, headers, transport }: A
   const meant = upstream.mirrorOf ?? upstream.namespace;
   const namespace = meant === undefined ? '' : `ns=${encodeURIComponent(meant)}`;
   const separator = namespace === '' ? '' : path.includes('?') ? '&' : '?';
-  const { mirrorOf, insecure, trust, connectMs } = upstream;
+  const { mirrorOf, insecure, trust, connectMs, origin: by } = upstream;
   return {
     method,
     url: new URL(`${origin}${upstream.root}/${upstream.path}/${path}${separator}${namespace}`),
@@ -113,6 +113,7 @@ function toRequest({ upstream, credential, method, path, headers, transport }: A
     insecure,
     trust,
     connectMs,
+    origin: by,
     transport,
     purpose: { credential: credential.source, ...(mirrorOf === undefined ? {} : { mirrorOf }) },
   };

@@ -3,6 +3,7 @@ import { ArtifactError } from '../../util/error.ts';
 import { parseJson } from '../../util/json.ts';
 import type { Upstream } from '../config/route.ts';
 import { formatErrorBody, shownBy } from '../http/error-body.ts';
+import type { HostOrigin } from '../http/host-origin.ts';
 import { type FinalResponse, follow, toFence } from '../http/redirect.ts';
 import { collect, describeEncoding, type Fence, type Send, usualConnectMs } from '../http/request.ts';
 import { adviceOf, toResponseError } from '../http/response-error.ts';
@@ -76,6 +77,7 @@ export async function fetchToken(
       insecure: realm.insecure,
       trust: realm.trust,
       connectMs: realm.connectMs,
+      origin: realm.origin,
       transport: undefined,
       ...(realm.fence === undefined ? {} : { fence: realm.fence }),
     },
@@ -105,6 +107,7 @@ type Realm = {
   readonly insecure: boolean;
   readonly trust: TlsTrust;
   readonly connectMs: number;
+  readonly origin: HostOrigin;
   readonly fence?: Fence;
 };
 
@@ -127,9 +130,10 @@ function parseRealm(text: string, upstream: Upstream): Realm {
   }
   url.username = '';
   url.password = '';
-  if (near) return { url, insecure, trust: upstream.trust, connectMs: upstream.connectMs };
+  const origin: HostOrigin = near ? upstream.origin : { kind: 'server', host: upstream.host };
+  if (near) return { url, insecure, trust: upstream.trust, connectMs: upstream.connectMs, origin };
   const trust = { ...withoutPairs(upstream.trust), insecure: false };
-  return { url, insecure, trust, connectMs: usualConnectMs, fence: toFence(hostname ?? '') };
+  return { url, insecure, trust, connectMs: usualConnectMs, origin, fence: toFence(hostname ?? '') };
 }
 
 function parseToken(body: Uint8Array, { url, headers }: FinalResponse): Token {

@@ -108,17 +108,18 @@ export function notesOf({ registries, hosts }: Configuration): readonly string[]
   for (const [registry, part] of hosts.value) {
     if (part.kind === 'broken') continue;
     notes.push(...part.value.notes);
-    if (registries.kind !== 'broken') notes.push(...shadows(registries.value, registry, part.value.file));
+    if (registries.kind !== 'broken')
+      notes.push(...shadows(registries.value, registry, part.value.directory));
   }
   return notes;
 }
 
 /** Reports registries that both styles configure. */
-function shadows(registries: Registries, registry: string, file: string): readonly string[] {
+function shadows(registries: Registries, registry: string, directory: string): readonly string[] {
   return registries.rules
     .filter(rule => concerns(rule, registry))
     .map(
       rule =>
-        `${file} is for ${registry}, and ${rule.file} has prefix ${quoteName(rule.prefix)}: what that matches goes by ${rule.file} alone`,
+        `${directory} is for ${registry}, and ${rule.file} has prefix ${quoteName(rule.prefix)}: what that matches goes by ${rule.file} alone`,
     );
 }

@@ -23,6 +23,8 @@ export type RegistryHost = Pick<HostOptions, 'pulls' | 'resolves' | 'headers' | 
  * The configuration of a registry in one directory. The server is last; without an address it is the registry itself.
  */
 export type RegistryHosts = {
+  readonly directory: string;
+  /** The hosts.toml, which need not exist. */
   readonly file: string;
   readonly hosts: readonly RegistryHost[];
   /** Messages for the log. */
@@ -83,7 +85,8 @@ function readRegistryHosts(directory: string, reading: Reading): RegistryHosts {
   if (text.trim() === '') {
     const trust = readCertificates(directory, reading);
     return {
-      file: directory,
+      directory,
+      file,
       hosts: [{ pulls: true, resolves: true, headers: {}, connectMs: usualConnectMs, trust }],
       notes: [],
     };
@@ -104,7 +107,7 @@ function readRegistryHosts(directory: string, reading: Reading): RegistryHosts {
       trust: { ...trust, insecure: skipVerify },
     };
   };
-  return { file, hosts: [...parsed.hosts, parsed.server].map(toHost), notes: parsed.notes };
+  return { directory, file, hosts: [...parsed.hosts, parsed.server].map(toHost), notes: parsed.notes };
 }
 
 /**

@@ -124,6 +124,28 @@ pull-from-mirror = "digest-only"
   });
 });
 
+test('each upstream names the file that it comes from, or none', async () => {
+  const configuration = await read({
+    ...conf('[[registry]]\nlocation = "a.io"\n[[registry.mirror]]\nlocation = "m.io"'),
+    'hosts/b.io/hosts.toml': '[host."https://m.io"]',
+    'hosts/c.io/unused': '',
+  });
+  const origins = (reference: string) => {
+    const { mirrors, last } = toRoute(configuration, full(reference), 'name');
+    return [...mirrors, last].map(({ origin }) =>
+      'file' in origin
+        ? `${origin.kind} ${origin.file.replace(/^.*configuration-[^/]*\//, '')}`
+        : origin.kind,
+    );
+  };
+  const ofRule = 'registries.conf registries.conf';
+  assert.deepEqual(origins('a.io/x'), [ofRule, ofRule]);
+  const ofHosts = 'hosts.toml hosts/b.io/hosts.toml';
+  assert.deepEqual(origins('b.io/x'), [ofHosts, ofHosts]);
+  assert.deepEqual(origins('c.io/x'), ['hosts.toml hosts/c.io/hosts.toml']);
+  assert.deepEqual(origins('d.io/x'), ['reference']);
+});
+
 describe('hosts of hosts.toml', () => {
   const three = `server = "https://up.a.io/registry"
 skip_verify = true
@@ -246,8 +268,8 @@ describe('when both styles name a registry', () => {
     assert.deepEqual(
       notes.map(note => note.replaceAll(/\/\S*configuration-\w+\//g, '')),
       [
-        'hosts/a.io/hosts.toml is for a.io, and registries.conf has prefix "a.io/team": what that matches goes by registries.conf alone',
-        'hosts/x.b.io/hosts.toml is for x.b.io, and registries.conf has prefix "*.b.io": what that matches goes by registries.conf alone',
+        'hosts/a.io is for a.io, and registries.conf has prefix "a.io/team": what that matches goes by registries.conf alone',
+        'hosts/x.b.io is for x.b.io, and registries.conf has prefix "*.b.io": what that matches goes by registries.conf alone',
       ],
     );
   });
@@ -271,9 +293,7 @@ test('a command may use plain HTTP or skip certificate verification for its regi
     assert.deepEqual([...mirrors, last].map(show), ['any://m.io/v2/x ns=a.io', shown]);
     assert.throws(() => asked('b.io/x'), {
       code: 'invalid',
-      message: new RegExp(
-        `^--${transport} is for .*, and this node's configuration asks c\\.io for b\\.io/x;`,
-      ),
+      message: new RegExp(`^--${transport} is for .*, and .*registries\\.conf asks c\\.io for b\\.io/x;`),
     });
   }
 });

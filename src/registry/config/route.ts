@@ -2,6 +2,7 @@ import { lastGood, valueOf } from '../../configfile/watched-file.ts';
 import type { Endpoint } from '../../oci/endpoint.ts';
 import { formatRepository, type Reference, type Repository } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
+import type { HostOrigin } from '../http/host-origin.ts';
 import { usualConnectMs } from '../http/request.ts';
 import { blindTrust, joinTrust, plainTrust, type TlsTrust } from '../http/tls.ts';
 import type { Configuration } from './configuration.ts';
@@ -18,7 +19,7 @@ import type { RegistryRule } from './registry-rule.ts';
 /**
  * One endpoint for a repository. `scheme` is the only scheme to use; without it, https, and also http if the endpoint
  * is insecure. `root` precedes the repository in URL paths. `headers`, with names in lower case, go to this endpoint
- * alone and may be secret. `connectMs` is the time limit for a connection. `namespace` is the registry that is meant,
+ * alone and may be secret. `connectMs` is the time limit for a connection. `origin` is how the node came to the host. `namespace` is the registry that is meant,
  * if the registry itself is at a host of another name.
  */
 export type Upstream = Endpoint & {
@@ -27,6 +28,7 @@ export type Upstream = Endpoint & {
   readonly headers: Readonly<Record<string, string>>;
   readonly trust: TlsTrust;
   readonly connectMs: number;
+  readonly origin: HostOrigin;
   readonly namespace?: string;
 };
 
@@ -72,7 +74,10 @@ function byRule(rule: RegistryRule | undefined, reference: Reference): readonly 
       rule === undefined || location === undefined || location === rule.prefix
         ? reference
         : relocate(formatRepository(reference), rule, location);
-    return toUpstream({ host: apiHost(there.registry), path: there.path, insecure });
+    const upstream = toUpstream({ host: apiHost(there.registry), path: there.path, insecure });
+    return rule === undefined
+      ? upstream
+      : { ...upstream, origin: { kind: 'registries.conf', file: rule.file } };
   };
   const last = at(rule?.location, rule?.insecure ?? false);
   const byDigest = reference.digest !== undefined || reference.tag === undefined;
@@ -92,7 +97,10 @@ function byHosts(hosted: RegistryHosts, reference: Reference, question: RoutePur
   return hosted.hosts
     .filter(host => (question === 'name' ? host.resolves : host.pulls))
     .map(host => {
-      const upstream = toHostUpstream(host, reference, home);
+      const upstream: Upstream = {
+        ...toHostUpstream(host, reference, home),
+        origin: { kind: 'hosts.toml', file: hosted.file },
+      };
       if (host !== server) return mirrored(upstream, home, reference);
       return upstream.host === home ? upstream : { ...upstream, namespace: registry };
     });
@@ -103,7 +111,7 @@ function toHostUpstream(
   { address, headers, trust, connectMs }: RegistryHost,
   { path }: Repository,
   home: string,
-): Upstream {
+): Omit<Upstream, 'origin'> {
   const { scheme, host, root } = address ?? { scheme: 'https', host: home, root: '/v2' };
   const namespace = root.startsWith('/v2/') ? `${root.slice('/v2/'.length)}/` : '';
   return {
@@ -150,5 +158,6 @@ export function toUpstream(endpoint: Endpoint): Upstream {
     headers: {},
     trust: endpoint.insecure ? blindTrust : plainTrust,
     connectMs: usualConnectMs,
+    origin: { kind: 'reference' },
   };
 }

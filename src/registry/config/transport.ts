@@ -14,10 +14,15 @@ export function askBy(transport: Transport, { mirrors, last }: Route, reference:
   if (last.host !== apiHost(reference.registry)) {
     throw new ArtifactError(
       'invalid',
-      `--${transport} is for the registry that the reference names, and this node's configuration asks ${last.host} for ${formatRepository(reference)}; leave it out, and change the configuration`,
+      `--${transport} is for the registry that the reference names, and ${fileOf(last)} asks ${last.host} for ${formatRepository(reference)}; leave it out, and change the configuration`,
     );
   }
   return { mirrors, last: toUpstreamBy(transport, last) };
+}
+
+/** Returns the file that names another host for the registry. */
+function fileOf({ origin }: Upstream): string {
+  return 'file' in origin ? origin.file : "this node's configuration";
 }
 
 function toUpstreamBy(transport: Transport, upstream: Upstream): Upstream {

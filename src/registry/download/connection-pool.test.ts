@@ -61,6 +61,7 @@ function openClient(origin: string, stallMs = 1_000): Client {
           insecure: true,
           trust: plainTrust,
           connectMs: 1_000,
+          origin: { kind: 'reference' },
           transport: undefined,
           ...request,
         },
@@ -208,7 +209,13 @@ test('bytes that arrived while the thread was blocked are read before the server
     last?.write(' up.');
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
   };
-  const request = { url: new URL(server.origin), headers: {}, trust: plainTrust, connectMs: 1_000 };
+  const request = {
+    url: new URL(server.origin),
+    headers: {},
+    trust: plainTrust,
+    connectMs: 1_000,
+    origin: { kind: 'reference' } as const,
+  };
   const head = await pool.send(request, () => take, AbortSignal.timeout(5_000));
   assert.equal(head?.status, 200);
   assert.equal(came.join(''), 'held up.');
@@ -253,6 +260,7 @@ test('a slow receiver pauses the reading, and that is not a stall', async () => 
       insecure: true,
       trust: plainTrust,
       connectMs: 1_000,
+      origin: { kind: 'reference' },
       transport: undefined,
     } as const;
     const sent = pool.send(request, () => take, AbortSignal.timeout(5_000));

@@ -25,7 +25,7 @@ export type Outcome =
   | { readonly kind: 'gone'; readonly failure: ArtifactError };
 
 /** The part of a request that a GET needs. */
-export type PlainRequest = Pick<HttpRequest, 'url' | 'headers' | 'trust' | 'connectMs' | 'fence'>;
+export type PlainRequest = Pick<HttpRequest, 'url' | 'headers' | 'trust' | 'connectMs' | 'origin' | 'fence'>;
 
 /** A connection to one server (HTTP/1.1) that sends one GET after the other. */
 export type Connection = {
@@ -152,7 +152,7 @@ export function openConnection(
     const { url, answer } = turn;
     const answered = answer !== undefined || start.length > 0;
     const silent = !answered && !(failure instanceof ArtifactError);
-    const outage = toConnectionError(failure, url, answered);
+    const outage = toConnectionError(failure, { url, origin: server.origin }, answered);
     end(({ resolve, reject }) => (silent ? resolve({ kind: 'gone', failure: outage }) : reject(outage)));
   }
 

@@ -292,6 +292,7 @@ const requestOf = (path: string) =>
     insecure: true,
     trust: plainTrust,
     connectMs: 1_000,
+    origin: { kind: 'reference' },
     transport: undefined,
   }) as const;
 

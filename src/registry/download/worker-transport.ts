@@ -163,6 +163,6 @@ export function openWorkerTransport(
   };
 }
 
-function toRequestShare({ url, headers, trust, connectMs, fence }: HttpRequest): RequestShare {
-  return { url: url.href, headers, trust, connectMs, ...(fence === undefined ? {} : { fence }) };
+function toRequestShare({ url, headers, trust, connectMs, origin, fence }: HttpRequest): RequestShare {
+  return { url: url.href, headers, trust, connectMs, origin, ...(fence === undefined ? {} : { fence }) };
 }

@@ -1,5 +1,7 @@
 import { TransportError } from '../../oci/endpoint.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { advise } from './host-origin.ts';
+import type { HttpRequest } from './request.ts';
 import { StalledError, TransientError, UnreachableError } from './retry.ts';
 
 /** The codes of Node and OpenSSL for a server certificate that cannot be verified. */
@@ -11,7 +13,11 @@ const clientCertificate =
 const stalled = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
 /** Classifies a failed connection as an ArtifactError: a TransientError if another attempt may succeed. */
-export function toConnectionError(thrown: unknown, url: URL, answered: boolean): ArtifactError {
+export function toConnectionError(
+  thrown: unknown,
+  { url, origin }: Pick<HttpRequest, 'url' | 'origin'>,
+  answered: boolean,
+): ArtifactError {
   if (thrown instanceof ArtifactError) return thrown;
   const errno = errnoOf(thrown) ?? '';
   const why = reasonOf(thrown);
@@ -28,14 +34,14 @@ export function toConnectionError(thrown: unknown, url: URL, answered: boolean):
     return new TransportError(
       url.host,
       'insecure',
-      `the certificate of ${url.host} cannot be verified (${why}); add its CA with --ca-file, or mark the registry insecure in registries.conf, or set skip_verify in its hosts.toml`,
+      `the certificate of ${url.host} cannot be verified (${why}); ${advise('certificate', url.host, origin)}`,
       thrown,
     );
   }
   if (clientCertificate.test(errno)) {
     return new ArtifactError(
       'unavailable',
-      `${url.host} does not let this node in (${errno}); it may want a client certificate, which --certs-dir can give it`,
+      `${url.host} does not let this node in (${errno}); ${advise('client-certificate', url.host, origin)}`,
       thrown,
     );
   }
@@ -43,14 +49,14 @@ export function toConnectionError(thrown: unknown, url: URL, answered: boolean):
     return new TransportError(
       url.host,
       'plain-http',
-      `${url.host} does not speak TLS correctly (${errno}); if it serves plain HTTP, mark the registry insecure in registries.conf, or write http:// before the host in its hosts.toml`,
+      `${url.host} does not speak TLS correctly (${errno}); ${advise('no-tls', url.host, origin)}`,
       thrown,
     );
   }
   if (errno === 'ENOTFOUND') {
     return new ArtifactError(
       'unavailable',
-      `${url.host} cannot be found: no such name in DNS; check its spelling, and the node's resolver`,
+      `${url.host} cannot be found: no such name in DNS; ${advise('name', url.host, origin)}`,
       thrown,
     );
   }

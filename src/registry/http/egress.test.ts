@@ -13,6 +13,7 @@ const request: HttpRequest = {
   insecure: false,
   trust: plainTrust,
   connectMs: 1,
+  origin: { kind: 'reference' },
   transport: undefined,
   purpose: { mirrorOf: 'registry.example', credential: 'auth file' },
 };

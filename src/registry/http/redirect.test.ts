@@ -90,6 +90,7 @@ const requestTo = (url: string, fence: string): HttpRequest => ({
   insecure: true,
   trust: plainTrust,
   connectMs: 1000,
+  origin: { kind: 'reference' },
   transport: undefined,
   fence,
 });

@@ -1,6 +1,7 @@
 import { type LookupAddress, lookup as resolve } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { ArtifactError } from '../../util/error.ts';
+import { advise } from './host-origin.ts';
 import {
   collect,
   type Fence,
@@ -37,16 +38,18 @@ export async function follow(
   let url = request.url;
   // A request that was redirected away and back follows another server's choice: nothing secret is sent there.
   let home = true;
+  let sender = url.host;
   for (let redirects = 0; ; redirects += 1) {
     const here = url;
     home &&= here.origin === request.url.origin;
-    const next = home
+    const next: HttpRequest = home
       ? { ...request, url: here, headers: { ...request.headers, ...secret } }
       : {
           ...request,
           url: here,
           trust: withoutPairs(request.trust),
           connectMs: usualConnectMs,
+          origin: { kind: 'server', host: sender },
           fence: request.fence ?? toFence(request.url.hostname),
         };
     const isRedirect = (head: Head) => statuses.has(head.status) && head.headers.location !== undefined;
@@ -62,7 +65,8 @@ export async function follow(
     if (redirects === maxRedirects) {
       throw new ArtifactError('unavailable', `${request.url.host} redirects more than ${maxRedirects} times`);
     }
-    url = toTarget(head.headers.location ?? '', here, request.insecure);
+    sender = here.host;
+    url = toTarget(head.headers.location ?? '', here, next);
   }
 }
 
@@ -74,7 +78,11 @@ function page(url: URL): ReturnType<typeof collect> {
 }
 
 /** Resolves a Location against a URL. @throws as `follow`. */
-function toTarget(location: string, from: URL, insecure: boolean): URL {
+function toTarget(
+  location: string,
+  from: URL,
+  { insecure, origin }: Pick<HttpRequest, 'insecure' | 'origin'>,
+): URL {
   const url = URL.parse(location, from);
   if (url === null || !['https:', 'http:'].includes(url.protocol)) {
     throw new ArtifactError('unavailable', `${from.host} redirects to what is no http or https address`);
@@ -82,7 +90,7 @@ function toTarget(location: string, from: URL, insecure: boolean): URL {
   if (url.protocol === 'http:' && from.protocol === 'https:' && !insecure) {
     throw new ArtifactError(
       'denied',
-      `${from.host} redirects from https to plain http at ${url.host}, which is refused; mark the registry insecure in registries.conf if that is meant`,
+      `${from.host} redirects from https to plain http at ${url.host}, which is refused; ${advise('downgrade', from.host, origin)}`,
     );
   }
   url.username = '';

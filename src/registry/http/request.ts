@@ -2,11 +2,12 @@ import { ArtifactError } from '../../util/error.ts';
 import type { GrowingFile } from '../../util/growing-file.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Allowance } from '../../util/token-bucket.ts';
+import type { HostOrigin } from './host-origin.ts';
 import type { TlsTrust } from './tls.ts';
 
 /**
  * One request to one server. `insecure`: a redirect from https to http is allowed. `trust`: how the server is verified.
- * `connectMs`: the time limit for a connection. `transport`: for a blob, which may be large. `fence`: present
+ * `connectMs`: the time limit for a connection. `origin`: how the node came to the server, for advice. `transport`: for a blob, which may be large. `fence`: present
  * if a server named the URL. `purpose`: for its report.
  */
 export type HttpRequest = {
@@ -17,6 +18,7 @@ export type HttpRequest = {
   readonly insecure: boolean;
   readonly trust: TlsTrust;
   readonly connectMs: number;
+  readonly origin: HostOrigin;
   readonly transport: { readonly send: Send } | undefined;
   readonly fence?: Fence;
   readonly purpose?: RequestPurpose;

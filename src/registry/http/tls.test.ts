@@ -193,7 +193,7 @@ test('a redirect from https to http is refused, but not for an insecure registry
   for (const ask of [resolve, pull]) {
     await assert.rejects(ask(secure, registry.host), {
       code: 'denied',
-      message: `${registry.host} redirects from https to plain http at ${plain.host}, which is refused; mark the registry insecure in registries.conf if that is meant`,
+      message: `${registry.host} redirects from https to plain http at ${plain.host}, which is refused; mark the registry insecure in registries.conf, or set skip_verify in its hosts.toml, if that is meant`,
     });
   }
   await using insecure = openTestClient();

@@ -181,9 +181,7 @@ export function openUndiciTransport({
         },
         onResponseError(_, failure) {
           settle();
-          reject(
-            ours === undefined ? toConnectionError(failure, request.url, head !== undefined) : ours.thrown,
-          );
+          reject(ours === undefined ? toConnectionError(failure, request, head !== undefined) : ours.thrown);
         },
       });
     });
