@@ -35,8 +35,8 @@ export const layout = { plain: 0, inline: 2, chunks: 4 } as const;
 /** The block of an inode without data. */
 export const noBlock = 0xffff_ffff;
 
-/** A file is one chunk, and so has at most 2^40 bytes. */
-const chunkBits = 40;
+/** Most files are one chunk, and so have at most 2^40 bytes. */
+const wholeFile = 2 ** 40;
 /** A chunk names its device and its block. */
 const chunkIndexes = 0x20;
 
@@ -122,13 +122,16 @@ function putSize(to: Buffer, at: number, size: number): void {
   to.writeUInt32LE(Math.floor(size / 2 ** 32), at + 4);
 }
 
-/** What the inode of a file says of its chunk. */
-export function chunkFormat(blockSize: number): number {
-  return chunkIndexes | (chunkBits - Math.log2(blockSize));
+/** What the inode of a file says of its chunks. */
+export function chunkFormat(blockSize: number, chunkSize: number = wholeFile): number {
+  return chunkIndexes | Math.log2(chunkSize / blockSize);
 }
 
-/** Where the bytes of a file begin: a device, from 1, and a block of it. */
-export type Place = { readonly device: number; readonly block: number };
+/**
+ * Where the bytes of a file begin: a device, from 1, and a block of it. `chunkSize`: of a late file; another one is one
+ * chunk.
+ */
+export type Place = { readonly device: number; readonly block: number; readonly chunkSize?: number };
 
 /** Writes the chunk of a file, after its inode. */
 export function putChunk(to: Buffer, at: number, { device, block }: Place): void {

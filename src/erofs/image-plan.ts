@@ -1,4 +1,5 @@
 import type { DirectoryNode, FileNode } from '../tree/tree.ts';
+import { type ChunkMap, countChunks } from './chunk-map.ts';
 import { type Contents, listContents } from './contents.ts';
 import { directoryBlocks } from './directory-blocks.ts';
 import {
@@ -36,7 +37,7 @@ export type ImagePlan = {
 /**
  * Plans the image of a tree. The same tree and places give the same bytes. It yields now and then.
  *
- * @param placeOf where a file's bytes begin. They are at most 1 TiB, and the device has the last block as a whole.
+ * @param placeOf where a file's bytes begin. They are at most 1 TiB, unless they are late, and the device has the last block as a whole.
  */
 export function* planImage(
   root: DirectoryNode,
@@ -66,7 +67,9 @@ function* placeInodes(
     const size = inodes.sizeOf(inode);
     const own = type === modeType.file ? 0 : size;
     const head =
-      own < size ? chunkAt(contents, inode, time) + chunkIndexSize : headSize(contents, inode, time);
+      own < size
+        ? chunkAt(contents, inode, time) + chunkBytes(inodes, inode)
+        : headSize(contents, inode, time);
     const tail = own % blockSize;
     const isInline = tail > 0 && head + tail <= blockSize;
     const length = isInline ? head + tail : head;
@@ -78,6 +81,14 @@ function* placeInodes(
     yield;
   }
   return { end, dataBlocks };
+}
+
+/** Returns the bytes of the entries of a file's chunks. */
+function chunkBytes(inodes: Contents['inodes'], inode: number): number {
+  const chunkSize = inodes.chunkSizeOf(inode);
+  return (
+    chunkIndexSize * (chunkSize === undefined ? 1 : countChunks({ size: inodes.sizeOf(inode), chunkSize }))
+  );
 }
 
 /** Returns the bytes of the entries of a directory. */
@@ -100,7 +111,18 @@ export function headSize({ inodes }: Pick<Contents, 'inodes'>, inode: number, ti
   return size + (inodes.xattrsOf(inode)?.length ?? 0);
 }
 
-/** Returns the offset of a file's chunk from its inode. */
+/** Returns the map of a late file; undefined for every other inode. */
+export function chunkMapOf(plan: ImagePlan, inode: number): ChunkMap | undefined {
+  const { contents, blockSize, time } = plan;
+  const { inodes } = contents;
+  const chunkSize = inodes.chunkSizeOf(inode);
+  if (chunkSize === undefined) return undefined;
+  const at = inodesAt(plan) + inodes.positionOf(inode).slot * slotSize + chunkAt(contents, inode, time);
+  const { device } = inodes.placeOf(inode);
+  return { at, device, size: inodes.sizeOf(inode), chunkSize, blockSize };
+}
+
+/** Returns the offset of the entry of a file's first chunk from its inode. */
 export function chunkAt(contents: Pick<Contents, 'inodes'>, inode: number, time: Time): number {
   return roundUp(headSize(contents, inode, time), chunkIndexSize);
 }

@@ -1,6 +1,7 @@
+import { type ChunkMap, countChunks, putChunks } from './chunk-map.ts';
 import { directoryBlocks, putEntries } from './directory-blocks.ts';
-import { inodesAt, modeType, putSuperblock, slotSize, typeBits } from './format.ts';
-import type { ImagePlan } from './image-plan.ts';
+import { chunkIndexSize, inodesAt, modeType, putSuperblock, slotSize, typeBits } from './format.ts';
+import { chunkMapOf, type ImagePlan } from './image-plan.ts';
 import { maxRecord, putRecord } from './inode-record.ts';
 import { createSlices, type Slices } from './slices.ts';
 
@@ -30,6 +31,23 @@ function* writeInodes(plan: ImagePlan, slices: Slices): Generator<Buffer> {
     const full = slices.reserve(at, maxRecord);
     if (full !== undefined) yield full;
     putRecord(slices.view(at, maxRecord), plan, inode);
+    const map = chunkMapOf(plan, inode);
+    if (map !== undefined) yield* writeChunks(slices, map);
+  }
+}
+
+/** The chunks whose entries are written at once. */
+const chunkBatch = 4096;
+
+/** Writes the entries of a late file, all of whose chunks are missing. */
+function* writeChunks(slices: Slices, map: ChunkMap): Generator<Buffer> {
+  const count = countChunks(map);
+  for (let from = 0; from < count; from += chunkBatch) {
+    const to = Math.min(from + chunkBatch, count);
+    const [at, length] = [map.at + from * chunkIndexSize, (to - from) * chunkIndexSize];
+    const full = slices.reserve(at, length);
+    if (full !== undefined) yield full;
+    putChunks(slices.view(at, length), map, { from, to, isPresent: false });
   }
 }
 

@@ -5,7 +5,10 @@ import { chunkAt, headSize, type ImagePlan, isCompact } from './image-plan.ts';
 /** The maximum bytes of an inode with its attributes and the end of its data. */
 export const maxRecord: number = 300 * 1024;
 
-/** Writes an inode with what follows it, into zeros: its attributes, and its chunk or the end of its data. */
+/**
+ * Writes an inode with what follows it, into zeros: its attributes, and its chunk or the end of its data. The chunks of
+ * a late file may be many, and are not written.
+ */
 export function putRecord(to: Buffer, plan: ImagePlan, inode: number): void {
   const { contents, time } = plan;
   const { inodes } = contents;
@@ -20,13 +23,14 @@ export function putRecord(to: Buffer, plan: ImagePlan, inode: number): void {
     ...inodes.timeOf(inode),
     links: inodes.linksOf(inode),
     size: inodes.sizeOf(inode),
-    data: isChunk ? chunkFormat(plan.blockSize) : ownBlock(plan, inode),
+    data: isChunk ? chunkFormat(plan.blockSize, inodes.chunkSizeOf(inode)) : ownBlock(plan, inode),
     number: inode + 1,
     xattrs: xattrs?.length ?? 0,
   });
   const head = headSize(contents, inode, time);
   xattrs?.copy(to, head - xattrs.length);
-  if (isChunk) putChunk(to, chunkAt(contents, inode, time), inodes.placeOf(inode));
+  if (isChunk && inodes.chunkSizeOf(inode) === undefined)
+    putChunk(to, chunkAt(contents, inode, time), inodes.placeOf(inode));
   if (isInline) putTail(to.subarray(head), plan, inode);
 }
 

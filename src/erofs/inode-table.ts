@@ -23,6 +23,9 @@ export type InodeTable = {
   /** The place of a file. */
   placeOf(inode: number): Place;
   hasPlace(inode: number, place: Place): boolean;
+  /** The size of the chunks of a late file; undefined for another one. */
+  chunkSizeOf(inode: number): number | undefined;
+  lateFiles(): readonly number[];
   /** The target of a symlink. */
   targetOf(inode: number): number;
   /** The extended attributes, encoded; undefined if it has none. */
@@ -46,6 +49,7 @@ export function createInodeTable(): InodeTable {
   const columns = createColumns(width);
   /** Rare, and large. */
   const xattrs = new Map<number, Buffer>();
+  const chunkSizes = new Map<number, number>();
   let count = 0;
 
   function add(type: number, attributes: EntryAttributes, links: number): number {
@@ -76,8 +80,9 @@ export function createInodeTable(): InodeTable {
       columns.set(inode, placeAt, target);
       return inode;
     },
-    addFile(attributes, size, { device, block }) {
+    addFile(attributes, size, { device, block, chunkSize }) {
       const inode = add(modeType.file, attributes, 1);
+      if (chunkSize !== undefined) chunkSizes.set(inode, chunkSize);
       columns.set(inode, sizeAt, size % 2 ** 32);
       columns.set(inode, upperAt, Math.floor(size / 2 ** 32) * 0x1_0000 + device);
       columns.set(inode, placeAt, block);
@@ -104,6 +109,8 @@ export function createInodeTable(): InodeTable {
     }),
     hasPlace: (inode, { device, block }) =>
       columns.get(inode, placeAt) === block && (columns.get(inode, upperAt) & 0xffff) === device,
+    chunkSizeOf: inode => chunkSizes.get(inode),
+    lateFiles: () => [...chunkSizes.keys()],
     targetOf: inode => columns.get(inode, placeAt),
     xattrsOf: inode => xattrs.get(inode),
     setPosition(inode, { slot, block, isInline }) {
