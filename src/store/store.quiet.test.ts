@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { open, rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { costOf, longestTurn } from '../../test/support/node/cost.ts';
 import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { type Digest, toDigest } from '../oci/digest.ts';
 import type { VolumeRecord } from '../ports/records.ts';
@@ -24,16 +26,16 @@ async function timed(step: () => Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
-/** The longest block of the event loop in the meantime, in milliseconds. */
-async function longestBlock(step: () => Promise<unknown>): Promise<number> {
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  delay.enable();
-  await step();
-  delay.disable();
-  return delay.max / 1e6;
+/** Six at a time, each on an item of its own. */
+async function sixAtATime<Item>(items: readonly Item[], step: (item: Item) => Promise<void>): Promise<void> {
+  const left = items.values();
+  const worker = async (): Promise<void> => {
+    for (const item of left) await step(item);
+  };
+  await Promise.all(Array.from({ length: 6 }, worker));
 }
 
-test('a store of 10,000 blobs and 1,000 volumes opens in less than 150 ms', async t => {
+test('a store of 10,000 blobs and 1,000 volumes opens in less than 150 ms of CPU time', async t => {
   await using directory = await temporaryDirectory();
   const digest = digestOf(Buffer.alloc(0));
   {
@@ -45,30 +47,40 @@ test('a store of 10,000 blobs and 1,000 volumes opens in less than 150 ms', asyn
     for (let n = 0; n < 1000; n++) await store.volumes.put(volumeAt(`/pods/${n}`, digest));
   }
   let store: Store | undefined;
-  const open = await timed(async () => (store = await openStore({ stateDir: directory.path })));
-  const list = await timed(async () => assert.equal((await store?.volumes.list())?.length, 1000));
+  const opening = await costOf(async () => (store = await openStore({ stateDir: directory.path })));
+  const listing = await costOf(async () => assert.equal((await store?.volumes.list())?.length, 1000));
   await store?.[Symbol.asyncDispose]();
-  t.diagnostic(`open ${open.toFixed(1)} ms, list of 1,000 volumes ${list.toFixed(1)} ms`);
-  assert.ok(open < 150, `${open} ms`);
+  t.diagnostic(`open ${opening.cpu.toFixed(1)} ms, list of 1,000 volumes ${listing.cpu.toFixed(1)} ms`);
+  assert.ok(opening.cpu < 150, `${opening.cpu} ms`);
 });
 
-test('1,000 tiny blobs, six at a time, are downloaded and durable in less than 4 s', async t => {
+test('1,000 tiny blobs, six at a time, are stored in little more time than as many durable files', async t => {
   await using directory = await temporaryDirectory();
   await using store = await openStore({ stateDir: directory.path });
-  const left = Array.from({ length: 1000 }, () => randomBytes(60));
-  const worker = async (): Promise<void> => {
-    for (let bytes = left.pop(); bytes !== undefined; bytes = left.pop()) {
-      const descriptor = { mediaType: '', digest: digestOf(bytes), size: bytes.length, annotations: {} };
-      await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
-      ingest.write(bytes);
-      await ingest.verify();
-      await ingest.commit();
-    }
+  const keep = async (bytes: Buffer): Promise<void> => {
+    const descriptor = { mediaType: '', digest: digestOf(bytes), size: bytes.length, annotations: {} };
+    await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
+    ingest.write(bytes);
+    await ingest.verify();
+    await ingest.commit();
   };
-  const elapsed = await timed(() => Promise.all(Array.from({ length: 6 }, worker)));
-  t.diagnostic(`${elapsed.toFixed(0)} ms`);
+  const writePlain = async (bytes: Buffer): Promise<void> => {
+    const path = join(directory.path, digestOf(bytes).slice(7));
+    await using file = await open(`${path}.new`, 'wx');
+    await file.write(bytes);
+    await file.sync();
+    await rename(`${path}.new`, path);
+  };
+  let [ours, plain] = [0, 0];
+  // In turns: what else runs on the machine and its disk takes from both.
+  for (let turn = 0; turn < 5; turn++) {
+    const lines = Array.from({ length: 200 }, () => randomBytes(60));
+    ours += await timed(() => sixAtATime(lines, keep));
+    plain += await timed(() => sixAtATime(lines, writePlain));
+  }
+  t.diagnostic(`${ours.toFixed(0)} ms, and ${plain.toFixed(0)} ms for files with fsync`);
   assert.equal((await store.blobs.list()).length, 1000);
-  assert.ok(elapsed < 4000, `${elapsed} ms`);
+  assert.ok(ours < 5 * plain, `${ours} ms, and ${plain} ms for files with fsync`);
 });
 
 test('a view of 50,000 files is built, found and removed without blocking the event loop', async t => {
@@ -97,26 +109,19 @@ test('a view of 50,000 files is built, found and removed without blocking the ev
   const manifest = digestOf(Buffer.alloc(0));
   const record = { key: 'big', manifest, reference: 'r', blobs: [], layers: [], bytes: 1, inodes: 1 };
 
-  let build = 0;
-  let removal = 0;
-  const blockedByBuild = await longestBlock(async () => {
-    build = await timed(() =>
-      store.views.build(record, { kind: 'directory', children, attributes, layer }, never),
-    );
-  });
-  const find =
-    (await timed(async () => {
-      for (let n = 0; n < 1000; n++) await store.views.find(record.key);
-    })) / 1000;
-  const blockedByRemoval = await longestBlock(async () => {
-    removal = await timed(() => store.views.remove(record.key));
-  });
-  t.diagnostic(
-    `built in ${build.toFixed(0)} ms (longest block ${blockedByBuild.toFixed(1)} ms), found in ${(find * 1000).toFixed(1)} µs, removed in ${removal.toFixed(0)} ms (${blockedByRemoval.toFixed(1)} ms)`,
+  const building = await costOf(() =>
+    store.views.build(record, { kind: 'directory', children, attributes, layer }, never),
   );
-  assert.ok(build < 10_000 && removal < 10_000);
-  assert.ok(find < 0.1, `${find} ms`);
-  assert.ok(Math.max(blockedByBuild, blockedByRemoval) < 100, `${blockedByBuild} and ${blockedByRemoval} ms`);
+  const finding = await costOf(async () => {
+    for (let n = 0; n < 1000; n++) await store.views.find(record.key);
+  });
+  const removing = await costOf(() => store.views.remove(record.key));
+  t.diagnostic(
+    `CPU: built in ${building.cpu.toFixed(0)} ms (longest turn ${building.turn.toFixed(1)} ms), found in ${finding.cpu.toFixed(1)} µs, removed in ${removing.cpu.toFixed(0)} ms (${removing.turn.toFixed(1)} ms)`,
+  );
+  assert.ok(building.cpu < 10_000 && removing.cpu < 10_000);
+  assert.ok(finding.cpu < 100, `${finding.cpu} µs`);
+  assert.ok(Math.max(building.turn, removing.turn) < longestTurn, `${building.turn} and ${removing.turn} ms`);
 });
 
 function volumeAt(targetPath: string, digest: Digest): VolumeRecord {
