@@ -7,7 +7,7 @@ export type UnpackDestination = { readonly path: string; readonly form: LayerFor
 
 export type Unpacker = {
   /**
-   * Unpacks a verified layer file into an empty directory, in a thread of its own: every body under its number, or the
+   * Unpacks a verified layer file into an empty directory, in another thread: every body under its number, or the
    * uncompressed tar as a file, and the table of contents (tree/toc-text.ts). After a failure the directory holds a part of them, and nothing writes to it
    * any more.
    *

@@ -32,7 +32,7 @@ export type UnpackMeans = { readonly setXattrs: SetXattrs; readonly grow: Grow }
 /** The requests of a layer's thread to its parent. */
 export type UnpackQuestion =
   | { readonly kind: 'xattrs'; readonly batch: XattrBatch }
-  | { readonly kind: 'grow'; readonly more: Amount; readonly written: Amount };
+  | { readonly kind: 'grow'; readonly digest: Digest; readonly more: Amount; readonly written: Amount };
 
 /**
  * Unpacks a layer: uncompresses, hashes, parses the tar, and writes the bodies and their table, in one pass and in

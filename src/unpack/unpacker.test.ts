@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { endOfTar, rawEntry, rawTar } from '../../test/support/oci/raw-tar.ts';
@@ -30,6 +32,10 @@ function source(name: string, bytes: Uint8Array): string {
 
 function bodiesIn(path: string): UnpackDestination {
   return { path, form: 'bodies' };
+}
+
+function tarIn(path: string): UnpackDestination {
+  return { path, form: 'tar' };
 }
 
 function into(name: string): string {
@@ -74,6 +80,22 @@ test('a layer is unpacked in a thread, its entries in order', async () => {
     readdirSync(join(directory.path, 'many.into'), { recursive: true }).length,
     5432 + directories + 1,
   );
+});
+
+test('a thread unpacks one layer after the other, unless one fails, and ends when there are no more', async () => {
+  const started: Promise<unknown>[] = [];
+  const onWorker = (worker: Worker): void => void started.push(once(worker, 'exit'));
+  process.on('worker', onWorker);
+  using _listener = { [Symbol.dispose]: () => void process.off('worker', onWorker) };
+  await using unpacker = openUnpacker({ ...limits, maxEntries: 10 });
+  const unpack = (name: string, count: number) =>
+    unpacker.unpack({ path: source(name, files(count)) }, digest, tarIn(into(`${name}.into`)), never);
+  for (const name of ['first', 'second', 'third']) assert.equal((await unpack(name, 9)).bodies, 9);
+  assert.equal(started.length, 1);
+  await assert.rejects(unpack('fourth', 11), { code: 'unmountable' });
+  assert.equal((await unpack('fifth', 9)).bodies, 9);
+  assert.equal(started.length, 2);
+  await Promise.all(started);
 });
 
 test('a refusal from the thread keeps its code and text', async () => {
