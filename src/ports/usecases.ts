@@ -65,7 +65,6 @@ export type Wanter = {
   /** What it resolved to. For an index, the digest of the index. Absent for a tag that is not resolved yet. */
   readonly digest?: Digest;
   readonly kind: 'command' | 'prefetch' | 'pod';
-  /** Where it will be mounted. */
   readonly targetPath?: string;
   readonly pod?: Pod;
 };
@@ -180,13 +179,14 @@ export type DaemonStatus = {
 };
 
 /**
- * A problem that fsck found. `artifacts`: the references that need it, the first 16 of many. `repaired`: it is out of use, so that
- * it is pulled or built again.
+ * A problem that fsck found. `artifacts`: references that need it, the first 16. `keptBy`: pods, or targets of other
+ * volumes, that alone still have it. `repaired`: it is out of use, so that it is pulled or built again.
  */
 export type Finding = {
   readonly path: string;
   readonly problem: string;
   readonly artifacts: readonly string[];
+  readonly keptBy: readonly string[];
   readonly repaired: boolean;
 };
 

@@ -197,6 +197,7 @@ test('fsck streams its findings and ends with the count', async () => {
           path: 'blobs/sha256/ab',
           problem: 'its bytes have another digest',
           artifacts: ['r.example/m:1'],
+          keptBy: ['ns/pod'],
           repaired: repair,
         });
         return { checked: 12 };
@@ -211,6 +212,7 @@ test('fsck streams its findings and ends with the count', async () => {
         path: 'blobs/sha256/ab',
         problem: 'its bytes have another digest',
         artifacts: ['r.example/m:1'],
+        kept_by: ['ns/pod'],
         repaired: true,
       },
       { checked: 12 },

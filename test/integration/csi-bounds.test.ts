@@ -208,7 +208,13 @@ test('fsck runs no faster than its findings are read', async () => {
     artifacts: {
       async fsck(_, onFinding) {
         for (; reported < 5000; reported++) {
-          await onFinding({ path: '/state/blobs', problem: 'wrong', artifacts: [], repaired: false });
+          await onFinding({
+            path: '/state/blobs',
+            problem: 'wrong',
+            artifacts: [],
+            keptBy: [],
+            repaired: false,
+          });
         }
         return { checked: reported };
       },

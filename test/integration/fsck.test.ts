@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
+import { toFinding } from '../../src/grpc/client/value.ts';
 import type { Finding } from '../../src/ports/usecases.ts';
 import { bodyName } from '../../src/tree/layer-files.ts';
 import { publishRequest } from '../support/node/daemon.ts';
@@ -28,7 +29,7 @@ const { registry, node, daemon } = await openSetting({ views: 'trees' });
 async function fsck(repair: 'repair' | 'only look' = 'only look'): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   for await (const { finding } of daemon.streams.Fsck({ repair: repair === 'repair' })) {
-    if (finding) findings.push(finding);
+    if (finding) findings.push(toFinding(finding));
   }
   return findings;
 }
@@ -154,9 +155,9 @@ for (const kind of ['blob', 'bodies'] as const) {
 
     const problem = found[0]?.problem ?? '';
     const repaired = await fsck('repair');
-    const left = damagedViews(problem, sample.reference);
+    const left = damagedViews(problem);
     assert.deepEqual(repaired, [
-      { path: sample.item, problem, artifacts: [sample.reference], repaired: true },
+      { path: sample.item, problem, artifacts: [sample.reference], keptBy: [], repaired: true },
       ...left,
     ]);
     assert.equal(left.length, 1); // a volume shows it still
@@ -173,6 +174,12 @@ for (const kind of ['blob', 'bodies'] as const) {
 
     const other = await publish(sample.reference);
     verifyVolume(other.target_path, shownOf(sample.files));
+    assert.deepEqual(await fsck(), left);
+    const warned = daemon
+      .output()
+      .split('\n')
+      .filter(line => line.includes(`"path":"${left[0]?.path}"`));
+    assert.match(warned.at(-1) ?? '', /"level":"warn".*"msg":"fsck found damage: /);
     await daemon.csi.NodePublishVolume(request); // the volume is as it was published
     const fresh = { volume_id: other.volume_id, volume_path: other.target_path };
     assert.equal((await daemon.csi.NodeGetVolumeStats(fresh)).volume_condition?.abnormal, false);
@@ -186,21 +193,22 @@ for (const kind of ['blob', 'bodies'] as const) {
   });
 }
 
-/** The messages about views that stay with the volumes that show them. */
-function damagedViews(problem: string, reference: string): readonly Finding[] {
+/** The messages about views that stay with the volume that shows them alone. */
+function damagedViews(problem: string): readonly Finding[] {
   const views = join(node.stateDir, 'views');
   const kept = readdirSync(views).filter(name => /-[^.]*$/.test(name));
-  const item = /^(.*?)(;.*)$/s.exec(problem);
+  const [item = '-'] = problem.split(';');
   return kept.map(name => ({
     path: join(views, name),
-    problem: `${what(name)}${item?.[2]}`,
-    artifacts: [reference],
+    problem: what(name),
+    artifacts: [],
+    keptBy: ['default/pod'],
     repaired: false,
   }));
 
   function what(name: string): string {
     const record = JSON.parse(readFileSync(join(views, `${name}.json`), 'utf8')) as { damage: string };
-    assert.ok(record.damage.endsWith(item?.[1] ?? '-'), record.damage);
+    assert.ok(record.damage.endsWith(item), record.damage);
     return record.damage;
   }
 }
@@ -249,7 +257,13 @@ for (const [nth, [what, [change, problem]]] of Object.entries(changes).entries()
     change(join(views, key, 'd'));
     const named = `${problem}; ${request.target_path} shows it: delete that pod, and a new one gets the right bytes`;
     const found = [
-      { path: join(views, key), problem: named, artifacts: [sample.reference], repaired: false },
+      {
+        path: join(views, key),
+        problem: named,
+        artifacts: [sample.reference],
+        keptBy: [],
+        repaired: false,
+      },
     ];
     assert.deepEqual(await fsck(), found);
     assert.deepEqual(

@@ -17,6 +17,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { after, test } from 'node:test';
+import { toFinding } from '../../src/grpc/client/value.ts';
 import type { Finding } from '../../src/ports/usecases.ts';
 import {
   publishRequest,
@@ -68,7 +69,7 @@ async function publish(node: TestNode, daemon: TestDaemon, { reference }: Sample
 
 async function fsck({ streams }: TestDaemon, repair: boolean): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
-  for await (const { finding } of streams.Fsck({ repair })) if (finding) findings.push(finding);
+  for await (const { finding } of streams.Fsck({ repair })) if (finding) findings.push(toFinding(finding));
   return findings;
 }
 

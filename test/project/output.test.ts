@@ -86,7 +86,7 @@ const status: Whole<NodeStatus> = {
 };
 const removed: Whole<Removed> = { artifacts: 1, bytes: 2, reference: 'z', digest, keptBy: notes };
 const pruned: Whole<Pruned> = { artifacts: 1, bytes: 2, items: [{ reference: 'z', digest, bytes: 2 }] };
-const finding: Whole<Finding> = { path: '/p', problem: 'q', artifacts: ['z'], repaired: true };
+const finding: Whole<Finding> = { path: '/p', problem: 'q', artifacts: ['z'], keptBy: ['y'], repaired: true };
 const credentials: Whole<EndpointCredentials> = { endpoint: 'e', sources: notes };
 
 const artifacts: Backend['artifacts'] = {

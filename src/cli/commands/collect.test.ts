@@ -138,6 +138,7 @@ test('fsck prints findings and exits 7, or 0 if they were repaired', async () =>
     path: 'blobs/sha256/ab',
     problem: 'the digest is another',
     artifacts: ['r.example/a:1', 'r.example/b:1'],
+    keptBy: [] as string[],
   };
   const artifacts = {
     fsck: async (
@@ -170,6 +171,19 @@ test('fsck prints findings and exits 7, or 0 if they were repaired', async () =>
   const left = await runShell(['fsck', '--repair'], { artifacts: { fsck: kept } });
   assert.equal(left.code, 7);
   assert.match(left.stdout, /\n12 objects checked, 1 damaged, 1 not repaired\n$/);
+  const keptOnly = await runShell(['fsck'], {
+    artifacts: {
+      fsck: async (_, tell) => {
+        await tell({ ...finding, artifacts: [], keptBy: ['shop/web-0'], repaired: false });
+        return { checked: 12 };
+      },
+    },
+  });
+  assert.equal(keptOnly.code, 7);
+  assert.equal(
+    keptOnly.stdout,
+    'blobs/sha256/ab: the digest is another\n  kept only by shop/web-0\n12 objects checked, 1 damaged; what is left is out of use, and ends with what keeps it\n',
+  );
   const clean = await runShell(['fsck'], { artifacts: { fsck: async () => ({ checked: 1 }) } });
   assert.equal(clean.stdout, '1 object checked, 0 damaged\n');
 });

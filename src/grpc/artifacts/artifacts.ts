@@ -8,6 +8,7 @@ import type { ArtifactsHandlers } from '../wire/ociartifact/v1/Artifacts.ts';
 import type { LoadRequest__Output } from '../wire/ociartifact/v1/LoadRequest.ts';
 import {
   fromDetail,
+  fromFinding,
   fromProgress,
   fromPruned,
   fromPulled,
@@ -89,16 +90,24 @@ export function artifactsHandlers(
       const loaded = await artifacts.load(chunks(first, tar), reference || undefined, call.signal);
       return { loaded: loaded.map(fromResolved) };
     }),
-    Fsck: serverStream(edge, async ({ repair }, send, { signal }) => {
+    Fsck: serverStream(edge, async ({ repair }, send, call) => {
+      let found = 0;
       const onProgress = paced<Pick<Progress, 'bytes' | 'totalBytes'>>(({ bytes, totalBytes }) =>
         send({ progress: { bytes, total_bytes: totalBytes } }),
       );
       const result = await artifacts.fsck(
         repair,
-        finding => send({ finding: { ...finding, artifacts: [...finding.artifacts] } }),
-        signal,
+        finding => {
+          found++;
+          const { path, problem, artifacts: needing, keptBy, repaired: isRepaired } = finding;
+          if (!isRepaired)
+            edge.log.warn({ path, artifacts: needing, keptBy }, `fsck found damage: ${problem}`);
+          return send({ finding: fromFinding(finding) });
+        },
+        call.signal,
         onProgress,
       );
+      call.note({ checked: result.checked, damaged: found });
       await send({ result });
     }),
     Mount: unary(edge, async (wire, call) => {

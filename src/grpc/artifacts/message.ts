@@ -3,6 +3,7 @@ import type { Pod } from '../../ports/request.ts';
 import type {
   ArtifactDetail,
   ArtifactSummary,
+  Finding,
   LayerDetail,
   Progress,
   Pruned,
@@ -13,6 +14,7 @@ import type {
   VolumeStatus,
 } from '../../ports/usecases.ts';
 import type { ArtifactSummary as WireSummary } from '../wire/ociartifact/v1/ArtifactSummary.ts';
+import type { Finding as WireFinding } from '../wire/ociartifact/v1/Finding.ts';
 import type { InspectResponse } from '../wire/ociartifact/v1/InspectResponse.ts';
 import type { Layer } from '../wire/ociartifact/v1/Layer.ts';
 import type { Pod as WirePod } from '../wire/ociartifact/v1/Pod.ts';
@@ -109,6 +111,10 @@ export function fromRemoved({ artifacts, bytes, reference, digest, keptBy }: Rem
 export function fromSummary(summary: ArtifactSummary): WireSummary {
   const { artifactType, usedAt, verifiedAt, ...same } = summary;
   return { ...same, artifact_type: artifactType, used_at: usedAt, verified_at: verifiedAt };
+}
+
+export function fromFinding({ path, problem, artifacts, keptBy, repaired }: Finding): WireFinding {
+  return { path, problem, repaired, artifacts: [...artifacts], kept_by: [...keptBy] };
 }
 
 export function fromDetail(detail: ArtifactDetail): InspectResponse {

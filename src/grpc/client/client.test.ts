@@ -88,7 +88,13 @@ test('what a daemon answers arrives as if it had been asked in this process', as
       volumes: async () => [volume, { ...podless, mounted: false }],
       fsck: async (repair, onFinding, _, onProgress) => {
         onProgress?.({ bytes: 5, totalBytes: 10 });
-        await onFinding({ path: 'p', problem: 'q', artifacts: ['r.example/m:1'], repaired: repair });
+        await onFinding({
+          path: 'p',
+          problem: 'q',
+          artifacts: ['r.example/m:1'],
+          keptBy: ['ns/pod'],
+          repaired: repair,
+        });
         return { checked: 8 };
       },
     },
@@ -116,7 +122,7 @@ test('what a daemon answers arrives as if it had been asked in this process', as
   assert.deepEqual(await artifacts.fsck(true, watch, never, watch), { checked: 8 });
   assert.deepEqual(findings, [
     { bytes: 5, totalBytes: 10 },
-    { path: 'p', problem: 'q', artifacts: ['r.example/m:1'], repaired: true },
+    { path: 'p', problem: 'q', artifacts: ['r.example/m:1'], keptBy: ['ns/pod'], repaired: true },
   ]);
   assert.deepEqual(asked, [
     ['z:1', { username: 'me' }],

@@ -26,6 +26,7 @@ import type { ResolveResponse__Output } from '../wire/ociartifact/v1/ResolveResp
 import { type ClientCalls, lastOf, openCalls } from './call.ts';
 import {
   toDetail,
+  toFinding,
   toProgress,
   toPruned,
   toPulled,
@@ -151,7 +152,7 @@ function toArtifacts(
     async fsck(repair, onFinding, signal, onProgress) {
       let checked: number | undefined;
       for await (const { finding, result, progress } of follow(() => client.Fsck({ repair }), signal)) {
-        if (finding) await onFinding(finding);
+        if (finding) await onFinding(toFinding(finding));
         if (progress) onProgress?.({ bytes: progress.bytes, totalBytes: progress.total_bytes });
         if (result) ({ checked } = result);
       }

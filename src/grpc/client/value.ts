@@ -3,6 +3,7 @@ import { parsePlatform } from '../../oci/platform.ts';
 import type {
   ArtifactDetail,
   ArtifactSummary,
+  Finding,
   Freed,
   LayerProgress,
   Progress,
@@ -15,6 +16,7 @@ import type {
 } from '../../ports/usecases.ts';
 import { resolving } from '../../volume/pull/progress.ts';
 import type { ArtifactSummary__Output } from '../wire/ociartifact/v1/ArtifactSummary.ts';
+import type { Finding__Output } from '../wire/ociartifact/v1/Finding.ts';
 import type { Freed__Output } from '../wire/ociartifact/v1/Freed.ts';
 import type { InspectResponse__Output } from '../wire/ociartifact/v1/InspectResponse.ts';
 import type { LayerProgress__Output } from '../wire/ociartifact/v1/LayerProgress.ts';
@@ -129,6 +131,10 @@ export function toDetail(wire: InspectResponse__Output): ArtifactDetail {
     volumes,
     notes,
   };
+}
+
+export function toFinding({ path, problem, artifacts, kept_by, repaired }: Finding__Output): Finding {
+  return { path, problem, artifacts, keptBy: kept_by, repaired };
 }
 
 function toFreed(wire: Freed__Output | null): Freed {

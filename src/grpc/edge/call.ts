@@ -148,20 +148,18 @@ function finish(wire: EventEmitter & { cancelled: boolean; end(): unknown }, out
 }
 
 /** The fields of a call that are logged. Nothing else of a request is logged. */
-export type CallNote = {
-  readonly volumeId?: string | undefined;
-  readonly target?: string | undefined;
-  readonly namespace?: string | undefined;
-  readonly pod?: string | undefined;
-  readonly reference?: string | undefined;
-  readonly digest?: string | undefined;
-  readonly bytes?: number | undefined;
-  readonly pulled?: number | undefined;
-  readonly resumed?: number | undefined;
-  readonly cached?: number | undefined;
-  readonly pulledLayers?: number | undefined;
-  readonly cachedLayers?: number | undefined;
-};
+export type CallNote = Partial<
+  Record<NotedText, string | undefined> & Record<NotedCount, number | undefined>
+>;
+type NotedText = 'volumeId' | 'target' | 'namespace' | 'pod' | 'reference' | 'digest';
+type NotedCount =
+  | 'bytes'
+  | 'pulled'
+  | 'resumed'
+  | 'cached'
+  | 'checked'
+  | 'damaged'
+  | `${'pulled' | 'cached'}Layers`;
 
 export type CallRecord = {
   /** `/csi.v1.Node/NodePublishVolume`. */

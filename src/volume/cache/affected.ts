@@ -38,4 +38,18 @@ export function createAffected(world: {
   };
 }
 
+/** Returns the pods of the volumes at these targets, or the targets of volumes without one, sorted. */
+export async function findOwners(
+  targets: readonly string[],
+  volumes: Pick<VolumeRecords, 'list'>,
+): Promise<readonly string[]> {
+  if (targets.length === 0) return [];
+  const pods = new Map((await volumes.list()).map(({ targetPath, pod }) => [targetPath, pod] as const));
+  const owners = targets.map(target => {
+    const pod = pods.get(target);
+    return pod === undefined ? target : `${pod.namespace}/${pod.name}`;
+  });
+  return [...new Set(owners)].toSorted();
+}
+
 type Artifact = { readonly reference: string; readonly holds: Set<Digest> };

@@ -10,7 +10,7 @@ import { doInSlices, startPace } from '../../util/pace.ts';
 import { cachedDocuments } from '../pull/cached-documents.ts';
 import type { ManifestLoader } from '../pull/manifest-loader.ts';
 import type { Trees } from '../pull/trees.ts';
-import { createAffected } from './affected.ts';
+import { createAffected, findOwners } from './affected.ts';
 import { formatShown, type Integrity } from './integrity.ts';
 import type { Retirement } from './retirement.ts';
 import { findBrokenRoots } from './root-check.ts';
@@ -47,11 +47,21 @@ export async function checkCache(
 
   const affected = createAffected(world);
   const report = async (
-    found: Omit<Finding, 'artifacts'> & { readonly digest: Digest; readonly shownBy?: readonly string[] },
+    found: Pick<Finding, 'path' | 'problem' | 'repaired'> & {
+      readonly digest: Digest;
+      readonly shownBy?: readonly string[];
+    },
   ): Promise<void> => {
     const { path, repaired, digest, shownBy = [] } = found;
     const problem = `${found.problem}${formatShown(shownBy)}`;
-    await onFinding({ path, problem, artifacts: await affected(digest), repaired });
+    await onFinding({ path, problem, artifacts: await affected(digest), keptBy: [], repaired });
+  };
+
+  /** A damaged view that is out of use: no artifact needs it. */
+  const reportKept = async (view: View, problem: string): Promise<void> => {
+    const keptBy = await findOwners(await retirement.whoShows([view]), world.volumes);
+    if (keptBy.length > 0)
+      await onFinding({ path: view.path, problem, artifacts: [], keptBy, repaired: false });
   };
 
   /** Whether the item is undamaged. */
@@ -95,11 +105,7 @@ export async function checkCache(
 
   const checkView = async (view: View): Promise<void> => {
     const { path, manifest: digest, damage } = view;
-    if (damage !== undefined) {
-      const shownBy = await retirement.whoShows([view]);
-      if (shownBy.length > 0) await report({ path, digest, problem: damage, shownBy, repaired: false });
-      return;
-    }
+    if (damage !== undefined) return reportKept(view, damage);
     try {
       const problem = await describeView(view);
       if (problem === undefined) return;
@@ -115,7 +121,7 @@ export async function checkCache(
 
   // Before anything is quarantined, which is reported separately.
   for (const { name, reference, problem } of await findBrokenRoots(world, signal))
-    await onFinding({ path: name, problem, artifacts: [reference], repaired: false });
+    await onFinding({ path: name, problem, artifacts: [reference], keptBy: [], repaired: false });
   const work = [
     ...(await blobs.list()).map(held => ({ item: { kind: 'blobs', digest: held.digest } as Item, held })),
     ...(await layers.list()).map(held => ({ item: { kind: 'layers', digest: held.digest } as Item, held })),
