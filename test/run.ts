@@ -15,6 +15,7 @@ import { sweep } from './support/os/leftovers.ts';
 import { listMounts } from './support/os/mounts.ts';
 import { reportFiles } from './support/project/file-reporter.ts';
 import { type FileTime, formatTimes, timesVariable } from './support/project/file-times.ts';
+import { limitVariable } from './support/project/time-limit.ts';
 import { isCi } from './support/project/tools.ts';
 import { installTools } from './tools/install.ts';
 import type { ToolGroup } from './tools/table.ts';
@@ -85,11 +86,14 @@ const building = spawnSync(process.execPath, ['test/tools/build.ts', '--outdir',
 });
 if (building.status !== 0) process.exit(1);
 process.env[mainVariable] = join(built, 'main.js');
-/** What each file of tests costs is measured in its process. */
+/** The process of each file of tests ends when it takes far longer than any does, and measures what it costs. */
 const timesPath = join(compiled, 'times');
-const measured = {
-  execArgv: ['--import', import.meta.resolve('./support/project/file-times.ts')],
-  env: { ...process.env, [timesVariable]: timesPath },
+const watched = {
+  execArgv: ['time-limit', ...(timed ? ['file-times'] : [])].flatMap(name => [
+    '--import',
+    import.meta.resolve(`./support/project/${name}.ts`),
+  ]),
+  env: { ...process.env, [limitVariable]: part === undefined ? '10' : '20', [timesVariable]: timesPath },
 };
 
 const report = verbose ? Readable.from(events()).compose(spec) : reportFiles(root, events());
@@ -105,7 +109,7 @@ async function* events(): AsyncGenerator<{ type: string; data: object }> {
     { files: quiet, concurrency: 1 },
   ]) {
     if (half.files.length === 0) continue;
-    const options = { ...half, ...(timed ? measured : {}), files: half.files.map(file => join(root, file)) };
+    const options = { ...half, ...watched, files: half.files.map(file => join(root, file)) };
     for await (const event of run(options)) {
       const total = event.type === 'test:diagnostic' ? totalOf.exec(event.data.message)?.groups : undefined;
       if (event.type === 'test:fail') process.exitCode = 1;

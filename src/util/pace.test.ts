@@ -10,9 +10,9 @@ function* work(ms: number): Generator<void, string> {
 
 test('long work leaves the event loop free, and has the same result', async () => {
   let turns = 0;
-  const beat = setInterval(() => turns++, 1);
+  using beat = setInterval(() => turns++, 1);
   assert.equal(await doInSlices(work(200), new AbortController().signal), 'done');
-  clearInterval(beat);
+  beat.close();
   assert.ok(turns > 10, `${turns} turns`);
 });
 

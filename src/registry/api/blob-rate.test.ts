@@ -34,7 +34,7 @@ async function pullSlowly(size: Size, options: Partial<RegistryOptions> = {}, he
   const [began, waited] = [performance.now(), cpuWait()];
   const allowed = (): number => (rates[size] * (performance.now() - began)) / 1000 + early[size];
   const excesses: string[] = [];
-  const look = setInterval(() => {
+  using look = setInterval(() => {
     const [now, most] = [ingest.offset - held, allowed()];
     if (now > most) excesses.push(`${now} bytes of ${most}`);
   }, 5);
@@ -43,7 +43,7 @@ async function pullSlowly(size: Size, options: Partial<RegistryOptions> = {}, he
     : source.registry.host;
   const sink = metered(ingest, () => {}, allowance);
   await client.blob({ registry, path: source.path }, descriptor, sink, anonymous, never);
-  clearInterval(look);
+  look.close();
   await ingest.verify();
   assert.deepEqual(excesses, []);
   const seconds = (performance.now() - began) / 1000;
