@@ -71,7 +71,7 @@ const clockOfNode: Clock = {
     }),
 };
 
-/** undici's transport, loaded with its first request: it is a tenth of the CPU time of the daemon's start. */
+/** undici's transport, loaded with its first request, which few daemons need. */
 function openTransport(options: TransportOptions): UndiciTransport {
   let opened: Promise<UndiciTransport> | undefined;
   const load = async (): Promise<UndiciTransport> =>
@@ -106,7 +106,15 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   const tls = openTls();
   const pool = openTransport({ tls, proxies, trust, stallMs, leastRate });
   const downloads = openDownloads({ tls, stallMs, leastRate, otherwise: pool.send });
-  const send = openEgress({ send: pool.send, proxies, trust, isNamed, onRequest, clock });
+  const send = openEgress({
+    send: downloads.send,
+    sendByProxy: pool.send,
+    proxies,
+    trust,
+    isNamed,
+    onRequest,
+    clock,
+  });
   const pauses = openPauses(clock, retryAfterMaxMs, onRetry);
   const exchange = openExchange(send, clock, pauses);
   const health = openMirrorHealth(clock, onRest);

@@ -3,6 +3,7 @@ import type { DownloadSettings, Downloads } from '../../src/registry/download/do
 /** For a build to compare with (CONTRIBUTING.md): undici receives every blob, in the main thread. */
 export function openDownloads({ otherwise }: DownloadSettings): Downloads {
   return {
+    send: otherwise,
     open: () => ({ send: otherwise, hash: async () => undefined, async [Symbol.asyncDispose]() {} }),
     async [Symbol.asyncDispose]() {},
   };

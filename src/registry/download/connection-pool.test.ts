@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { anyRate, type HttpRequest } from '../http/request.ts';
+import { anyRate, type HttpRequest, type Send } from '../http/request.ts';
 import { StalledError } from '../http/retry.ts';
 import { blindTrust, openTls, plainTrust } from '../http/tls.ts';
 import { openConnectionPool } from './connection-pool.ts';
@@ -36,6 +36,8 @@ async function serve(answer: (socket: Socket, question: number) => void): Promis
 
 type Client = AsyncDisposable & {
   get(path?: string, request?: Partial<HttpRequest>): Promise<string>;
+  /** The same for a document. */
+  document(request?: Partial<HttpRequest>): Promise<string>;
   others: number;
 };
 
@@ -49,27 +51,29 @@ function openClient(origin: string, stallMs = 1_000): Client {
       return { status: 418, headers: {} };
     },
   });
+  const ask = async (send: Send, path: string, request: Partial<HttpRequest>): Promise<string> => {
+    const pieces: Buffer[] = [];
+    const head = await send(
+      {
+        method: 'GET',
+        url: new URL(path, origin),
+        headers: {},
+        insecure: true,
+        trust: plainTrust,
+        connectMs: 1_000,
+        origin: { kind: 'reference' },
+        transport: undefined,
+        ...request,
+      },
+      () => chunk => void pieces.push(Buffer.from(chunk)),
+      AbortSignal.timeout(5_000),
+    );
+    return `${head.status} ${Buffer.concat(pieces).toString()}`;
+  };
   const client: Client = {
     others: 0,
-    async get(path = '/', request = {}) {
-      const pieces: Buffer[] = [];
-      const head = await downloads.open(undefined, 0).send(
-        {
-          method: 'GET',
-          url: new URL(path, origin),
-          headers: {},
-          insecure: true,
-          trust: plainTrust,
-          connectMs: 1_000,
-          origin: { kind: 'reference' },
-          transport: undefined,
-          ...request,
-        },
-        () => chunk => void pieces.push(Buffer.from(chunk)),
-        AbortSignal.timeout(5_000),
-      );
-      return `${head.status} ${Buffer.concat(pieces).toString()}`;
-    },
+    get: (path = '/', request = {}) => ask(downloads.open(undefined, 0).send, path, request),
+    document: (request = {}) => ask(downloads.send, '/', request),
     [Symbol.asyncDispose]: () => downloads[Symbol.asyncDispose](),
   };
   return client;
@@ -185,6 +189,28 @@ test('connections are shared only for equal TLS trust', async () => {
   assert.equal(server.connections(), 2);
 });
 
+test('the response to a HEAD has no body, and its connection is used again', async () => {
+  await using server = await serve((socket, question) =>
+    socket.write(question === 0 ? ok('body').replace('body', '') : ok('body')),
+  );
+  await using client = openClient(server.origin);
+  assert.equal(await client.document({ method: 'HEAD' }), '200 ');
+  assert.equal(await client.document(), '200 body');
+  assert.deepEqual([server.connections(), client.others], [1, 0]);
+});
+
+test('a document that is not plain is asked for again, but not with a password, and blobs are not affected', async () => {
+  await using server = await serve((socket, question) =>
+    socket.write(question === 0 ? 'HTTP/1.1 401 No\r\n\r\n' : ok('body')),
+  );
+  await using client = openClient(server.origin);
+  assert.equal(await client.document({ headers: { authorization: 'Basic YTpi' } }), '418 ');
+  assert.deepEqual([server.asked(), client.others], [0, 1]);
+  assert.equal(await client.document(), '418 ');
+  assert.deepEqual([server.asked(), client.others], [1, 2]);
+  assert.equal(await client.get(), '200 body');
+});
+
 test('silence on a reused connection is a stall, not a reason to send the request again', async () => {
   await using server = await serve((socket, question) => {
     if (question === 0) socket.write(ok('body'));
@@ -210,12 +236,13 @@ test('bytes that arrived while the thread was blocked are read before the server
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
   };
   const request = {
+    method: 'GET',
     url: new URL(server.origin),
     headers: {},
     trust: plainTrust,
     connectMs: 1_000,
-    origin: { kind: 'reference' } as const,
-  };
+    origin: { kind: 'reference' },
+  } as const;
   const head = await pool.send(request, () => take, AbortSignal.timeout(5_000));
   assert.equal(head?.status, 200);
   assert.equal(came.join(''), 'held up.');

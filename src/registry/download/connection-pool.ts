@@ -6,7 +6,7 @@ import { type Connection, openConnection, type PlainRequest } from './connection
 /** The bytes that are received before the receiver takes them. */
 const bufferBytes = 256 * 1024;
 
-/** GETs of blobs over connections of their own. Disposing it closes them, and no other is opened. */
+/** Requests over connections of their own. Disposing it closes them, and no other is opened. */
 export type ConnectionPool = Disposable & {
   /** As PlainSend. @throws `cancelled` once it is disposed. */
   send(request: PlainRequest, accept: Accept, signal: AbortSignal): Promise<Head | undefined>;
@@ -66,7 +66,7 @@ export function openConnectionPool(
         let used = idle.get(key)?.pop();
         while (used?.free() === false) used = idle.get(key)?.pop();
         const connection = used ?? connect(key, request);
-        const outcome = await connection.get(request, accept, signal).finally(() => release(key, connection));
+        const outcome = await connection.ask(request, accept, signal).finally(() => release(key, connection));
         if (outcome.kind === 'answered') return outcome.head;
         if (outcome.kind === 'other') return undefined;
         // A server may close a connection just as it is reused. That does not predict the next one.

@@ -5,10 +5,11 @@ import { cancelled, stall, toConnectionError } from '../http/connection-error.ts
 import { lookupWithin } from '../http/redirect.ts';
 import {
   type Accept,
-  formatGet,
+  formatRequest,
   type Head,
   type HttpRequest,
   type LeastRate,
+  type PlainMethod,
   parseResponseStart,
   type Receiver,
   watchRate,
@@ -16,7 +17,7 @@ import {
 import type { Tls } from '../http/tls.ts';
 
 /**
- * The result of a GET. `other`: the response is not plain, nothing of it was accepted, and the connection is closed.
+ * The result of a request. `other`: the response is not plain, nothing of it was accepted, and the connection is closed.
  * `gone`: the connection ended before anything arrived.
  */
 export type Outcome =
@@ -24,15 +25,20 @@ export type Outcome =
   | { readonly kind: 'other' }
   | { readonly kind: 'gone'; readonly failure: ArtifactError };
 
-/** The part of a request that a GET needs. */
-export type PlainRequest = Pick<HttpRequest, 'url' | 'headers' | 'trust' | 'connectMs' | 'origin' | 'fence'>;
+/** The part of a request without a body that a connection needs. */
+export type PlainRequest = Pick<
+  HttpRequest,
+  'url' | 'headers' | 'trust' | 'connectMs' | 'origin' | 'fence'
+> & {
+  readonly method: PlainMethod;
+};
 
-/** A connection to one server (HTTP/1.1) that sends one GET after the other. */
+/** A connection to one server (HTTP/1.1) that sends one request after the other. */
 export type Connection = {
   /** Whether it can send another request. */
   free(): boolean;
   /** @throws as Send, if something arrived or the server stalls. */
-  get(request: PlainRequest, accept: Accept, signal: AbortSignal): Promise<Outcome>;
+  ask(request: PlainRequest, accept: Accept, signal: AbortSignal): Promise<Outcome>;
   close(): void;
 };
 
@@ -52,6 +58,8 @@ const freeMs = 4_000;
 
 type Turn = {
   readonly url: URL;
+  readonly method: PlainMethod;
+  readonly question: string;
   readonly accept: Accept;
   readonly signal: AbortSignal;
   readonly abort: () => void;
@@ -132,7 +140,7 @@ export function openConnection(
   /** Handles the first bytes of a response. */
   function begin(current: Turn, bytes: Buffer): void {
     start = Buffer.concat([start, bytes]);
-    const parsed = parseResponseStart(start);
+    const parsed = parseResponseStart(start, current.method);
     if (parsed.kind === 'incomplete') return;
     if (parsed.kind === 'other') {
       socket.destroy();
@@ -156,11 +164,18 @@ export function openConnection(
     end(({ resolve, reject }) => (silent ? resolve({ kind: 'gone', failure: outage }) : reject(outage)));
   }
 
+  /** Nothing is written before the handshake of TLS, whose error is then the reason of a failure. */
+  function send(): void {
+    if (turn === undefined || !connected) return;
+    socket.setTimeout(stallMs);
+    socket.write(turn.question);
+  }
+
   const socket = open(server, tls, { buffer, callback: read });
   socket.setTimeout(server.connectMs);
   socket.once(server.url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
     connected = true;
-    socket.setTimeout(stallMs);
+    send();
   });
   socket.on('timeout', () => {
     const before = [turn, connected, socket.bytesRead];
@@ -181,9 +196,9 @@ export function openConnection(
   return {
     free: () => turn === undefined && !socket.destroyed,
     close: () => void socket.destroy(),
-    get: ({ url, headers }, accept, signal) =>
+    ask: ({ method, url, headers }, accept, signal) =>
       new Promise((resolve, reject) => {
-        const question = formatGet(url, headers);
+        const question = formatRequest(method, url, headers);
         const abort = (): void => fail(cancelled(signal));
         const received = (): number | undefined => {
           const isSlowed = waited;
@@ -191,12 +206,11 @@ export function openConnection(
           return isSlowed ? undefined : socket.bytesRead;
         };
         const watch = watchRate(leastRate, url, received, fail);
-        turn = { url, accept, signal, abort, watch, resolve, reject };
+        turn = { url, method, question, accept, signal, abort, watch, resolve, reject };
         if (signal.aborted) return abort();
         signal.addEventListener('abort', abort);
         socket.ref();
-        if (connected) socket.setTimeout(stallMs);
-        socket.write(question);
+        send();
       }),
   };
 }

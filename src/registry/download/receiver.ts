@@ -73,7 +73,7 @@ function get(id: number, request: RequestShare): Promise<WorkerAnswer> {
     };
   };
   const end = connections
-    .send({ ...request, url: new URL(request.url) }, accept, controller.signal)
+    .send({ ...request, method: 'GET', url: new URL(request.url) }, accept, controller.signal)
     .then(answered => (answered === undefined ? otherwise : ended), toAnswer);
   const open = (target: Take): void => {
     take = target;

@@ -26,6 +26,7 @@ async function reportOf(send: Send): Promise<readonly RequestReport[]> {
   const clock = { now: () => (now += 5) };
   const egress = openEgress({
     send,
+    sendByProxy: send,
     proxies: noProxies,
     trust: () => plainTrust,
     isNamed: () => false,

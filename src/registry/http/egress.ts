@@ -22,8 +22,10 @@ export type RequestReport = RequestPurpose & {
 export type OnRequest = (report: RequestReport) => void;
 
 export type EgressOptions = {
-  /** Sends what has no transport of its own, and all that goes through a proxy. */
+  /** Sends what goes to the server itself and has no transport of its own. */
   readonly send: Send;
+  /** Sends all that goes through a proxy. */
+  readonly sendByProxy: Send;
   readonly proxies: Proxies;
   /** The CAs to trust for every server beside the system's. */
   readonly trust: () => TlsTrust;
@@ -37,7 +39,15 @@ export type EgressOptions = {
  * The way out of every request, redirects and token requests included: it keeps a request within its fence, adds the
  * CAs of the node, chooses the transport, and reports the request when it is over.
  */
-export function openEgress({ send, proxies, trust, isNamed, onRequest, clock }: EgressOptions): Send {
+export function openEgress({
+  send,
+  sendByProxy,
+  proxies,
+  trust,
+  isNamed,
+  onRequest,
+  clock,
+}: EgressOptions): Send {
   return (original, accept, signal) => {
     const start = clock.now();
     let head: Head | undefined;
@@ -47,9 +57,9 @@ export function openEgress({ send, proxies, trust, isNamed, onRequest, clock }: 
       const fenced = verifyFence(original, isNamed);
       const isPlain = fenced.url.protocol === 'http:';
       const request = isPlain ? fenced : { ...fenced, trust: joinTrust(fenced.trust, trust()) };
-      // A proxy limits the rate, and `send` is fast enough for that.
-      const own = proxies.find(request.url) === undefined ? request.transport : undefined;
-      return (own?.send ?? send)(
+      // A proxy limits the rate, and `sendByProxy` is fast enough for that.
+      const isDirect = proxies.find(request.url) === undefined;
+      return (isDirect ? (request.transport?.send ?? send) : sendByProxy)(
         request,
         found => {
           head = found;

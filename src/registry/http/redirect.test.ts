@@ -191,7 +191,11 @@ describe('a name counts by its addresses at the time of the connection', () => {
       const get = async (fence: string) =>
         by === 'undici'
           ? await pool.send(requestTo(`http://localhost:${port}/`, fence), () => () => {}, signal)
-          : await connectionPool.send(requestTo(`http://localhost:${port}/`, fence), () => () => {}, signal);
+          : await connectionPool.send(
+              { ...requestTo(`http://localhost:${port}/`, fence), method: 'GET' },
+              () => () => {},
+              signal,
+            );
       const before = connections;
       await assert.rejects(get(''), { code: 'denied', message: /sends this node to localhost, which is at/ });
       assert.equal(connections, before);

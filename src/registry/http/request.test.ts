@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { createServer } from '../../../test/support/os/http.ts';
 import { lengths, shareBlobSource, sizes } from '../../../test/support/registry/blob-source.ts';
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
-import { formatGet, maxHeadBytes, parseResponseStart } from './request.ts';
+import { formatRequest, maxHeadBytes, parseResponseStart } from './request.ts';
 
 const parse = (...lines: string[]) =>
   parseResponseStart(Buffer.from(`${lines.join('\r\n')}\r\n\r\nbody`, 'latin1'));
@@ -64,6 +64,13 @@ for (const [what, lines] of [
   test(`${what} is left to the fallback`, () => assert.equal(kind(...lines), 'other'));
 }
 
+test('the response to a HEAD is plain without a length, and has no body with one', () => {
+  for (const line of ['x: y', 'content-length: 4', 'transfer-encoding: chunked']) {
+    const start = parseResponseStart(Buffer.from(`HTTP/1.1 200 OK\r\n${line}\r\n\r\n`), 'HEAD');
+    assert.ok(start.kind === 'plain' && start.contentLength === 0, line);
+  }
+});
+
 test('any bytes are parsed without an error', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), bytes => parseResponseStart(bytes).kind !== undefined),
@@ -81,11 +88,11 @@ test('a header with the name of an object property is an ordinary header', () =>
 
 test('a GET has path and query, and no header can inject a line', () => {
   assert.equal(
-    formatGet(new URL('https://h:5000/v2/a?b=c#d'), { range: 'bytes=1-' }),
+    formatRequest('GET', new URL('https://h:5000/v2/a?b=c#d'), { range: 'bytes=1-' }),
     'GET /v2/a?b=c HTTP/1.1\r\nhost: h:5000\r\nrange: bytes=1-\r\n\r\n',
   );
   assert.throws(
-    () => formatGet(new URL('https://h/'), { authorization: 'Bearer a\r\nx: y' }),
+    () => formatRequest('HEAD', new URL('https://h/'), { authorization: 'Bearer a\r\nx: y' }),
     /authorization/,
   );
 });

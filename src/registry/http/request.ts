@@ -35,6 +35,9 @@ export type RequestPurpose = { readonly mirrorOf?: string; readonly credential?:
  */
 export type Fence = string;
 
+/** The methods of requests without a body. */
+export type PlainMethod = 'GET' | 'HEAD';
+
 /** The bytes per second that a server must send, on average over so many milliseconds; 0 for no limit. */
 export type LeastRate = { readonly bytesPerSecond: number; readonly overMs: number };
 
@@ -162,10 +165,11 @@ const field = new RegExp(`^${fieldText}$`);
 const wholeHead = new RegExp(String.raw`^HTTP/1\.[01] [2-5]\d\d(?: ${visible})?(?:\r\n${fieldText})*$`);
 
 /**
- * Parses a response head strictly (RFC 9112): no line folding, no bare CR or LF, at most 128 fields, one Content-Length
- * of digits, no Transfer-Encoding, no 1xx. Header names are in lower case, repeated ones joined with a comma.
+ * Parses a response head strictly (RFC 9112): no line folding, no bare CR or LF, at most 128 fields, no 1xx, and for a
+ * GET one Content-Length of digits and no Transfer-Encoding. The response to a HEAD has no body, whatever its fields
+ * say. Header names are in lower case, repeated ones joined with a comma.
  */
-export function parseResponseStart(bytes: Uint8Array): ResponseStart {
+export function parseResponseStart(bytes: Uint8Array, method: PlainMethod = 'GET'): ResponseStart {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, maxHeadBytes));
   const end = buffer.indexOf('\r\n\r\n');
   if (end < 0) return bytes.length < maxHeadBytes ? incomplete : other;
@@ -180,8 +184,9 @@ export function parseResponseStart(bytes: Uint8Array): ResponseStart {
     const value = trimBlanks(line.slice(colon + 1));
     headers[key] = key in headers ? `${headers[key]}, ${value}` : value;
   }
-  const length = headers['content-length'];
-  if (length === undefined || !/^\d{1,15}$/.test(length) || 'transfer-encoding' in headers) return other;
+  const length = method === 'HEAD' ? '0' : headers['content-length'];
+  if (length === undefined || !/^\d{1,15}$/.test(length)) return other;
+  if (method === 'GET' && 'transfer-encoding' in headers) return other;
   return {
     kind: 'plain',
     status: Number(first.slice(9, 12)),
@@ -204,9 +209,9 @@ function isBlank(character: string | undefined): boolean {
   return character === ' ' || character === '\t';
 }
 
-/** Formats a GET on a connection that may be reused. @throws Error if a header cannot be sent unchanged. */
-export function formatGet(url: URL, headers: Readonly<Record<string, string>>): string {
-  const lines = [`GET ${url.pathname}${url.search} HTTP/1.1`, `host: ${url.host}`];
+/** Formats a request on a connection that may be reused. @throws Error if a header cannot be sent unchanged. */
+export function formatRequest(method: PlainMethod, url: URL, headers: Head['headers']): string {
+  const lines = [`${method} ${url.pathname}${url.search} HTTP/1.1`, `host: ${url.host}`];
   for (const [name, value] of Object.entries(headers)) {
     if (!field.test(`${name}: ${value}`))
       throw new Error(`the header ${JSON.stringify(name)} cannot be sent`);

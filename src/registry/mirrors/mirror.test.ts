@@ -245,7 +245,7 @@ describe('a mirror that fails', () => {
     first.fault(() => undefined);
     assert.equal(await requests(), 5);
     first.fault(() => ({ kind: 'raw', text: '' }));
-    assert.equal(await requests(), 6);
+    assert.equal(await requests(), 7); // on the connection that it ended, and on a new one
     assert.deepEqual(
       rests,
       [30_000, 60_000, 30_000].map(ms => `${first.host} ${ms}`),
