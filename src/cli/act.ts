@@ -27,8 +27,12 @@ export type Act = (
 ) => (...parameters: unknown[]) => Promise<void>;
 
 export function createAct(builder: Builder, terminal: Terminal, finish: (code: number) => void): Act {
-  /** The daemon's use cases if it answers, else those of this process. */
-  async function openBackend(settings: Settings, command: Command, use: Use): Promise<Backend> {
+  /** The daemon's use cases if it answers, else those of this process. `note`: that no daemon answers, for a person. */
+  async function openBackend(
+    settings: Settings,
+    command: Command,
+    use: Use,
+  ): Promise<{ readonly backend: Backend; readonly note?: string }> {
     const options: Options = command.opts();
     const { stateDir } = settings;
     const direct = options['stateDir'] !== undefined && options['endpoint'] === undefined;
@@ -39,7 +43,7 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
     if (socket !== undefined) {
       verifyEffect(command, socket);
       if (transport !== undefined) refuseTransport(transport, reference, socket);
-      return builder.connect(socket);
+      return { backend: await builder.connect(socket) };
     }
     const silence = direct ? '' : `no daemon answers on ${formatEndpoints(endpoints)}`;
     if (!direct && isNamed(options, terminal)) {
@@ -55,20 +59,17 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
     const log = createLog(level, isDocument(output), terminal);
     const open = (directory: string): Promise<Backend> =>
       builder.open({ ...settings, stateDir: directory }, log, { reads: readsOf(use), transport });
-    const note = (text: string): void => {
-      if (output === 'text') tell(terminal, text);
-    };
     try {
       const backend = await open(stateDir);
-      if (!direct) note(`${silence}; using the state directory ${stateDir}`);
-      return backend;
+      if (direct || output !== 'text') return { backend };
+      return { backend, note: `${silence}; using the state directory ${stateDir}` };
     } catch (thrown) {
       if (use !== 'ask') throw thrown;
       const backend = await open(nowhere);
-      note(
-        `${toArtifactError(thrown).message}; ${command.name()} works without it, so nothing counts as cached`,
-      );
-      return backend;
+      const { message } = toArtifactError(thrown);
+      const note = `${message}; ${command.name()} works without it, so nothing counts as cached`;
+      if (output === 'text') tell(terminal, note);
+      return { backend };
     }
   }
 
@@ -81,12 +82,17 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
       const interrupted = terminal.interrupted('end');
       const late = toDeadline(options);
       const signal = late === undefined ? interrupted : AbortSignal.any([interrupted, late]);
-      const backend = await openBackend(settings, command, use(options));
+      const used = use(options);
+      const { backend, note } = await openBackend(settings, command, used);
+      // What a command reads is the same with a daemon and without one, unless the command fails.
+      const isNoted = used === 'begin' || used === 'change';
       try {
+        if (note !== undefined && isNoted) tell(terminal, note);
         signal.throwIfAborted();
         const shell = { backend, settings, terminal, ...toOutput(options, terminal), signal };
         finish((await endsBy(late, action(shell, command.args, options))) ?? 0);
       } catch (thrown) {
+        if (note !== undefined && !isNoted) tell(terminal, note);
         // Those of a daemon come without their causes, and have no use for these flags.
         throw adviseTransport(thrown, command);
       } finally {

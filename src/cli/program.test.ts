@@ -196,7 +196,11 @@ test('a command works through the socket where a daemon answers, and on its own 
   await mkdir(state);
   await mkdir(other);
   const asked: string[] = [];
-  const backend = { artifacts: { list: async () => [] }, publishing: {}, close: async () => {} };
+  const backend = {
+    artifacts: { list: async () => [], pin: async () => `sha256:${'a'.repeat(64)}` },
+    publishing: {},
+    close: async () => {},
+  };
   const builder = {
     open: async (settings: Settings) => {
       asked.push(`open ${settings.stateDir}`);
@@ -219,8 +223,9 @@ test('a command works through the socket where a daemon answers, and on its own 
   };
 
   const said = `oci-artifact-csi: no daemon answers on ${endpoint} or unix:///csi/csi.sock; using the state directory ${state}\n`;
-  assert.equal(await run(['ls']), said);
-  assert.equal(await run(['ls', '--output', 'json']), '', 'a program reads this');
+  assert.equal(await run(['ls']), '', 'it reads the same');
+  assert.equal(await run(['pin', 'z']), said);
+  assert.equal(await run(['pin', 'z', '--output', 'json']), '', 'a program reads this');
   await mkdir(dirname(socket), { recursive: true });
   const server = createServer().listen(socket);
   await once(server, 'listening');
@@ -232,7 +237,7 @@ test('a command works through the socket where a daemon answers, and on its own 
     server.close();
   }
   const [opened, connected] = [`open ${state}`, `connect ${socket}`];
-  assert.deepEqual(asked, [opened, opened, connected, `open ${other}`, connected]);
+  assert.deepEqual(asked, [opened, opened, opened, connected, `open ${other}`, connected]);
 });
 
 test('a given socket without a server is an error, and no state directory is used instead', async () => {

@@ -31,8 +31,8 @@ for (const through of ['a daemon', 'the state directory']) {
         const { code, stderr } = await runCommandHere(node, [...argv, ...operands]);
         assert.ok(performance.now() - started < 6_000, `${argv[0]} took ${performance.now() - started} ms`);
         assert.equal(code, 8, stderr);
-        assert.ok(stderr.startsWith(first), stderr);
-        const lines = stderr.slice(first.length).trimEnd().split('\n');
+        assert.ok(stderr.includes(first), stderr);
+        const lines = stderr.replace(first, '').trimEnd().split('\n');
         const refused = String.raw`127\.0\.0\.1:1 cannot be reached \(connect ECONNREFUSED 127\.0\.0\.1:1\)`;
         const isTold = !(argv[0] === 'resolve' && through === 'a daemon');
         if (isTold)
@@ -103,6 +103,10 @@ for (const through of ['a daemon', 'the state directory']) {
       await json('unmount', target);
       await json('rm', byDigest);
     }
+    const few = digest.slice(7, 11);
+    assert.partialDeepStrictEqual(await json('inspect', few), { reference, digest });
+    await json('pin', few);
+    await json('unpin', few);
     for (const argv of [['inspect'], ['pull'], ['resolve'], ['mount', target], ['rm'], ['pin'], ['unpin']]) {
       const [command = '', ...rest] = argv;
       const { code, stderr } = await runCommandHere(node, [command, 'sha256:0000', ...rest]);
