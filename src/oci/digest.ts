@@ -26,6 +26,11 @@ export function isDigestStart(text: string): boolean {
   return /^(?:sha256:[0-9a-f]{4,64}|sha512:[0-9a-f]{4,128}|[0-9a-f]{12,128})$/.test(text);
 }
 
+/** Whether a text is fewer hex digits than `isDigestStart` takes. It is the name of an artifact first. */
+export function isFewDigits(text: string): boolean {
+  return /^[0-9a-f]{4,11}$/.test(text);
+}
+
 /** Whether such a text identifies this digest. */
 export function isStartOf(text: string, digest: Digest): boolean {
   return digest.startsWith(text) || hexOf(digest).startsWith(text);

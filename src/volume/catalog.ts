@@ -1,5 +1,5 @@
 import type { Descriptor } from '../oci/descriptor.ts';
-import { type Digest, isDigest, isDigestStart, isStartOf } from '../oci/digest.ts';
+import { type Digest, isDigest, isDigestStart, isFewDigits, isStartOf } from '../oci/digest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference } from '../oci/reference.ts';
@@ -18,7 +18,7 @@ import { isBesideTag, isOfRepository } from './repository-names.ts';
 /** Lookups in the cache by reference and digest. */
 export type Catalog = {
   /** The full digest for a prefix of a cached one; any other text unchanged. @throws `invalid` if several match. */
-  complete(text: string): Promise<string>;
+  complete(text: string, isStart?: boolean): Promise<string>;
   /** Finds the name of a reference, a digest or a digest prefix. @throws `not-found`. */
   locate(text: string): Promise<Located>;
   /**
@@ -76,8 +76,8 @@ export function createCatalog(world: {
     return [];
   };
 
-  const complete = async (text: string): Promise<string> => {
-    if (!isDigestStart(text) || isDigest(text)) return text;
+  const complete = async (text: string, isStart = isDigestStart(text)): Promise<string> => {
+    if (!isStart || isDigest(text)) return text;
     const [known, made, pinned] = await Promise.all([names.list(), views.list(), pins.list()]);
     const all = [
       ...known.map(({ descriptor }) => descriptor.digest),
@@ -100,11 +100,10 @@ export function createCatalog(world: {
         ? []
         : await byReference(text);
     if (first !== undefined) return [first, ...others];
-    const short = /^[0-9a-f]{4,11}$/.test(given) ? `; for the start of a digest, write sha256:${given}` : '';
-    throw new ArtifactError(
-      'not-found',
-      `${given} is not in this node's cache${short}; \`ls\` lists what is, \`pull\` adds it`,
-    );
+    const whole = await complete(text, isFewDigits(text));
+    if (whole !== text) return locateAll(whole);
+    const absence = `${given} is not in this node's cache; \`ls\` lists what is, \`pull\` adds it`;
+    throw new ArtifactError('not-found', absence);
   };
 
   const locate = async (text: string): Promise<Located> => (await locateAll(text))[0];
