@@ -13,6 +13,7 @@ import { type Course, race } from './race.ts';
 import type { Entrant, Figure, Race, Report } from './report.ts';
 import { measureRest } from './rest.ts';
 import { type Row, rows } from './rows.ts';
+import { measureScale } from './scale.ts';
 import { measureShared } from './shared.ts';
 import { openSource, type Pushed } from './source.ts';
 import { countSyncs, probeRows } from './syncs.ts';
@@ -31,6 +32,7 @@ export type Plan = {
 const figures: Readonly<Record<string, (plan: Plan) => Promise<readonly Figure[]>>> = {
   cached: ({ program, small }) => measureCached(program, small ? 20 : 500),
   rest: ({ program }) => measureRest(program),
+  scale: ({ program, small }) => measureScale(program, small ? 20 : 1000),
   shared: ({ program, small }) => measureShared(program, small ? 64 : 256),
 };
 
