@@ -8,7 +8,7 @@ export type CrowdedNode = AsyncDisposable & { readonly node: TestNode; readonly 
 
 export async function openCrowdedNode(crowd: Crowd): Promise<CrowdedNode> {
   await using opened = new AsyncDisposableStack();
-  const node = opened.use(await testNode());
+  const node = opened.use(await testNode([], { views: 'trees' })); // in memory, because filling it takes long on a disk
   await (await openUseCases(node)).close(); // creates the directories
   fillCache(node.stateDir, node.kubeletDir, crowd);
   const useCases = await openUseCases(node);
