@@ -11,7 +11,7 @@ export const libc: LibraryHandle = koffi.load(null);
 
 /** An Error like those of node:fs: `code` is the errno's name, the message names the call and the path. */
 export function systemError(call: string, path: string, errno: number): NodeJS.ErrnoException {
-  const code = getSystemErrorName(-errno);
+  const code = errno === koffi.os.errno.ENOTBLK ? 'ENOTBLK' : getSystemErrorName(-errno); // Node has no name for it
   const error = new Error(`${code}: ${getSystemErrorMessage(-errno)}, ${call} '${path}'`);
   return Object.assign(error, { code, errno: -errno, syscall: call, path });
 }
@@ -24,7 +24,11 @@ export function systemError(call: string, path: string, errno: number): NodeJS.E
 export function check(result: number, call: string, file: string | number): number {
   if (result !== -1) return result;
   const errno = koffi.errno();
-  throw systemError(call, typeof file === 'number' ? pathOf(file) : file, errno);
+  throw systemError(call, nameOf(file), errno);
+}
+
+function nameOf(file: string | number): string {
+  return typeof file === 'number' ? pathOf(file) : file;
 }
 
 /** Returns the present path of an open descriptor, from the kernel. */
@@ -43,12 +47,12 @@ type Done = (failure: unknown, result: number) => void;
  *
  * @throws systemError, and an error of koffi.
  */
-export function inThread(call: string, fd: number, start: (done: Done) => void): Promise<void> {
+export function inThread(call: string, file: string | number, start: (done: Done) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     start((failure, result) => {
       const errno = koffi.errno();
       if (failure !== null) reject(failure);
-      else if (result === -1) reject(systemError(call, pathOf(fd), errno));
+      else if (result === -1) reject(systemError(call, nameOf(file), errno));
       else resolve();
     });
   });

@@ -1,7 +1,8 @@
 import { closeSync } from 'node:fs';
 import koffi, { type KoffiFunc } from 'koffi';
+import { errnoOf } from '../util/error.ts';
 import type { OpenDirectory } from './directory.ts';
-import { check, libc, pathOf, systemError } from './libc.ts';
+import { check, inThread, libc, pathOf, systemError } from './libc.ts';
 
 /** Mounts by descriptor. The numbers of these system calls are the same on every architecture. */
 
@@ -88,6 +89,24 @@ export function detachMount(parent: OpenDirectory, name: string): boolean {
   const errno = koffi.errno();
   if (errno === EINVAL || errno === ENOENT) return false;
   throw systemError('umount2', `${pathOf(parent.fd)}/${name}`, errno);
+}
+
+/**
+ * The same in a thread, for the mount of an image with late files: when the last one ends, the kernel waits for reads of
+ * missing bytes, which this process answers.
+ */
+export async function detachMountInThread(parent: OpenDirectory, name: string): Promise<boolean> {
+  const path = `/proc/self/fd/${parent.fd}/${name}`;
+  try {
+    await inThread('umount2', `${pathOf(parent.fd)}/${name}`, done =>
+      umount2.async(path, MNT_DETACH | UMOUNT_NOFOLLOW, done),
+    );
+    return true;
+  } catch (thrown) {
+    const errno = errnoOf(thrown);
+    if (errno === 'EINVAL' || errno === 'ENOENT') return false;
+    throw thrown;
+  }
 }
 
 /** The errno of a mount_setattr call that can only fail: EINVAL if it exists, ENOSYS before Linux 5.12. */

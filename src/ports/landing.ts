@@ -1,0 +1,29 @@
+/** A file that an image shows, and whose bytes come later. */
+export type LandingFile = {
+  readonly size: number;
+  /**
+   * Called for each read of bytes that are missing, and possibly of some that have just become present. Returns the
+   * descriptor of a file that has them at the same offset; it must be open until the landing is disposed of. If it
+   * rejects, the reader gets EIO.
+   */
+  bring(offset: number, length: number): Promise<number>;
+};
+
+/**
+ * The device of an image from which missing bytes are read: a path for this process. Disposing of it answers all reads,
+ * waiting and later ones, with EIO.
+ */
+export type Landing = Disposable & { readonly path: string };
+
+/**
+ * The landings of all images. They end with this process at the latest, and then a read of missing bytes gives EIO at
+ * once. Bytes that are present do not need them.
+ *
+ * The kernel waits for this process when it opens or reads a landing. So nothing may read an image here, or open a
+ * landing in the main thread, or release the last reference to a mount of an image in it.
+ */
+export type Landings = AsyncDisposable & {
+  add(file: LandingFile): Landing;
+  /** Why missing bytes can no longer be read; undefined while they can. */
+  failure(): string | undefined;
+};

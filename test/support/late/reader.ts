@@ -1,0 +1,82 @@
+/**
+ * A process that reads a late file, and compares each byte with the pattern. Usage: `one <file> <how> <offset> <length>`
+ * prints what it found; `many <file> <milliseconds> <seed>` prints counts of random reads.
+ */
+import { fstatSync, openSync, readSync, unlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { check, libc } from '../../../src/linux/libc.ts';
+import { errnoOf } from '../../../src/util/error.ts';
+import { patternAt } from './pattern.ts';
+import type { Counts, How } from './volume.ts';
+
+const mmap = libc.func('uintptr_t mmap(uintptr_t, size_t, int, int, int, int64)');
+const pwrite = libc.func('int64 pwrite(int, uintptr_t, size_t, int64)');
+const sendfile = libc.func('int64 sendfile(int, int, void *, size_t)');
+const lseek = libc.func('int64 lseek(int, int64, int)');
+const [PROT_READ, MAP_SHARED] = [1, 1];
+
+const [mode, path = '', ...rest] = process.argv.slice(2);
+const fd = openSync(path, 'r');
+const { size } = fstatSync(fd);
+const memory = mmap(0, size, PROT_READ, MAP_SHARED, fd, 0);
+const copyPath = join(tmpdir(), `late-${process.pid}`);
+const copy = openSync(copyPath, 'wx+');
+unlinkSync(copyPath);
+
+/** How bytes are read. The kernel faults in mapped memory when it is written elsewhere, and then gives an error for it. */
+const ways: Readonly<Record<How, (to: Buffer, offset: number) => number>> = {
+  pread: (to, offset) => readSync(fd, to, 0, to.length, offset),
+  mmap(to, offset) {
+    const length = check(Number(pwrite(copy, BigInt(memory) + BigInt(offset), to.length, 0)), 'pwrite', copy);
+    return readSync(copy, to, 0, length, 0);
+  },
+  sendfile(to, offset) {
+    lseek(copy, 0, 0);
+    const length = check(
+      Number(sendfile(copy, fd, BigInt64Array.of(BigInt(offset)), to.length)),
+      'sendfile',
+      copy,
+    );
+    return readSync(copy, to, 0, length, 0);
+  },
+};
+
+/** @returns `right`; `wrong at <offset>`; or the errno. */
+function look(how: How, offset: number, length: number): string {
+  const bytes = Buffer.alloc(length);
+  try {
+    const got = ways[how](bytes, offset);
+    const found = bytes.subarray(0, got);
+    return found.equals(patternAt(offset, got)) && got > 0 ? 'right' : `wrong at ${offset}`;
+  } catch (error) {
+    return errnoOf(error) ?? String(error);
+  }
+}
+
+function lookOften(milliseconds: number, seed: number): Counts {
+  const counts = { right: 0, refused: 0, wrong: [] as string[] };
+  const until = Date.now() + milliseconds;
+  let state = seed * 2_654_435_761 + 1;
+  const random = (below: number): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  while (Date.now() < until) {
+    const how = (['pread', 'mmap', 'sendfile'] as const)[random(3)] ?? 'pread';
+    const length = Math.min(4096 << random(9), size);
+    const found = look(how, random(size - length + 1), length);
+    if (found === 'right') counts.right++;
+    else if (found === 'EIO' || found === 'EFAULT') counts.refused++;
+    else counts.wrong.push(`${how} ${found}`);
+  }
+  return counts;
+}
+
+const [first = '', second = '', third = ''] = rest;
+const found =
+  mode === 'one'
+    ? look(first as How, Number(second), Number(third))
+    : lookOften(Number(first), Number(second));
+process.stdout.write(JSON.stringify(found));
