@@ -13,6 +13,8 @@ const program = `
 import http, { STATUS_CODES } from 'node:http';
 import * as path from 'node:path';
 import { readFile } from 'node:fs/promises';
+import { connect } from 'node:tls';
+const isLoaded = () => process.moduleLoadList.some(name => name.endsWith('internal/tls/wrap'));
 const { createHash } = await import('node:crypto');
 console.log(JSON.stringify({
   status: STATUS_CODES[200],
@@ -20,6 +22,7 @@ console.log(JSON.stringify({
   join: path.join('a', 'b'),
   kinds: [typeof http.request, typeof readFile, typeof createHash],
   undici: process.moduleLoadList.some(name => name.includes('undici')),
+  late: [isLoaded(), (connect({ port: 1 }).on('error', () => {}), isLoaded())],
 }));
 `;
 
@@ -37,6 +40,10 @@ test("a bundle has what it imports from Node's modules, and loads nothing for wh
     }),
   );
   const common = { status: 'OK', same: true, join: 'a/b', kinds: ['function', 'function', 'function'] };
-  assert.deepEqual(results[0], { ...common, undici: false });
-  assert.deepEqual(results[1], { ...common, undici: true }, 'this Node needs no such bundle any more');
+  assert.deepEqual(results[0], { ...common, undici: false, late: [false, true] });
+  assert.deepEqual(
+    results[1],
+    { ...common, undici: true, late: [true, true] },
+    'this Node needs no such bundle any more',
+  );
 });
