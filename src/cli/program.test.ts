@@ -10,6 +10,7 @@ import type { Logger } from 'pino';
 import { nodeStatus } from '../../test/support/node/samples.ts';
 import { onDirectory, runShell } from '../../test/support/node/shell.ts';
 import { temporaryDirectory } from '../../test/support/os/temporary.ts';
+import type { Artifacts } from '../ports/usecases.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
 import { exitCodes } from './exit.ts';
 import type { Settings } from './settings.ts';
@@ -366,13 +367,19 @@ test('--timeout ends a command that takes longer, and says so', async () => {
   const ran = await runShell(['ls', '--timeout', '1s'], { artifacts: { list } });
   assert.equal(ran.code, exitCodes.unavailable);
   assert.equal(ran.stderr, `${onDirectory}oci-artifact-csi: not done within --timeout 1s\n`);
-  const pull = async (_request: unknown, _update: unknown, signal: AbortSignal): Promise<never> => {
-    await once(signal, 'abort');
-    throw signal.reason;
-  };
-  const pulled = await runShell(['pull', 'z:1', '--timeout', '1s'], { artifacts: { pull } });
-  assert.equal(pulled.code, exitCodes.unavailable);
-  assert.match(pulled.stderr, /: not done within --timeout 1s; what was downloaded of z:1 is kept, and /);
+  for (const [bytes, sequel] of [
+    [0, /: not done within --timeout 1s; nothing of z:1 was downloaded yet$/m],
+    [5, /: not done within --timeout 1s; what was downloaded of z:1 is kept, and /],
+  ] as const) {
+    const pull: Artifacts['pull'] = async (_, update, signal) => {
+      update({ phase: 'download', bytes, totalBytes: 9, layers: 0, totalLayers: 1, bytesPerSecond: 0 });
+      await once(signal, 'abort');
+      throw signal.reason;
+    };
+    const pulled = await runShell(['pull', 'z:1', '--timeout', '1s'], { artifacts: { pull } });
+    assert.equal(pulled.code, exitCodes.unavailable);
+    assert.match(pulled.stderr, sequel);
+  }
   assert.equal((await runShell(['ls', '--timeout', 'soon'])).code, exitCodes.invalid);
 });
 

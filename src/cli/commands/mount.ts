@@ -40,11 +40,12 @@ async function publishWithProgress(shell: Shell, request: PublishRequest): Promi
   const over = new AbortController();
   const signal = AbortSignal.any([shell.signal, over.signal]);
   // The publish fails for the same reason, or needs nothing of it.
-  const shown = pulling({ ...shell, signal }, request).catch(() => undefined);
+  const reached = { bytes: 0 };
+  const shown = pulling({ ...shell, signal }, request, reached).catch(() => undefined);
   try {
     return await shell.backend.publishing.publish(request, shell.signal);
   } catch (error) {
-    throw toPullError(error, request, shell.signal);
+    throw toPullError(error, request, shell.signal, reached);
   } finally {
     over.abort();
     await shown;

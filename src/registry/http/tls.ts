@@ -1,6 +1,7 @@
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { ArtifactError } from '../../util/error.ts';
+import { describePem, hasPem } from '../../util/pem.ts';
 
 /** A client certificate and its key, in PEM. */
 export type Pair = { readonly cert: string; readonly key: string };
@@ -48,7 +49,8 @@ export function withoutPairs(trust: TlsTrust): TlsTrust {
 
 /** @throws ArtifactError `invalid` naming the file if it is not a PEM certificate. */
 export function verifyCertificates(pem: string, file: string): void {
-  verifyPem(`the CA file ${file} holds no certificates in PEM`, () => {
+  verifyLabel('the CA file', pem, file, /^(?:X509 |TRUSTED )?CERTIFICATE$/, 'CERTIFICATE');
+  verifyPem(`the CA file ${file} has a certificate that cannot be read`, () => {
     void new X509Certificate(pem);
     createSecureContext({ ca: pem });
   });
@@ -56,9 +58,29 @@ export function verifyCertificates(pem: string, file: string): void {
 
 /** @throws ArtifactError `invalid` naming the files if certificate and key do not match. */
 export function verifyPair(pair: Pair, certFile: string, keyFile: string): void {
-  verifyPem(`${certFile} and ${keyFile} are no certificate with its key in PEM`, () => {
+  verifyLabel('the client certificate', pair.cert, certFile, /^CERTIFICATE$/, 'CERTIFICATE');
+  const keys = /^(?:(?:RSA|EC) )?PRIVATE KEY$/; // no passphrase could be given
+  verifyLabel('the key of a client certificate', pair.key, keyFile, keys, 'PRIVATE KEY', ', not encrypted');
+  verifyPem(`the key in ${keyFile} cannot be read`, () => void createPrivateKey(pair.key));
+  verifyPem(`the certificate in ${certFile} cannot be read`, () => void new X509Certificate(pair.cert));
+  verifyPem(`the key in ${keyFile} is not that of the certificate in ${certFile}`, () => {
     createSecureContext(pair);
   });
+}
+
+function verifyLabel(
+  what: string,
+  pem: string,
+  file: string,
+  label: RegExp,
+  wanted: string,
+  more = '',
+): void {
+  if (hasPem(pem, label)) return;
+  throw new ArtifactError(
+    'invalid',
+    `${what} ${file} must have PEM (-----BEGIN ${wanted}-----${more}), and has ${describePem(pem)}`,
+  );
 }
 
 function verifyPem(failure: string, run: () => void): void {

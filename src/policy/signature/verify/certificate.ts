@@ -1,6 +1,7 @@
 import type { TrustMaterial } from '@sigstore/verify';
 import { ArtifactError } from '../../../util/error.ts';
 import { quoteName } from '../../../util/name.ts';
+import { describePem } from '../../../util/pem.ts';
 import { type Certificate, type GeneralName, parseCertificate } from './certificate-form.ts';
 import { verifyRecordedCertificate } from './certificate-log.ts';
 import { type Authorities, codeSigning, findFlaw, isIssuedBy, nameOf, permits } from './certificate-path.ts';
@@ -31,7 +32,10 @@ const issuerString = '1.3.6.1.4.1.57264.1.8';
 export function parseAuthorities(pem: string, label: string): CertificateAuthority {
   const certificates = parseCertificates(pem, label);
   if (certificates.length === 0) {
-    throw new ArtifactError('invalid', `${label} must be certificates in PEM`);
+    throw new ArtifactError(
+      'invalid',
+      `${label} must be certificates in PEM (-----BEGIN CERTIFICATE-----), and has ${describePem(pem)}`,
+    );
   }
   for (const certificate of certificates) {
     if (certificates.some(issuer => isIssuedBy(certificate, issuer))) continue;

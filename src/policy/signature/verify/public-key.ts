@@ -1,5 +1,6 @@
 import { createPublicKey, hash, type KeyObject } from 'node:crypto';
 import { ArtifactError } from '../../../util/error.ts';
+import { describePem } from '../../../util/pem.ts';
 
 /** A key of the policy. `label` names its source in messages. */
 export type PublicKey = { readonly label: string; readonly key: KeyObject; readonly der: Buffer };
@@ -11,7 +12,10 @@ export type PublicKey = { readonly label: string; readonly key: KeyObject; reado
  */
 export function parsePublicKey(pem: string, label: string): PublicKey {
   if (!/-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(pem) || pem.includes('PRIVATE KEY')) {
-    throw new ArtifactError('invalid', `${label} must be one public key in PEM, as cosign.pub is`);
+    throw new ArtifactError(
+      'invalid',
+      `${label} must be one public key in PEM, as cosign.pub is (-----BEGIN PUBLIC KEY-----), and has ${describePem(pem)}`,
+    );
   }
   try {
     const key = createPublicKey(pem);
