@@ -7,7 +7,7 @@ import type { LandingFile, Landings } from '../ports/landing.ts';
 import { createLandingAnswers } from './landing-answers.ts';
 import { formatName, type LandingEvent, type LandingThread, wakingNode } from './landing-names.ts';
 
-type LandingOptions = {
+export type LandingOptions = {
   /**
    * If a read is not answered for so long, the kernel ends all landings, from Linux 6.14 on. It protects from a process
    * that hangs, and must be longer than any `bring` takes.

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { mountsBelow } from '../../test/support/os/mounts.ts';
+import { runProgram } from '../../test/support/os/program.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
+import { needs } from '../../test/support/project/tools.ts';
+import type { Landings } from '../ports/landing.ts';
+import { findProblem, tryLandings } from './landing-probe.ts';
+
+const options = { timeoutSeconds: 60 };
+
+test(
+  'this kernel shows late files as they must be, which leaves no file and no mount',
+  needs('root'),
+  async () => {
+    await using temporary = await temporaryDirectory();
+    const support = await tryLandings(temporary.path, options);
+    assert.ok(support.kind === 'on', support.kind === 'off' ? support.reason : '');
+    assert.deepEqual([readdirSync(temporary.path), mountsBelow(temporary.path)], [[], []]);
+    const start = performance.now();
+    assert.equal(await findProblem(support.landings, temporary.path), undefined);
+    assert.ok(performance.now() - start < 1000, `${performance.now() - start} ms`);
+    assert.equal(support.landings.failure(), undefined);
+    await support.landings[Symbol.asyncDispose]();
+    assert.equal(support.landings.failure(), 'the daemon stops');
+  },
+);
+
+test('a filesystem that cannot have images gives the reason', needs('root'), async () => {
+  await using temporary = await temporaryDirectory();
+  for (const name of ['lower', 'upper', 'work', 'overlay']) mkdirSync(join(temporary.path, name));
+  const at = (name: string): string => join(temporary.path, name);
+  const layers = `lowerdir=${at('lower')},upperdir=${at('upper')},workdir=${at('work')}`;
+  runProgram('mount', '-t', 'overlay', 'overlay', '-o', layers, at('overlay'));
+  assert.deepEqual(await tryLandings(at('overlay'), options), {
+    kind: 'off',
+    reason: 'this kernel, or the filesystem of the state directory, mounts EROFS from block devices only',
+  });
+  const absent = await tryLandings(at('absent'), options);
+  assert.match(absent.kind === 'off' ? absent.reason : '', /ENOENT/);
+});
+
+test('a kernel that reads something else than the landing is found', needs('root'), async () => {
+  await using temporary = await temporaryDirectory();
+  const path = join(temporary.path, 'zeros');
+  writeFileSync(path, '');
+  truncateSync(path, 3 * 2 ** 20);
+  const landings: Landings = {
+    add: () => ({ path, [Symbol.dispose]() {} }),
+    failure: () => undefined,
+    async [Symbol.asyncDispose]() {},
+  };
+  assert.equal(await findProblem(landings, temporary.path), 'the kernel does not ask for missing bytes');
+});

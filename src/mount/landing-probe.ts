@@ -1,0 +1,136 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { close } from 'node:fs';
+import { type FileHandle, open, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { type ChunkMap, chunkEntries } from '../erofs/chunk-map.ts';
+import { writeImage } from '../erofs/image.ts';
+import { planImage } from '../erofs/image-plan.ts';
+import { chunkMapsOf, layOutLateFiles } from '../erofs/late-files.ts';
+import { createErofsMountInThread } from '../linux/erofs.ts';
+import { toDigest } from '../oci/digest.ts';
+import type { Landings } from '../ports/landing.ts';
+import { blobAttributes, type DirectoryNode, plainAttributes } from '../tree/tree.ts';
+import { errnoOf } from '../util/error.ts';
+import { doAtOnce } from '../util/pace.ts';
+import { type LandingOptions, openLandings } from './landings.ts';
+
+/** The landings of this node, or why it has none. */
+export type LandingSupport =
+  | { readonly kind: 'on'; readonly landings: Landings }
+  | { readonly kind: 'off'; readonly reason: string };
+
+/**
+ * Opens landings, and tests whether this kernel shows late files as they must be: it is not asked for its version.
+ *
+ * @param directory on the filesystem of images. A few files are made in it, and removed.
+ */
+export async function tryLandings(directory: string, options: LandingOptions): Promise<LandingSupport> {
+  await using stack = new AsyncDisposableStack();
+  try {
+    const landings = stack.use(await openLandings(options));
+    const reason = await inTime(findProblem(landings, directory));
+    if (reason !== undefined) return { kind: 'off', reason };
+    stack.move();
+    return { kind: 'on', landings };
+  } catch (thrown) {
+    return { kind: 'off', reason: reasons[errnoOf(thrown) ?? ''] ?? String(thrown) };
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENODEV: 'this kernel has no FUSE, or no EROFS',
+  ENOTBLK: 'this kernel, or the filesystem of the state directory, mounts EROFS from block devices only',
+};
+
+/** Milliseconds that a kernel without problems does not need. */
+const patienceMs = 10_000;
+
+async function inTime(examination: Promise<string | undefined>): Promise<string | undefined> {
+  const silence = Promise.withResolvers<string>();
+  const timer = setTimeout(silence.resolve, patienceMs, 'the kernel did not answer in time');
+  try {
+    return await Promise.race([examination, silence.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const chunkSize = 2 ** 20;
+/** The bytes of one come when they are asked for; those of the next are lost, and those of the last never come. */
+const chunks = { late: 0, lost: 1, never: 2 } as const;
+const size = 3 * chunkSize;
+const page = 4096;
+
+/** Returns what the kernel does wrong. */
+export async function findProblem(landings: Landings, directory: string): Promise<string | undefined> {
+  await using stack = new AsyncDisposableStack();
+  const [imagePath, dataPath] = [join(directory, randomUUID()), join(directory, randomUUID())];
+  const { slices, map } = smallImage();
+  stack.defer(() => rm(imagePath, { force: true }));
+  await writeFile(imagePath, slices, { flag: 'wx' });
+  stack.defer(() => rm(dataPath, { force: true }));
+  const data = stack.use(await open(dataPath, 'wx+'));
+  const image = stack.use(await open(imagePath, 'r+'));
+  const content = randomBytes(page);
+  for (const at of [0, chunkSize - page]) await data.write(content, 0, page, at); // and nothing after that
+  const asked = new Set<number>();
+  const bring = async (offset: number): Promise<number> => {
+    const chunk = Math.floor(offset / chunkSize);
+    asked.add(chunk);
+    if (chunk !== chunks.late) throw new Error('it never comes');
+    return data.fd;
+  };
+  const landing = landings.add({ size, bring });
+  const devices = [landing.path, landing.path, dataPath];
+  const mount = await createErofsMountInThread({ image: imagePath, devices });
+  stack.defer(() => closeInPool(mount.fd));
+  const file = stack.use(await open(`/proc/self/fd/${mount.fd}/${name}`, 'r'));
+  stack.use(landing);
+
+  if ((await readPage(file, 0)) !== content.toString('latin1') || !asked.has(chunks.late))
+    return 'the kernel does not ask for missing bytes';
+  if ((await readPage(file, chunks.never * chunkSize)) !== 'EIO')
+    return 'the kernel gives no error for bytes that are refused';
+  asked.clear();
+  await show(image, map, chunks.late, chunks.lost);
+  if ((await readPage(file, chunkSize - page)) !== content.toString('latin1') || asked.size > 0)
+    return 'the kernel does not see that bytes have come';
+  if ((await readPage(file, chunks.lost * chunkSize)) !== 'EIO')
+    return 'the kernel shows zeros for bytes that a file lacks, which Linux 7.0 and later fixes of older ones mend';
+  return undefined;
+}
+
+const closeInPool = promisify(close);
+
+async function show(image: FileHandle, map: ChunkMap, from: number, last: number): Promise<void> {
+  const { at, bytes } = chunkEntries(map, { from, to: last + 1, isPresent: true });
+  await image.write(bytes, 0, bytes.length, at);
+}
+
+/** Returns the bytes as latin1, or the errno. It is read in the pool: the main thread is what brings the bytes. */
+async function readPage(file: FileHandle, offset: number): Promise<string> {
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(page), 0, page, offset);
+    return buffer.toString('latin1', 0, bytesRead);
+  } catch (thrown) {
+    return errnoOf(thrown) ?? String(thrown);
+  }
+}
+
+const name = 'late';
+
+function smallImage(): { readonly slices: readonly Buffer[]; readonly map: ChunkMap } {
+  const source = { kind: 'blob', digest: toDigest('sha256', '0'.repeat(64)) } as const;
+  const layer = 'the probe';
+  const file = { kind: 'file', source, body: 0, size, attributes: blobAttributes, layer } as const;
+  const children = new Map([[name, file]]);
+  const root: DirectoryNode = { kind: 'directory', children, attributes: plainAttributes, layer };
+  const layout = layOutLateFiles({ blockSize: 512, sizes: [] }, [{ size, chunkSize }]);
+  const [place] = layout?.places ?? [];
+  if (layout === undefined || place === undefined) throw new Error('the probe is too large');
+  const plan = doAtOnce(planImage(root, layout.devices, () => place));
+  const [map] = chunkMapsOf(plan, layout);
+  if (map === undefined) throw new Error('the probe has no chunks');
+  return { slices: Array.from(writeImage(plan), slice => Buffer.from(slice)), map };
+}
