@@ -22,7 +22,7 @@ import type { ToolGroup } from './tools/table.ts';
 
 /**
  * `npm test [-- --verbose] [-- file…]`: runs all tests except those of the directories test/faults, test/release,
- * test/cluster and test/arm64; `npm run test:faults`, `test:release` and so on run one of these each. It runs three
+ * test/cluster and test/arm64; `npm run test:faults`, `test:release` and so on run one of these each. It runs four
  * files at a time, because many of them wait, and two of the other directories, but one of test/cluster, where each has
  * a cluster; afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each file; with
  * --verbose, each test and its figures; with --times, at the end the time and CPU time of each file. The run has a
@@ -105,7 +105,7 @@ async function* events(): AsyncGenerator<{ type: string; data: object }> {
   const skipped: string[] = [];
   const times: FileTime[] = [];
   for (const half of [
-    { files: others, concurrency: part === undefined ? 3 : part === 'cluster' ? 1 : 2 },
+    { files: others, concurrency: part === undefined ? 4 : part === 'cluster' ? 1 : 2 },
     { files: quiet, concurrency: 1 },
   ]) {
     if (half.files.length === 0) continue;

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Node } from '../../src/wiring.ts';
 import { type Cost, costOf, longestTurn } from '../support/node/cost.ts';
 import type { Crowd } from '../support/node/crowded-cache.ts';
-import { openCrowdedNode } from '../support/node/crowded-node.ts';
+import { checkRoots, openCrowdedNode } from '../support/node/crowded-node.ts';
 
 const never = new AbortController().signal;
 const steps = ['ls', 'volumes', 'status', 'fsck of roots', 'prune', 'prune of nothing'] as const;
@@ -28,16 +27,6 @@ async function measure(crowd: Crowd): Promise<Costs> {
       assert.deepEqual(await artifacts.prune(never), { artifacts: 0, bytes: 0, items: [] });
     }),
   };
-}
-
-/** The part of fsck that reads no content; it comes first. */
-async function checkRoots({ artifacts }: Node): Promise<void> {
-  const ending = new AbortController();
-  const end = (): void => ending.abort(new Error('enough'));
-  await assert.rejects(
-    artifacts.fsck(false, () => assert.fail('nothing is missing'), ending.signal, end),
-    /enough/,
-  );
 }
 
 /** The least that each step cost in `rounds`: what else happened in the process is in one round, not in all. */

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { Node } from '../../../src/wiring.ts';
 import { type Crowd, fillCache } from './crowded-cache.ts';
 import { type TestNode, testNode } from './daemon.ts';
@@ -15,4 +16,14 @@ export async function openCrowdedNode(crowd: Crowd): Promise<CrowdedNode> {
   opened.defer(() => useCases.close());
   const stack = opened.move();
   return { node, useCases, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/** The part of fsck that reads no content; it comes first. */
+export async function checkRoots({ artifacts }: Node): Promise<void> {
+  const ending = new AbortController();
+  const end = (): void => ending.abort(new Error('enough'));
+  await assert.rejects(
+    artifacts.fsck(false, () => assert.fail('nothing is missing'), ending.signal, end),
+    /enough/,
+  );
 }
