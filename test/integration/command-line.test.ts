@@ -40,7 +40,7 @@ for (const through of ['a daemon', 'the state directory']) {
         assert.match(
           lines.at(-1) ?? '',
           new RegExp(
-            `^oci-artifact-csi: 127.0.0.1:1/m:v1: .*${refused}; gave up after 2 tries in 0\\.\\d s; check the host and the network path to it$`,
+            `^oci-artifact-csi: 127.0.0.1:1/m:v1: .*${refused}; gave up after 2 tries in [\\d.]+ s; check the host and the network path to it$`,
           ),
         );
         assert.equal(lines.length, isTold ? 2 : 1, stderr);
