@@ -58,6 +58,7 @@ export function invalidValue(noun: string, text: string, why: string, at?: strin
 }
 
 const full = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+const fullDisk = 'the disk of the cache is full';
 
 /**
  * Converts anything thrown to an ArtifactError. It never throws: a full disk is `exhausted`, an abort `cancelled`, the
@@ -70,12 +71,18 @@ export function toArtifactError(thrown: unknown): ArtifactError {
   if (errno !== undefined && full.has(errno)) {
     return new ArtifactError(
       'exhausted',
-      `the disk of the cache is full (${thrown.message}); free space or inodes there`,
+      `${fullDisk} (${thrown.message}); free space or inodes there`,
       thrown,
     );
   }
   if (thrown.name === 'AbortError') return new ArtifactError('cancelled', 'the call was cancelled', thrown);
   return new ArtifactError('internal', thrown.message, thrown);
+}
+
+/** Whether a write failed because the disk is full, also in another thread, from which only the message comes. */
+export function isFullDisk(thrown: unknown): boolean {
+  const { code, message } = toArtifactError(thrown);
+  return code === 'exhausted' && message.includes(fullDisk);
 }
 
 /** Returns the errno name of an error of Node (`ENOENT`), or undefined. */

@@ -2,6 +2,7 @@ import { type Digest, isFewDigits } from '../oci/digest.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
+import type { Disk } from '../ports/disk.ts';
 import type { Pods } from '../ports/kube.ts';
 import type { Mounter } from '../ports/mounter.ts';
 import type { Names, PinRecord, Pins, VolumeRecords } from '../ports/records.ts';
@@ -54,6 +55,7 @@ export function createArtifacts(world: {
   readonly collector: Collector;
   readonly archive: Archive;
   readonly room: Pick<DiskSpace, 'reserve' | 'pressure'>;
+  readonly disk: Disk;
   readonly blobs: Blobs;
   readonly layers: Layers;
   readonly naming: Naming;

@@ -10,6 +10,7 @@ import {
 import { maxManifestBytes, ociIndex, parseManifest } from '../oci/manifest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
+import type { Disk } from '../ports/disk.ts';
 import type { Blobs } from '../ports/store.ts';
 import type { Archive, ArchiveFile } from '../ports/unpacker.ts';
 import type { Resolved } from '../ports/usecases.ts';
@@ -19,6 +20,7 @@ import type { AccessCheck } from './access/access-check.ts';
 import { nameDocument, openPossession } from './access/admitted-content.ts';
 import type { Collector } from './cache/collector.ts';
 import type { DiskSpace } from './cache/disk-space.ts';
+import { measureFullDisk } from './cache/full-disk.ts';
 import type { Leases } from './cache/leases.ts';
 import { findParts } from './pull/artifact-parts.ts';
 import type { Naming } from './pull/naming.ts';
@@ -56,6 +58,7 @@ export async function loadLayout(
     readonly access: AccessCheck;
     readonly collector: Pick<Collector, 'settle'>;
     readonly room: Pick<DiskSpace, 'reserve'>;
+    readonly disk: Disk;
     readonly hash: (bytes: Uint8Array) => Digest;
   },
   tar: AsyncIterable<Uint8Array>,
@@ -117,8 +120,9 @@ export async function loadLayout(
       for await (const chunk of entry.content) ingest.write(chunk);
       await ingest.verify();
     } catch (thrown) {
+      const left = descriptor.size - ingest.offset;
       await ingest.drop(); // nothing will resume it
-      throw thrown;
+      throw await measureFullDisk(thrown, world.disk, `blob ${digest}`, left);
     }
     await ingest.commit();
   };

@@ -49,7 +49,9 @@ describe('a disk that is too small', () => {
       around.registry.fault(({ path }) =>
         path.endsWith(volume.digest) ? { kind: 'slow', bytesPerSecond: size } : undefined,
       );
-      const failing = publishInVain(around, volume, stands, /disk of the cache is full/);
+      const sizes =
+        /disk of the cache is full \(.*\); free space or inodes there: it has [\d.]+ \S?i?B and \d+ inodes free, and \S+ needs [\d.]+ MiB more/;
+      const failing = publishInVain(around, volume, stands, sizes);
       failing.catch(() => {}); // looked at below
       await waitUntil(daemon, () => around.registry.count('GET', volume.digest) > 0, 'downloading');
       fill(around.root);

@@ -1,4 +1,5 @@
 import type { LayerPlan } from '../../oci/plan.ts';
+import type { Disk } from '../../ports/disk.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type { Origin } from '../../ports/publishing.ts';
 import type { Blobs, Layers, View, Views } from '../../ports/store.ts';
@@ -12,6 +13,7 @@ import { doInSlices, startPace } from '../../util/pace.ts';
 import { throughPauses } from '../../util/pause.ts';
 import type { Admitted, AdmittedContent } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
+import { measureFullDisk } from '../cache/full-disk.ts';
 import type { Integrity } from '../cache/integrity.ts';
 import type { Leases } from '../cache/leases.ts';
 import type { LayerFetcher } from './layer-fetcher.ts';
@@ -57,6 +59,7 @@ export function createViewBuilder(world: {
   /** Whether views can be images over the tars of their layers. */
   readonly hasImages: boolean;
   readonly room: DiskSpace;
+  readonly disk: Disk;
   readonly meter: Meter;
   readonly leases: Pick<Leases, 'hold'>;
   /** Logs what was left out of an artifact. */
@@ -155,7 +158,7 @@ export function createViewBuilder(world: {
       meter.pullEnded('ok');
     } catch (thrown) {
       meter.pullEnded(signal.aborted ? 'cancelled' : 'error');
-      throw thrown;
+      throw await measureFullDisk(thrown, world.disk, reference, remaining());
     }
   };
 
@@ -181,7 +184,9 @@ export function createViewBuilder(world: {
     const compared = await views.compare(key, tree, signal, form);
     if (compared?.problem !== undefined) await integrity.retire(record, compared.problem);
     const raised = (): void => turn[Symbol.dispose]();
-    const view = await views.build(record, tree, signal, { form, raised });
+    const view = await views.build(record, tree, signal, { form, raised }).catch(async (thrown: unknown) => {
+      throw await measureFullDisk(thrown, world.disk, reference, 0);
+    });
     await integrity.settle(itemsOf(viewPlan));
     return view;
   };
