@@ -28,8 +28,8 @@ export const contentFlags: Flags<
     parse: parseCount,
   },
   minDownloadRate: {
-    value: 'RATE',
-    says: 'end a download that is slower over a minute; 0: never',
+    value: 'BYTES/s',
+    says: 'end a download that brings fewer bytes per second than this, over a minute; 0: never',
     preset: '16KiB/s',
     parse: parseRate,
   },
@@ -46,8 +46,8 @@ export const contentFlags: Flags<
     parse: optional(parsePath),
   },
   prefetchRate: {
-    value: 'RATE',
-    says: 'maximum rate of downloads that only --prefetch wants; 0: no maximum',
+    value: 'BYTES/s',
+    says: 'maximum bytes per second of downloads that only --prefetch wants; 0: no maximum',
     preset: '0',
     parse: parseRate,
   },

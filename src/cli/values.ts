@@ -87,12 +87,12 @@ export function oneOf<const T extends string>(...words: readonly T[]): (text: st
     refuse(text, 'value', words.length === 1 ? `${words[0]}` : `one of ${words.join(', ')}`);
 }
 
-/** Bytes per second: `16KiB/s`; `0` is none. */
+/** Bytes per second: `16KiB/s`, `16KiB` or `16384`; `0` is none. */
 export function parseRate(text: string): number {
   try {
     return parseSize(text.replace(/\/s$/, ''));
   } catch {
-    return refuse(text, 'rate', 'bytes per second, such as 16KiB/s, or 0');
+    return refuse(text, 'rate', 'bytes (not bits) per second, such as 16KiB/s, 1M/s or 16384, or 0');
   }
 }
 

@@ -11,6 +11,6 @@ export function verifyProtected({ isWritable }: Pick<PublishRequest, 'isWritable
   if (isWritable !== true || isImage) return;
   throw new ArtifactError(
     'invalid',
-    'the volume is not read-only; set readOnly: true under volumes[].csi (for a claim: persistentVolumeClaim.readOnly: true)',
+    'the volume is not read-only; set readOnly: true under volumes[].csi (for a claim: persistentVolumeClaim.readOnly: true, because its access mode alone does not make it so)',
   );
 }
