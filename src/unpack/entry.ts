@@ -89,7 +89,7 @@ function toStat(header: Header, pax: PaxRecords): Omit<EntryAttributes, 'xattrs'
     mode: natural(header.mode, 0o7777777, 'a mode') & 0o1777,
     uid: natural(decimal(pax, 'uid', header.uid), 0xfffffffe, 'an owner'),
     gid: natural(decimal(pax, 'gid', header.gid), 0xfffffffe, 'a group'),
-    mtime: toTime(pax.get('mtime')?.toString('latin1') || String(header.mtime)),
+    mtime: toMtime(header, pax),
   };
 }
 
@@ -97,6 +97,7 @@ function toXattrs(
   pax: PaxRecords,
   onDropped: (name: string) => void,
 ): Readonly<Record<string, string>> | undefined {
+  if (pax.size === 0) return undefined;
   const kept: [string, string][] = [];
   for (const [key, value] of pax) {
     if (key.startsWith('SCHILY.xattr.user.')) kept.push([key.slice(13), value.toString('latin1')]);
@@ -121,6 +122,12 @@ function decimal(pax: PaxRecords, key: string, otherwise: number): number {
 function natural(value: number, most: number, what: string): number {
   if (Number.isInteger(value) && value >= 0 && value <= most) return value;
   throw new Error(`${what} that Linux cannot have`);
+}
+
+function toMtime({ mtime }: Header, pax: PaxRecords): bigint {
+  const text = pax.get('mtime')?.toString('latin1') ?? '';
+  const isOrdinary = mtime >= 0 && mtime <= 0xffff_ffff;
+  return text === '' && isOrdinary ? BigInt(mtime) * second : toTime(text || String(mtime));
 }
 
 /** The range of ext4 and XFS, in seconds. */

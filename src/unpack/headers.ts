@@ -52,15 +52,19 @@ export function parseHeader(block: Buffer): Header {
 
 /** The sum of all bytes, with its own field as spaces; old programs of Sun added signed bytes. */
 function hasChecksum(block: Buffer): boolean {
-  let [unsigned, signed] = [256, 256];
-  for (let at = 0; at < blockSize; at++) {
-    if (at >= 148 && at < 156) continue;
-    const byte = block[at] ?? 0;
-    unsigned += byte;
-    signed += byte < 0x80 ? byte : byte - 0x100;
-  }
-  const sum = parseNumber(block, 148, 8);
-  return sum === unsigned || sum === signed;
+  const own = { at: 148, length: 8 };
+  const sum = parseNumber(block, own.at, own.length);
+  const rest = sum - own.length * 0x20;
+  const unsigned = sumOf(block) - sumOf(block.subarray(own.at, own.at + own.length));
+  if (rest === unsigned) return true;
+  const negative = block.filter((byte, at) => byte >= 0x80 && (at < own.at || at >= own.at + own.length));
+  return rest === unsigned - negative.length * 0x100;
+}
+
+function sumOf(bytes: Buffer): number {
+  let sum = 0;
+  for (let at = 0; at < bytes.length; at++) sum += bytes[at] ?? 0;
+  return sum;
 }
 
 type Format = 'v7' | 'ustar' | 'star' | 'gnu';
@@ -105,10 +109,20 @@ export function parseNumber(block: Buffer, at: number, length: number): number {
     for (let next = at + 1; next < at + length; next++) value = value * 256 + ((block[next] ?? 0) ^ inverse);
     return inverse === 0 ? value : -value - 1;
   }
-  const text = block.toString('latin1', at, at + length).replace(/^[ \0]+|[ \0]+$/g, '');
-  const digits = text.split('\0', 1)[0] ?? '';
-  if (digits === '') return 0;
-  return /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number.NaN;
+  let [from, to] = [at, at + length];
+  while (from < to && isBlank(block[from])) from++;
+  while (from < to && isBlank(block[to - 1])) to--;
+  let value = 0;
+  for (; from < to && block[from] !== 0; from++) {
+    const digit = (block[from] ?? 0) - 0x30;
+    if (digit < 0 || digit > 7) return Number.NaN;
+    value = value * 8 + digit;
+  }
+  return value;
+}
+
+function isBlank(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0;
 }
 
 /**
