@@ -5,7 +5,7 @@ import { createFilesByPlace } from './files-by-place.ts';
 import type { Place } from './format.ts';
 import { createInodeTable, type InodeTable } from './inode-table.ts';
 import { sortNames } from './name-order.ts';
-import { compareNames, putName } from './names.ts';
+import { compareNames, putName, putText } from './names.ts';
 
 /** The inodes of a tree, and the entries of its directories: one directory after the other, each in order. */
 export type Contents = {
@@ -90,7 +90,7 @@ export function* listContents(
       const addresses: number[] = [];
       const numbers: number[] = [];
       for (const [name, child] of node.children) {
-        addresses.push(putName(names, encodeName(name)));
+        addresses.push(putText(names, name));
         if (child.kind === 'file') numbers.push(addFile(child));
         else if (child.kind === 'symlink') numbers.push(addSymlink(child));
         else {
@@ -99,7 +99,7 @@ export function* listContents(
           next.push({ node: child, inode: below, parent: inode });
           numbers.push(below);
         }
-        yield;
+        if (inodes.count() % batch === 0) yield;
       }
       inodes.setFirstEntry(inode, entries.count());
       const own = [
@@ -132,5 +132,5 @@ export function* listContents(
   };
 }
 
-/** The entries between two yields. */
-const batch = 1024;
+/** The inodes, or the entries, between two yields. */
+const batch = 64;

@@ -78,10 +78,13 @@ function* placeInodes(
     inodes.setPosition(inode, { slot: end / slotSize, block: dataBlocks, isInline });
     end = roundUp(end + length, slotSize);
     dataBlocks += isInline ? Math.floor(own / blockSize) : Math.ceil(own / blockSize);
-    yield;
+    if (inode % batch === 0) yield;
   }
   return { end, dataBlocks };
 }
+
+/** The inodes between two yields. */
+const batch = 64;
 
 /** Returns the bytes of the entries of a file's chunks. */
 function chunkBytes(inodes: Contents['inodes'], inode: number): number {
@@ -107,7 +110,7 @@ function* measureDirectory(
 
 /** Returns the bytes of an inode and its attributes. */
 export function headSize({ inodes }: Pick<Contents, 'inodes'>, inode: number, time: Time): number {
-  const size = isCompact({ inodes }, inode, time) ? inodeSize.compact : inodeSize.extended;
+  const size = inodes.isCompact(inode, time) ? inodeSize.compact : inodeSize.extended;
   return size + (inodes.xattrsOf(inode)?.length ?? 0);
 }
 
@@ -125,18 +128,4 @@ export function chunkMapOf(plan: ImagePlan, inode: number): ChunkMap | undefined
 /** Returns the offset of the entry of a file's first chunk from its inode. */
 export function chunkAt(contents: Pick<Contents, 'inodes'>, inode: number, time: Time): number {
   return roundUp(headSize(contents, inode, time), chunkIndexSize);
-}
-
-export function isCompact({ inodes }: Pick<Contents, 'inodes'>, inode: number, time: Time): boolean {
-  const { uid, gid } = inodes.ownerOf(inode);
-  const { low, high, nanoseconds } = inodes.timeOf(inode);
-  return (
-    uid <= 0xffff &&
-    gid <= 0xffff &&
-    inodes.linksOf(inode) <= 0xffff &&
-    inodes.sizeOf(inode) <= 0xffff_ffff &&
-    low === time.low &&
-    high === time.high &&
-    nanoseconds === time.nanoseconds
-  );
 }

@@ -1,6 +1,6 @@
 import { directoryBlocks, putEntries } from './directory-blocks.ts';
 import { chunkFormat, layout, modeType, noBlock, putChunk, putInode, typeBits } from './format.ts';
-import { chunkAt, headSize, type ImagePlan, isCompact } from './image-plan.ts';
+import { chunkAt, headSize, type ImagePlan } from './image-plan.ts';
 
 /** The maximum bytes of an inode with its attributes and the end of its data. */
 export const maxRecord: number = 300 * 1024;
@@ -15,12 +15,17 @@ export function putRecord(to: Buffer, plan: ImagePlan, inode: number): void {
   const { isInline } = inodes.positionOf(inode);
   const xattrs = inodes.xattrsOf(inode);
   const isChunk = isFile(plan, inode) && inodes.sizeOf(inode) > 0;
+  const { uid, gid } = inodes.ownerOf(inode);
+  const { low, high, nanoseconds } = inodes.timeOf(inode);
   putInode(to, 0, {
-    isCompact: isCompact(contents, inode, time),
+    isCompact: inodes.isCompact(inode, time),
     layout: isChunk ? layout.chunks : isInline ? layout.inline : layout.plain,
     mode: inodes.modeOf(inode),
-    ...inodes.ownerOf(inode),
-    ...inodes.timeOf(inode),
+    uid,
+    gid,
+    low,
+    high,
+    nanoseconds,
     links: inodes.linksOf(inode),
     size: inodes.sizeOf(inode),
     data: isChunk ? chunkFormat(plan.blockSize, inodes.chunkSizeOf(inode)) : ownBlock(plan, inode),

@@ -16,6 +16,8 @@ export type InodeTable = {
   ownerOf(inode: number): { readonly uid: number; readonly gid: number };
   timeOf(inode: number): Time;
   linksOf(inode: number): number;
+  /** Whether the compact form can express an inode, in an image of this time. */
+  isCompact(inode: number, time: Time): boolean;
   sizeOf(inode: number): number;
   setFirstEntry(directory: number, entry: number): void;
   firstEntryOf(directory: number): number;
@@ -52,17 +54,20 @@ export function createInodeTable(): InodeTable {
   const chunkSizes = new Map<number, number>();
   let count = 0;
 
+  /** The time of the last inode: neighbors often have the same. */
+  let latest = { mtime: 0n, time: toTime(0n) };
+
   function add(type: number, attributes: EntryAttributes, links: number): number {
     const inode = count++;
     const { mode, uid, gid, mtime } = attributes;
+    if (latest.mtime !== mtime) latest = { mtime, time: toTime(mtime) };
+    const { low, high, nanoseconds } = latest.time;
     columns.set(inode, modeAt, type | mode);
     columns.set(inode, uidAt, uid);
     columns.set(inode, gidAt, gid);
-    const nanoseconds = ((mtime % second) + second) % second;
-    const seconds = (mtime - nanoseconds) / second;
-    columns.set(inode, lowAt, Number(BigInt.asUintN(32, seconds)));
-    columns.set(inode, highAt, Number(BigInt.asUintN(32, seconds >> 32n)));
-    columns.set(inode, nanosecondsAt, Number(nanoseconds));
+    columns.set(inode, lowAt, low);
+    columns.set(inode, highAt, high);
+    columns.set(inode, nanosecondsAt, nanoseconds);
     columns.set(inode, linksAt, links);
     const encoded = attributes.xattrs && encodeXattrs(attributes.xattrs);
     if (encoded !== undefined && encoded.length > 0) xattrs.set(inode, encoded);
@@ -71,6 +76,8 @@ export function createInodeTable(): InodeTable {
 
   const modeOf = (inode: number): number => columns.get(inode, modeAt) & 0xffff;
   const isFile = (inode: number): boolean => (modeOf(inode) & typeBits) === modeType.file;
+  const sizeOf = (inode: number): number =>
+    columns.get(inode, sizeAt) + (isFile(inode) ? (columns.get(inode, upperAt) >>> 16) * 2 ** 32 : 0);
 
   return {
     addDirectory: attributes => add(modeType.directory, attributes, 2),
@@ -98,8 +105,15 @@ export function createInodeTable(): InodeTable {
       nanoseconds: columns.get(inode, nanosecondsAt),
     }),
     linksOf: inode => columns.get(inode, linksAt),
-    sizeOf: inode =>
-      columns.get(inode, sizeAt) + (isFile(inode) ? (columns.get(inode, upperAt) >>> 16) * 2 ** 32 : 0),
+    sizeOf,
+    isCompact: (inode, { low, high, nanoseconds }) =>
+      columns.get(inode, uidAt) <= 0xffff &&
+      columns.get(inode, gidAt) <= 0xffff &&
+      columns.get(inode, linksAt) <= 0xffff &&
+      sizeOf(inode) <= 0xffff_ffff &&
+      columns.get(inode, lowAt) === low &&
+      columns.get(inode, highAt) === high &&
+      columns.get(inode, nanosecondsAt) === nanoseconds,
     setFirstEntry: (directory, entry) => columns.set(directory, placeAt, entry),
     firstEntryOf: directory => columns.get(directory, placeAt),
     setSize: (directory, size) => columns.set(directory, sizeAt, size),
@@ -123,5 +137,16 @@ export function createInodeTable(): InodeTable {
       block: isFile(inode) ? 0 : columns.get(inode, upperAt),
       isInline: (columns.get(inode, modeAt) & inlineFlag) !== 0,
     }),
+  };
+}
+
+/** @param mtime nanoseconds since 1970. */
+function toTime(mtime: bigint): Time {
+  const nanoseconds = ((mtime % second) + second) % second;
+  const seconds = (mtime - nanoseconds) / second;
+  return {
+    low: Number(BigInt.asUintN(32, seconds)),
+    high: Number(BigInt.asUintN(32, seconds >> 32n)),
+    nanoseconds: Number(nanoseconds),
   };
 }

@@ -1,4 +1,5 @@
 import { type Arena, offsetIn } from '../tree/columns.ts';
+import { encodeName } from '../util/name.ts';
 
 /** Adds a name to an arena, as its length in one byte and its bytes. Returns its address. */
 export function putName(arena: Arena, name: Uint8Array): number {
@@ -6,6 +7,18 @@ export function putName(arena: Arena, name: Uint8Array): number {
   const page = arena.page(address);
   page[offsetIn(address)] = name.length;
   page.set(name, offsetIn(address) + 1);
+  return address;
+}
+
+/** Adds a name that is text of util/name.ts. */
+export function putText(arena: Arena, name: string): number {
+  const { length } = name;
+  if (Buffer.byteLength(name) !== length) return putName(arena, encodeName(name));
+  const address = arena.take(1 + length);
+  const page = arena.page(address);
+  const start = offsetIn(address) + 1;
+  page[start - 1] = length;
+  for (let at = 0; at < length; at++) page[start + at] = name.charCodeAt(at);
   return address;
 }
 

@@ -3,8 +3,9 @@ import { nameLength, quoteName } from '../util/name.ts';
 import { createAges } from './ages.ts';
 import { createNameTable, maxName, rootNumber } from './name-table.ts';
 import { createNodeTable, isSameLeaf, type Kind, type Leaf } from './node-table.ts';
+import { showTree } from './shown-tree.ts';
 import type { EntryAttributes } from './toc.ts';
-import { type DirectoryNode, plainAttributes, type TreeNode } from './tree.ts';
+import { type DirectoryNode, plainAttributes } from './tree.ts';
 import { type Budget, maxLinks, spendStep } from './walk.ts';
 
 /** The number of a name of the tree, or a directory. */
@@ -65,7 +66,11 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
   /** Returns the node that a name has now. `directory` was entered. */
   function look(directory: NodeNumber, name: string): NodeNumber | undefined {
     const node = names.find(directory, name);
-    return nodes.kindOf(node) !== undefined && ages.counts(node, directory) ? node : undefined;
+    return isSeen(directory, node) ? node : undefined;
+  }
+
+  function isSeen(directory: NodeNumber, node: NodeNumber): boolean {
+    return nodes.kindOf(node) !== undefined && ages.counts(node, directory);
   }
 
   function makeDirectory(directory: NodeNumber, name: string): NodeNumber {
@@ -106,10 +111,22 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
     let links = 0;
     let blocked: NodeNumber | undefined;
     const missing: string[] = [];
-    const ahead = path.toReversed();
-    for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
+    const spend = (name: string): void => {
       if (!spendStep(budget, name))
         throw refusePath(path, 'takes the artifact past the steps that its paths may take');
+    };
+    // Nearly all names are those of directories.
+    let at = 0;
+    for (let name = path[0]; name !== undefined; name = path[++at]) {
+      const next = look(here, name);
+      if (next === undefined || nodes.kindOf(next) !== 'directory') break;
+      spend(name);
+      ages.inherit(here, next);
+      here = next;
+    }
+    const ahead = path.slice(at).toReversed();
+    for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
+      spend(name);
       if (name === '' || name === '.') continue;
       if (name === '..') {
         if (missing.pop() === undefined && here !== base) here = names.directoryOf(here);
@@ -160,31 +177,6 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
   const refusePath = (path: readonly string[], why: string): ArtifactError =>
     refusal(`${quoteName(path.join('/'))} ${why}`);
 
-  function show(node: NodeNumber, directory: NodeNumber, above: number): TreeNode | undefined {
-    const found = nodes.kindOf(node);
-    if (found === undefined || !ages.counts(node, directory, above)) return undefined;
-    if (found === 'directory') return showDirectory(node, ages.since(directory, above));
-    const shown = nodes.leafOf(node);
-    return shown.kind === 'special' ? undefined : shown;
-  }
-
-  function showDirectory(directory: NodeNumber, above: number): DirectoryNode {
-    return {
-      kind: 'directory',
-      attributes: nodes.attributesOf(directory),
-      layer: nodes.layerOf(directory),
-      children: {
-        get: name => show(names.find(directory, name), directory, above),
-        *[Symbol.iterator]() {
-          for (const number of names.namesIn(directory)) {
-            const node = show(number, directory, above);
-            if (node !== undefined) yield [names.nameOf(number), node];
-          }
-        },
-      },
-    };
-  }
-
   nodes.putDirectory(rootNumber, plainAttributes, '');
   ages.change(rootNumber);
 
@@ -218,13 +210,14 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
     },
     kindOf: nodes.kindOf,
     place(directory, name, what) {
-      const there = look(directory, name);
+      const known = names.find(directory, name);
+      const there = isSeen(directory, known) ? known : undefined;
       const leaf = typeof what === 'number' ? nodes.leafOf(what) : what;
       if (there !== undefined) {
         refuseClash(directory, name, there, leaf.kind);
         noteHidden(directory, name, there, leaf);
       }
-      const node = addName(directory, name);
+      const node = known === 0 ? addName(directory, name) : known;
       if (there !== undefined && nodes.kindOf(there) === 'directory') {
         ages.inherit(directory, there);
         ages.hideAll(node);
@@ -245,6 +238,6 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
       if (!ages.isOurs(node)) ages.hide(node);
     },
     hideAll: ages.hideLower,
-    root: () => showDirectory(rootNumber, 1),
+    root: () => showTree({ names, nodes, ages }),
   };
 }

@@ -123,13 +123,14 @@ export function createNameTable(): NameTable {
   return {
     find,
     add(directory, name) {
-      const known = find(directory, name);
-      if (known !== 0) return known;
       if (last > 0.7 * index.length) grow();
       const length = encode(name);
       if (length === undefined) throw new RangeError('a name of more than 255 bytes');
+      const slot = slotOf(directory, length);
+      const known = index[slot] ?? 0;
+      if (known !== 0) return known;
       const number = ++last;
-      index[slotOf(directory, length)] = number;
+      index[slot] = number;
       columns.set(number, above, directory);
       columns.set(number, nameAt, write(directory, length));
       columns.set(number, pathLength, columns.get(directory, pathLength) + 1 + length);

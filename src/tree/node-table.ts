@@ -84,8 +84,18 @@ export function createNodeTable(): NodeTable {
     return record;
   }
 
+  /** The last record that was read: neighbors often have the same. */
+  let read: { readonly record: number; readonly attributes: EntryAttributes } | undefined;
+
   function attributesOf(number: number): EntryAttributes {
     const record = columns.get(number, referenceAt);
+    if (read?.record === record) return read.attributes;
+    const attributes = readAttributes(record);
+    read = { record, attributes };
+    return attributes;
+  }
+
+  function readAttributes(record: number): EntryAttributes {
     const [page, at] = [arena.page(record), offsetIn(record)];
     const own = {
       mode: page.readUInt16LE(at),

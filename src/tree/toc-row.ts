@@ -14,9 +14,14 @@ type Row =
   | ['h', path: string, target: string]
   | ['s', path: string, what: (TocEntry & { kind: 'special' })['what']];
 
-/** JSON.stringify escapes lone surrogates of a path, so the line is UTF-8 whatever the name. */
+/**
+ * JSON.stringify escapes lone surrogates of a path, so the line is UTF-8 whatever the name. Files are nearly all entries,
+ * and so have a way of their own: it takes half of the time.
+ */
 export function formatRow(entry: TocEntry): string {
-  return JSON.stringify(toRow(entry));
+  if (entry.kind !== 'file' || entry.xattrs !== undefined) return JSON.stringify(toRow(entry));
+  const { path, size, body, sha256, mode, uid, gid, mtime } = entry;
+  return `["-",${JSON.stringify(path)},${size},${body},"${sha256}",${mode},${uid},${gid},"${mtime}"]`;
 }
 
 /** Parses a line of `formatRow`. The checksum of the file must have been verified. */
@@ -28,8 +33,19 @@ export function parseRow(line: string): TocEntry {
       return { kind: 'directory', path, ...toAttributes(stat) };
     }
     case '-': {
-      const [, path, size, body, sha256, ...stat] = row;
-      return { kind: 'file', path, size, body, sha256, ...toAttributes(stat) };
+      const mtime = BigInt(row[8]);
+      const file = {
+        kind: 'file',
+        path: row[1],
+        size: row[2],
+        body: row[3],
+        sha256: row[4],
+        mode: row[5],
+        uid: row[6],
+        gid: row[7],
+        mtime,
+      } as const;
+      return row[9] === undefined ? file : { ...file, xattrs: row[9] };
     }
     case 'l': {
       const [, path, target, ...stat] = row;

@@ -47,8 +47,8 @@ export const plainAttributes: EntryAttributes = { mode: 0o755, uid: 0, gid: 0, m
 export const blobAttributes: EntryAttributes = { mode: 0o644, uid: 0, gid: 0, mtime: 0n };
 
 /**
- * Returns what du would report of the tree: a body with several names is one inode and counts once. It yields after
- * each node.
+ * Returns what du would report of the tree: a body with several names is one inode and counts once. It yields now
+ * and then.
  */
 export function* measureTree(
   root: DirectoryNode,
@@ -56,10 +56,11 @@ export function* measureTree(
   const seen: Seen = { blob: new Map(), bodies: new Map(), tar: new Map() };
   let bytes = 0;
   let inodes = 1;
+  let nodes = 0;
   const pending = [root];
   for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
     for (const [, node] of directory.children) {
-      yield;
+      if (++nodes % batch === 0) yield;
       if (node.kind === 'file' && !isFirst(node, seen)) continue;
       inodes++;
       if (node.kind === 'directory') pending.push(node);
@@ -68,6 +69,9 @@ export function* measureTree(
   }
   return { bytes, inodes };
 }
+
+/** The nodes between two yields. */
+const batch = 64;
 
 type Seen = Readonly<Record<LayerContent['kind'], Map<Digest, NumberSet>>>;
 

@@ -91,10 +91,11 @@ async function plan(
   signal: AbortSignal,
 ): Promise<ImagePlan> {
   const devices = devicesOf(layers, sources) ?? [];
-  const numbers = new Map(devices.map(({ digest, name }, index) => [`${digest} ${name}`, index + 1]));
+  const numbers = new Map(layers.map(digest => [digest, new Map<string, number>()] as const));
+  for (const [index, { digest, name }] of devices.entries()) numbers.get(digest)?.set(name, index + 1);
   const place = ({ source, body, layer }: FileNode): { device: number; block: number } => {
     const { file, block } = placeOf(body);
-    const device = numbers.get(`${source.digest} ${file}`);
+    const device = numbers.get(source.digest)?.get(file);
     if (device !== undefined) return { device, block };
     throw new ArtifactError('corrupt', `${layer}: the cache lost bytes of ${source.digest}; ${howToMend}`);
   };
