@@ -1,15 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { openSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { planLateImage } from '../../test/support/late/image.ts';
-import { patternAt } from '../../test/support/late/pattern.ts';
 import { type LateVolume, type Look, openLateVolume } from '../../test/support/late/volume.ts';
 import { runProgram } from '../../test/support/os/program.ts';
 import { needs } from '../../test/support/project/tools.ts';
-import { chunkEntries, endOf } from '../erofs/chunk-map.ts';
 
 const mebibyte = 2 ** 20;
 const arriving = { kind: 'policy', policy: { kind: 'arrive', delayMs: 0, refusedShare: 0 } } as const;
@@ -112,24 +107,10 @@ for (const [how, end] of [
       assert.equal(await volume.look('pread', 2 * mebibyte, 1).found, 'EIO');
       assert.equal(await volume.look('mmap', mebibyte, mebibyte).found, 'right');
       assert.equal(runProgram('ls', '-s', '--block-size=1', volume.mount).includes('file'), true);
-      arriveWithoutServer(volume);
+      volume.heal();
       assert.equal(await volume.look('mmap', 0, volume.shape.size).found, 'right');
     },
   );
-
-/** Does what the next daemon does: the bytes are written, and then shown. */
-function arriveWithoutServer({ shape }: LateVolume): void {
-  const { map } = planLateImage(shape);
-  const write = (file: string, bytes: Buffer, at: number): void =>
-    void writeSync(openSync(join(shape.directory, file), 'r+'), bytes, 0, bytes.length, at);
-  write('data', patternAt(0, shape.size), 0);
-  const end = endOf(map);
-  assert.ok(end);
-  const padding = Buffer.alloc(end.paddedTo - end.to);
-  write('end', Buffer.concat([patternAt(end.from, end.to - end.from), padding]), end.from);
-  const { at, bytes } = chunkEntries(map, { from: 0, to: 4, isPresent: true });
-  write('image', bytes, at);
-}
 
 test('why landings have ended is known', needs('root'), async () => {
   await using aborted = await openLateVolume();

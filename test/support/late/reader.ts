@@ -14,8 +14,9 @@ import type { Counts, How } from './volume.ts';
 const mmap = libc.func('uintptr_t mmap(uintptr_t, size_t, int, int, int, int64)');
 const pwrite = libc.func('int64 pwrite(int, uintptr_t, size_t, int64)');
 const sendfile = libc.func('int64 sendfile(int, int, void *, size_t)');
+const posixFadvise = libc.func('int posix_fadvise(int, int64, int64, int)');
 const lseek = libc.func('int64 lseek(int, int64, int)');
-const [PROT_READ, MAP_SHARED] = [1, 1];
+const [PROT_READ, MAP_SHARED, POSIX_FADV_DONTNEED] = [1, 1, 4];
 
 const [mode, path = '', ...rest] = process.argv.slice(2);
 const fd = openSync(path, 'r');
@@ -43,19 +44,24 @@ const ways: Readonly<Record<How, (to: Buffer, offset: number) => number>> = {
   },
 };
 
-/** @returns `right`; `wrong at <offset>`; or the errno. */
-function look(how: How, offset: number, length: number): string {
+/** Returns `right`; `wrong at <offset>`; or the errno. */
+function look(how: How, offset: number, length: number, expected: Buffer): string {
   const bytes = Buffer.alloc(length);
   try {
     const got = ways[how](bytes, offset);
     const found = bytes.subarray(0, got);
-    return found.equals(patternAt(offset, got)) && got > 0 ? 'right' : `wrong at ${offset}`;
+    return found.equals(expected.subarray(0, got)) && got > 0 ? 'right' : `wrong at ${offset}`;
   } catch (error) {
     return errnoOf(error) ?? String(error);
   }
 }
 
+function lookOnce(how: How, offset: number, length: number): string {
+  return look(how, offset, length, patternAt(offset, length));
+}
+
 function lookOften(milliseconds: number, seed: number): Counts {
+  const all = patternAt(0, size);
   const counts = { right: 0, refused: 0, wrong: [] as string[] };
   const until = Date.now() + milliseconds;
   let state = seed * 2_654_435_761 + 1;
@@ -64,9 +70,11 @@ function lookOften(milliseconds: number, seed: number): Counts {
     return Math.floor((state / 2 ** 32) * below);
   };
   while (Date.now() < until) {
+    if (random(10) === 0) posixFadvise(fd, 0, 0, POSIX_FADV_DONTNEED); // what is not mapped is read again
     const how = (['pread', 'mmap', 'sendfile'] as const)[random(3)] ?? 'pread';
     const length = Math.min(4096 << random(9), size);
-    const found = look(how, random(size - length + 1), length);
+    const at = random(size - length + 1);
+    const found = look(how, at, length, all.subarray(at));
     if (found === 'right') counts.right++;
     else if (found === 'EIO' || found === 'EFAULT') counts.refused++;
     else counts.wrong.push(`${how} ${found}`);
@@ -77,6 +85,6 @@ function lookOften(milliseconds: number, seed: number): Counts {
 const [first = '', second = '', third = ''] = rest;
 const found =
   mode === 'one'
-    ? look(first as How, Number(second), Number(third))
+    ? lookOnce(first as How, Number(second), Number(third))
     : lookOften(Number(first), Number(second));
 process.stdout.write(JSON.stringify(found));

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { runProgram } from '../os/program.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
 import type { Command, Served, ServerState, Shape } from './commands.ts';
+import { healLateVolume } from './heal.ts';
 
 export type How = 'pread' | 'mmap' | 'sendfile';
 export type Counts = { readonly right: number; readonly refused: number; readonly wrong: readonly string[] };
@@ -18,6 +19,8 @@ export type LateVolume = AsyncDisposable & {
   readonly mount: string;
   /** Ends the connection, as an administrator can. */
   abort(): Promise<void>;
+  /** Brings all bytes without the server, as the next daemon does. */
+  heal(): void;
   /** Has the server do it. */
   tell(command: Command): Promise<ServerState>;
   /** Reads in a process, which may be killed; returns what it found: `right`, `wrong at ...`, or an errno. */
@@ -93,6 +96,7 @@ export async function openLateVolume(of: Partial<Omit<Shape, 'directory'>> = {})
     shape,
     server,
     mount: join(temporary.path, 'mount'),
+    heal: () => healLateVolume(shape),
     abort: async () => abort(await serves),
     tell(command) {
       const number = ++commands;

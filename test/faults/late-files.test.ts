@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { type Strained, strain } from '../support/late/strain.ts';
+import { needs } from '../support/project/tools.ts';
+
+const reads = 100_000;
+
+for (const isDirect of [false, true])
+  test(
+    `of ${reads / 2} reads of late files, ${isDirect ? 'past the page cache' : 'cached'}, none has a wrong byte`,
+    needs('root'),
+    async t => {
+      const rounds: Strained[] = [];
+      for (let right = 0; right < reads / 2; right += rounds.at(-1)?.right ?? 0)
+        rounds.push(
+          await strain({
+            readers: 8,
+            milliseconds: 10_000,
+            isDirect,
+            disturb: () => writeFileSync('/proc/sys/vm/drop_caches', '1'),
+          }),
+        );
+      t.diagnostic(JSON.stringify(rounds));
+      assert.deepEqual(
+        rounds.flatMap(({ wrong }) => wrong),
+        [],
+      );
+      assert.ok(rounds.every(({ asked, killed, refused }) => asked > 0 && killed > 0 && refused > 0));
+    },
+  );
