@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { ArtifactError } from '../../util/error.ts';
 import { type FileShare, lifeOf, setSize, sizeOf } from '../../util/growing-file.ts';
 import type { ThreadContext } from '../../util/thread.ts';
@@ -42,7 +43,7 @@ export function answer(
       signal.addEventListener('abort', () => connections?.[Symbol.dispose]());
       return done;
     case 'hash':
-      return { kind: 'hash', hex: fillOf(question.transport, question.file).hashOn() };
+      return hash(question.transport, fillOf(question.transport, question.file));
     case 'get':
       return get(question.call, question.request);
     case 'pour':
@@ -54,6 +55,19 @@ export function answer(
     case 'close':
       fills.delete(question.transport);
       return done;
+  }
+}
+
+/** The steps for one question, in about 50 ms. */
+const hashSteps = 16;
+
+/** Between two steps, what else the thread does has its turn. */
+async function hash(transport: number, fill: FileWriter): Promise<WorkerAnswer> {
+  for (let step = 1; ; step++) {
+    const hex = fill.hashOn();
+    if (hex !== undefined || step === hashSteps) return { kind: 'hash', hex };
+    await setImmediate();
+    if (fills.get(transport) !== fill) throw new Error('the transport is closed');
   }
 }
 

@@ -19,8 +19,8 @@ export type WorkerSettings = {
  * The questions to a worker. `open` is the first. `get` is answered when the head has arrived. The call then waits for
  * `pour` (the body except its first `past` bytes goes into a file, and is hashed on the way if the transport's hash is
  * computed there) or `rest` (the start of the body, in the answer); both are answered at the end of the body. `leave`
- * ends and forgets the call in any state. `hash` hashes one more step of the file, and answers the hash of all when
- * there is no more. `close` forgets a transport.
+ * ends and forgets the call in any state. `hash` hashes some more of the file, and answers the hash of all when there is
+ * no more. `close` forgets a transport.
  */
 export type WorkerQuestion =
   | ({ readonly kind: 'open' } & WorkerSettings)
