@@ -74,3 +74,8 @@ function* writeBlocks({ contents, blockSize, dataBlock }: ImagePlan, slices: Sli
     }
   }
 }
+
+/** Whether it can be the name of the file of an image: a random UUID. */
+export function isImageName(name: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name);
+}

@@ -1,5 +1,6 @@
 import { lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, posix } from 'node:path';
+import { isImageName } from '../erofs/image.ts';
 import {
   type OpenDirectory,
   openDirectory,
@@ -21,7 +22,7 @@ import type { ImageMounts, ShownView } from '../ports/mounter.ts';
 import type { ViewImage } from '../ports/store.ts';
 import { ArtifactError } from '../util/error.ts';
 import { toMountError } from './error.ts';
-import { isImageMount, isImageName, type MountEntry, parseMountinfo, showsImage } from './mountinfo.ts';
+import { isImageMount, type MountEntry, parseMountinfo, showsImage } from './mountinfo.ts';
 
 /**
  * Where images are mounted: in kubelet's directory of plugins, so that the mounts are the node's own, and not below the

@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import { isImageName } from '../erofs/image.ts';
 import type { MountedView } from '../ports/mounter.ts';
 
 /** One line of /proc/self/mountinfo, with the fields used here (proc_pid_mountinfo(5)). */
@@ -78,11 +79,6 @@ export function selectBelow(
 const treePath = /\/views\/[^/]+$/;
 /** The path of the directory of an image when it was mounted. */
 const imageDirectory = /\/views\/[^/]+\.erofs$/;
-
-/** Whether it can be the name of an image: a random UUID. */
-export function isImageName(name: string): boolean {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name);
-}
 
 /** Whether an image of a view is mounted there, as a whole, of this or another state directory. */
 export function showsImage({ type, root, source }: MountEntry): boolean {

@@ -172,6 +172,8 @@ export type ViewRecord = {
   readonly damage?: string;
   /** The sha256 of its image. */
   readonly imageDigest?: Digest;
+  /** The inodes of the files that have the bytes of its image: a mount of it shows these, whatever replaces them. */
+  readonly deviceInodes?: readonly number[];
 };
 
 /**
@@ -223,6 +225,8 @@ export type Views = {
     signal: AbortSignal,
     form?: LayerForm,
   ): Promise<{ readonly problem: string | undefined } | undefined>;
+  /** Verifies the image of a view by its recorded digest. Answers undefined for a tree, and for no view. */
+  checkImage(key: string, look: Look, signal: AbortSignal): Promise<string | undefined>;
   /** `isAsBuilt` answers false until the view is compared again. */
   distrust(key: string): void;
   /** Whether the tree links one of these inodes. */

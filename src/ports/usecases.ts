@@ -124,6 +124,8 @@ export type ArtifactDetail = {
   readonly volumes: readonly string[];
   /** What the cached views of it do not show. */
   readonly notes: readonly string[];
+  /** The sha256 of each of its images in the cache; trees of hard links have none. */
+  readonly viewDigests: readonly Digest[];
 };
 
 /** A pod by namespace and name. */

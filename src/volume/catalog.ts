@@ -236,6 +236,7 @@ export function createCatalog(world: {
         verdict: formatVerdict(await signatures.evaluate(name.asked, digest)),
         volumes: records.map(record => record.targetPath),
         notes: [...new Set(made.flatMap(view => view.notes ?? []))],
+        viewDigests: [...new Set(made.flatMap(view => view.imageDigest ?? []))].toSorted(),
       };
     },
   };

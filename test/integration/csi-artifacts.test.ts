@@ -60,6 +60,7 @@ test('requests reach the use cases unchanged, and their answers return unchanged
           verdict: 'accepted: v',
           otherNames: ['registry.example/other:1'],
           notes: ['n'],
+          viewDigests: [digest],
           volumes: ['/target'],
         };
       },
@@ -117,6 +118,7 @@ test('requests reach the use cases unchanged, and their answers return unchanged
     pinned: false,
     verdict: 'accepted: v',
     other_names: ['registry.example/other:1'],
+    view_digests: [digest],
     notes: ['n'],
     volumes: ['/target'],
   });

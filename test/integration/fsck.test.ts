@@ -325,6 +325,26 @@ for (const [what, damage] of [
   });
 }
 
+for (const kind of ['blob', 'bodies'] as const) {
+  test(`a view of a ${kind} that was altered, and then removed, is not shown once that is pulled again`, async () => {
+    const sample = await push(kind, `removed-${kind}`);
+    await daemon.csi.NodeUnpublishVolume(await publish(sample.reference));
+    chmodSync(sample.file, 0o777);
+    rmSync(sample.item, { recursive: true });
+    const beside = await registry.push(`beside-${kind}`, 'v1', [
+      { name: 'other', bytes: Buffer.from(`beside ${kind}`) },
+      ...(kind === 'blob' ? [{ name: 'd/model', bytes: Buffer.from(right) }] : []),
+    ]);
+    await daemon.csi.NodeUnpublishVolume(await publish(beside.reference)); // it brings the blob
+    const { target_path } = await publish(sample.reference);
+    verifyVolume(target_path, shownOf(sample.files));
+    assert.equal(statSync(join(target_path, 'd/model')).mode & 0o7777, 0o644);
+    assert.deepEqual(await fsck(), []);
+    await daemon.csi.NodeUnpublishVolume({ volume_id: 'any', target_path });
+    for (const { reference } of [sample, beside]) await daemon.artifacts.Remove({ reference });
+  });
+}
+
 for (const [what, damage] of [
   ['lost a file', (layer: string) => rmSync(join(layer, bodyName(1)))],
   ['has a wrong table', (layer: string) => writeFileSync(join(layer, 'toc'), '!', { flag: 'r+' })],

@@ -19,6 +19,7 @@ import { basename, dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { toFinding } from '../../src/grpc/client/value.ts';
 import type { Finding } from '../../src/ports/usecases.ts';
+import { waitUntil } from '../support/node/child.ts';
 import {
   publishRequest,
   startDaemon,
@@ -90,6 +91,8 @@ test('pods share the mount of an image, which a kill does not end, and the last 
     volumes.map(volume => volume.view_digest),
     [1, 2].map(() => sha256(readFileSync(file))),
   );
+  const { view_digests } = await daemon.artifacts.Inspect({ reference: sample.reference });
+  assert.deepEqual(view_digests, [sha256(readFileSync(file))]);
 
   await daemon.end('SIGKILL');
   verifyVolume(first.target_path, sample.shown);
@@ -261,6 +264,51 @@ test('a volume has its bytes although its tar and its image were removed; the ne
   for (const request of [third, again, { ...third, target_path }])
     await daemon.csi.NodeUnpublishVolume(request);
   assert.deepEqual(listImages(node), []);
+});
+
+test('the mount of an image over a tar that was removed stays with its volumes, and new ones show what is pulled', async () => {
+  await using node = await testNode([registry.host]);
+  await using daemon = await startDaemon(node);
+  const sample = await push({ a: 'right'.repeat(1000) });
+  const request = await publish(node, daemon, sample);
+  await daemon.csi.NodeUnpublishVolume(request);
+  await daemon.csi.NodePublishVolume(request); // nothing of its file is in the page cache of the mount
+  write(join(layerOf(node, sample), 'tar'), Buffer.from('wrong'), 512);
+  const shown = readFileSync(join(request.target_path, 'a'), 'latin1');
+  rmSync(layerOf(node, sample), { recursive: true });
+  const other = await publish(node, daemon, sample);
+  verifyVolume(other.target_path, sample.shown);
+  assert.notEqual(deviceOf(other.target_path), deviceOf(request.target_path));
+  assert.equal(readFileSync(join(request.target_path, 'a'), 'latin1'), shown);
+  const { volumes } = await daemon.artifacts.ListVolumes({});
+  const damagedOf = ({ target_path }: typeof request) =>
+    volumes.find(volume => volume.target_path === target_path)?.damaged;
+  assert.match(damagedOf(request) ?? '', /it lost its layers/);
+  assert.equal(damagedOf(other), '');
+  await daemon.csi.NodePublishVolume(request); // kubelet may ask again
+  await daemon.end('SIGKILL');
+  await using next = await startDaemon(node);
+  for (const volume of [request, other]) {
+    await next.csi.NodePublishVolume(volume);
+    await next.csi.NodeUnpublishVolume(volume);
+  }
+  assert.deepEqual(listImages(node), []);
+  assert.deepEqual(await fsck(next, true), []);
+});
+
+test('the scrub hashes images, and takes a damaged one out of use', async () => {
+  await using node = await testNode([registry.host]);
+  await using daemon = await startDaemon(node, { flags: { '--scrub-interval': '1s' } });
+  const sample = await push({ a: 'one' });
+  const { target_path } = await publish(node, daemon, sample);
+  const [image = ''] = imageFiles(node);
+  flip(image);
+  const told = /view \S+ of \S+: its image has \d+ bytes of sha256 .* shows it/;
+  await waitUntil(daemon, () => told.test(daemon.output()), 'put aside');
+  assert.ok(!existsSync(image));
+  const next = await publish(node, daemon, sample, 'Never');
+  verifyVolume(next.target_path, sample.shown);
+  for (const volume of [next, { ...next, target_path }]) await daemon.csi.NodeUnpublishVolume(volume);
 });
 
 test('a state directory with trees of hard links is used as it is where images have become possible', async () => {

@@ -55,6 +55,7 @@ const wholeDetail: Whole<ArtifactDetail> = {
   ...detail,
   notes,
   otherNames: ['r.example/z:2'],
+  viewDigests: [digest],
   volumes: ['/t'],
   layers: [{ digest, mediaType: 'm', size: 12, name: 'w/x', form: 'file', held: true }],
 };

@@ -37,6 +37,7 @@ function formatArtifact(artifact: ArtifactDetail, { columns, whole }: Shell): st
     ['kind', kind],
     ['media type', mediaType],
     ['artifact type', artifactType || '-'],
+    ...artifact.viewDigests.map(image => ['view digest', image] as const),
     ['signatures', artifact.verdict],
     ['pinned', artifact.pinned ? 'yes' : 'no'],
     ['volumes', artifact.volumes.join(', ') || 'none'],

@@ -133,6 +133,7 @@ export function fromDetail(detail: ArtifactDetail): InspectResponse {
     volumes: [...detail.volumes],
     notes: [...detail.notes],
     other_names: [...detail.otherNames],
+    view_digests: [...detail.viewDigests],
   };
 }
 

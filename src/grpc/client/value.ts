@@ -130,6 +130,7 @@ export function toDetail(wire: InspectResponse__Output): ArtifactDetail {
     verdict,
     volumes,
     notes,
+    viewDigests: wire.view_digests.map(parseDigest),
   };
 }
 

@@ -44,6 +44,10 @@ export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) >= 0;
 }
 
+export function isCountList(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every(isCount);
+}
+
 export function isDigestText(value: unknown): value is Digest {
   return isText(value) && isDigest(value);
 }

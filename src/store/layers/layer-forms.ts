@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Digest } from '../../oci/digest.ts';
 import type { Damage, Held, Item, Layers } from '../../ports/store.ts';
 import type { LayerForm } from '../../tree/toc.ts';
@@ -33,7 +34,11 @@ export function combineForms(
     bodyPath: bodies.bodyPath,
     dataFiles: tar.dataFiles,
     tar: tar.tar,
-    path: digest => storeOf(digest).path(digest),
+    path(digest) {
+      // Without a table, neither form is known: it is where its directory is.
+      const isTar = (formOf(digest) ?? (existsSync(tar.path(digest)) ? 'tar' : 'bodies')) === 'tar';
+      return (isTar ? tar : bodies).path(digest);
+    },
     async stage(digest, form = 'bodies') {
       const other = stores[form === 'tar' ? 'bodies' : 'tar'];
       // Files that are there already have not been verified just now.

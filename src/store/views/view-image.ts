@@ -3,22 +3,26 @@ import {
   closeSync,
   constants,
   existsSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readSync,
+  statSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
-import { writeImage } from '../../erofs/image.ts';
+import { basename, dirname, join } from 'node:path';
+import { isImageName, writeImage } from '../../erofs/image.ts';
 import { type ImagePlan, planImage } from '../../erofs/image-plan.ts';
-import { type Digest, toDigest } from '../../oci/digest.ts';
-import type { View, ViewImage, ViewRecord } from '../../ports/store.ts';
+import { type Digest, hexOf, toDigest } from '../../oci/digest.ts';
+import type { Look, View, ViewImage, ViewRecord } from '../../ports/store.ts';
 import { placeOf, tarBlock } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { quoteName } from '../../util/name.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import { howToMend } from '../files/failure.ts';
+import { findDamage } from '../integrity/damage.ts';
 import type { Comparison } from './view-compare.ts';
 import { isImagePath } from './view-places.ts';
 import type { Own } from './view-tree.ts';
@@ -44,25 +48,37 @@ export function toView(
   return image && { ...record, path, image };
 }
 
-/** Whether all files of its image are there. */
-export function isWhole({ image }: View): boolean {
-  return image === undefined || [image.file, ...image.devices].every(path => existsSync(path));
+/** Whether all files of its image are there, and those of its layers are the ones that it was made over. */
+export function isWhole({ image, deviceInodes }: View): boolean {
+  return image === undefined || (existsSync(image.file) && areSame(image.devices, deviceInodes));
+}
+
+function areSame(devices: readonly string[], inodes: ViewRecord['deviceInodes']): boolean {
+  return devices.every((path, at) => {
+    const ino = inodeOf(path);
+    return ino !== undefined && (inodes === undefined || ino === inodes[at]);
+  });
+}
+
+function inodeOf(path: string): number | undefined {
+  return lstatSync(path, { throwIfNoEntry: false })?.ino;
 }
 
 /**
  * Returns the image in the directory of a view, and its devices: the files of its layers, in their order. Undefined if
- * one of them is not there. A damaged view is not mounted again, and needs none.
+ * one of them is not there, or is another file: the mount of the image would go on to show the one that it was made
+ * over. A damaged view is not mounted again, and needs none.
  */
 function readImage(
   directory: string,
-  { layers, damage, bytes, inodes }: ViewRecord,
+  { layers, damage, bytes, inodes, deviceInodes }: ViewRecord,
   sources: ImageSources,
 ): ViewImage | undefined {
-  const [name] = readdirSync(directory);
-  const devices = damage === undefined ? devicesOf(layers, sources) : [];
-  if (name === undefined || devices === undefined) return undefined;
+  const name = readdirSync(directory).find(isImageName);
+  const devices = (damage === undefined ? devicesOf(layers, sources) : [])?.map(({ path }) => path);
+  if (name === undefined || devices === undefined || !areSame(devices, deviceInodes)) return undefined;
   const isDirect = sources.isDirect && bytes >= inodes * worthDirect;
-  return { file: join(directory, name), devices: devices.map(({ path }) => path), isDirect };
+  return { file: join(directory, name), devices, isDirect };
 }
 
 /**
@@ -113,11 +129,11 @@ export async function raiseImage(
   layers: readonly Digest[],
   sources: ImageSources,
   signal: AbortSignal,
-): Promise<Own & { readonly imageDigest: Digest }> {
+): Promise<Own & Required<Pick<ViewRecord, 'imageDigest' | 'deviceInodes'>>> {
   const planned = await plan(tree, layers, sources, signal);
-  mkdirSync(directory, 0o700);
+  mkdirSync(directory, directoryMode);
   const file = join(directory, randomUUID());
-  const fd = openSync(file, 'wx', 0o600);
+  const fd = openSync(file, 'wx', imageMode);
   const sha256 = createHash('sha256');
   try {
     const pace = startPace(signal);
@@ -131,7 +147,9 @@ export async function raiseImage(
     closeSync(fd);
   }
   const directories = [directory, file].map(path => Buffer.from(path));
-  return { directories, symlinks: [], imageDigest: toDigest('sha256', sha256.digest('hex')) };
+  const imageDigest = toDigest('sha256', sha256.digest('hex'));
+  const deviceInodes = (devicesOf(layers, sources) ?? []).map(({ path }) => inodeOf(path) ?? 0);
+  return { directories, symlinks: [], imageDigest, deviceInodes };
 }
 
 /** Compares the image of a view with the one that a tree must have. */
@@ -141,16 +159,34 @@ export async function compareImage(
   sources: ImageSources,
   signal: AbortSignal,
 ): Promise<Comparison> {
-  if (view?.image === undefined) return { problem: 'it lost its layers', watched: [] };
+  if (view?.image === undefined) return { problem: 'it lost its layers, or its image', watched: [] };
   const { file } = view.image;
-  if (!existsSync(file)) return { problem: 'its image is missing', watched: [] };
+  const misplaced = await checkImage(view, 'inode', signal);
+  if (misplaced !== undefined) return { problem: misplaced, watched: [] };
   const planned = await plan(tree, view.layers, sources, signal);
   const watched = ['', file.slice(view.path.length)].map(text => Buffer.from(text));
   return { problem: await findDifference(file, writeImage(planned), signal), watched };
 }
 
+/** Verifies the image of a view, and its bytes if its digest is recorded. Undefined also for a tree. */
+export async function checkImage(view: View, look: Look, signal: AbortSignal): Promise<string | undefined> {
+  const { path, image, imageDigest } = view;
+  if (image === undefined) return undefined;
+  const { uid, gid } = statSync(dirname(path));
+  const own = lstatSync(path);
+  if (own.uid !== uid || own.gid !== gid || (own.mode & 0o7777) !== directoryMode)
+    return 'the directory of its image has another mode or owner';
+  const stray = readdirSync(path).find(name => name !== basename(image.file));
+  if (stray !== undefined) return `${quoteName(stray)} does not belong beside its image`;
+  const hex = imageDigest === undefined ? '' : hexOf(imageDigest);
+  const wanted = { algorithm: 'sha256', hex, mode: imageMode, uid, gid } as const;
+  const damage = await findDamage(image.file, wanted, hex === '' ? 'inode' : look, signal);
+  return damage && `its image ${damage.problem}`;
+}
+
 /** An image is a file of this program: a symlink is not followed, and a FIFO is not waited for. */
 const own = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const [directoryMode, imageMode] = [0o700, 0o600];
 
 async function findDifference(
   path: string,

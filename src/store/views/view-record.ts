@@ -1,9 +1,12 @@
 import { maxTypeLength } from '../../oci/manifest.ts';
 import type { Selection } from '../../ports/request.ts';
 import type { ViewRecord } from '../../ports/store.ts';
+import { errnoOf } from '../../util/error.ts';
+import { unlessAbsent } from '../files/absent.ts';
 import {
   isAbsentOr,
   isCount,
+  isCountList,
   isDigestList,
   isDigestText,
   isOneOf,
@@ -13,6 +16,7 @@ import {
   parseFields,
   readHere,
 } from '../files/json-record.ts';
+import type { RecordWarning } from '../records/records.ts';
 
 const isSelection = isShaped<Selection>({
   unpack: isOneOf('auto', 'never', 'always'),
@@ -33,14 +37,24 @@ const isView = isShaped<ViewRecord>({
   notes: isAbsentOr(isTextList),
   damage: isAbsentOr(isText),
   imageDigest: isAbsentOr(isDigestText),
+  deviceInodes: isAbsentOr(isCountList),
 });
 
-/** Returns the record at a path and when it was last used; undefined if it is torn, foreign, or another view's. */
+/**
+ * Returns the record at a path and when it was last used; undefined if it is absent, torn, foreign, or another view's.
+ * One that cannot be read is noted.
+ */
 export async function readView(
   path: string,
   key: string,
+  note: RecordWarning,
 ): Promise<(ViewRecord & { usedAt: number }) | undefined> {
-  const { text, time: usedAt } = await readHere(path);
+  const read = await unlessAbsent(readHere(path)).catch((thrown: unknown) => {
+    note(`${path}, the record of a view, cannot be read (${errnoOf(thrown)}) and is skipped`);
+    return undefined;
+  });
+  if (read === undefined) return undefined;
+  const { text, time: usedAt } = read;
   const record = parseFields(text);
   if (!isView(record) || record.key !== key) return undefined;
   const { artifactType, ...same } = record;

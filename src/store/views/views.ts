@@ -3,7 +3,7 @@ import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BuildOptions, View, ViewRecord, Views } from '../../ports/store.ts';
 import type { DirectoryNode } from '../../tree/tree.ts';
-import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
 import { startPace } from '../../util/pace.ts';
 import { unlessAbsent } from '../files/absent.ts';
@@ -16,7 +16,7 @@ import type { EvidenceStore } from '../integrity/evidence.ts';
 import type { RecordWarning } from '../records/records.ts';
 import { containsInode } from './tree-inodes.ts';
 import { compareTree } from './view-compare.ts';
-import { compareImage, type ImageSources, isWhole, raiseImage, toView } from './view-image.ts';
+import { checkImage, compareImage, type ImageSources, isWhole, raiseImage, toView } from './view-image.ts';
 import { createViewIndex, itemsOf } from './view-index.ts';
 import { isImagePath, keysOf, openPlaces, strays } from './view-places.ts';
 import { readView } from './view-record.ts';
@@ -62,16 +62,13 @@ export function openViews(
     if (view !== undefined && view.path === path && isWhole(view)) return view;
     known.delete(key);
     if (path === undefined) return undefined;
-    const read = await unlessAbsent(readView(sidecarOf(key), key)).catch(noteUnreadable(sidecarOf(key)));
+    const read = await readRecord(key);
     const found = read === undefined ? undefined : toView(read, path, sources);
     if (found !== undefined) known.set(found);
     return found;
   }
 
-  const noteUnreadable = (path: string) => (thrown: unknown) => {
-    note(`${path}, the record of a view, cannot be read (${errnoOf(thrown)}) and is skipped`);
-    return undefined;
-  };
+  const readRecord = (key: string) => readView(sidecarOf(key), key, note);
 
   const isPresent = (key: string): boolean => places.find(key) !== undefined;
 
@@ -198,6 +195,13 @@ export function openViews(
         return compared;
       }),
 
+    checkImage: (key, look, signal) =>
+      attempt(`verifying the image of view ${key}`, async () => {
+        const view = await find(key);
+        const problem = view && (await checkImage(view, look, signal));
+        return (await find(key))?.image?.file === view?.image?.file ? problem : undefined; // it may be a new one
+      }),
+
     distrust: key => shape.forget(key),
 
     shows: (key, inodes, signal) =>
@@ -230,7 +234,11 @@ export function openViews(
 
     restore: record =>
       attempt(`restoring the record of view ${record.key}`, async () => {
-        return isPresent(record.key) && (await restore(record)) !== undefined;
+        const path = places.find(record.key);
+        // An image that has its record lacks other files, which a new record would not bring.
+        const isLeft =
+          path === undefined || (isImagePath(path) && (await readRecord(record.key)) !== undefined);
+        return !isLeft && (await restore(record)) !== undefined;
       }),
 
     retireStrays: async () => {

@@ -68,6 +68,7 @@ function createCache() {
       touch: unused,
       isAsBuilt: unused,
       compare: unused,
+      checkImage: unused,
       distrust: unused,
       shows: unused,
       setAside: unused,

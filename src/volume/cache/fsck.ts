@@ -11,9 +11,10 @@ import { cachedDocuments } from '../pull/cached-documents.ts';
 import type { ManifestLoader } from '../pull/manifest-loader.ts';
 import type { Trees } from '../pull/trees.ts';
 import { createAffected, findOwners } from './affected.ts';
-import { formatShown, type Integrity } from './integrity.ts';
+import type { Integrity } from './integrity.ts';
 import type { Retirement } from './retirement.ts';
 import { findBrokenRoots } from './root-check.ts';
+import { formatShown } from './shown.ts';
 
 /** The form of the layers that a view shows. */
 const formOf = ({ image }: View): LayerForm => (image === undefined ? 'bodies' : 'tar');
@@ -87,8 +88,9 @@ export async function checkCache(
 
   const describeView = async (view: View): Promise<string | undefined> => {
     const { manifest: digest, selection, reference } = view;
-    if (selection === undefined) return undefined; // its record was restored from a volume's record
-    if (!(await isKnown(view))) return undefined; // the next publish pulls the rest, and compares
+    // Its record was restored from that of a volume; or the next publish pulls the rest, and compares.
+    if (selection === undefined || !(await isKnown(view)))
+      return views.checkImage(view.key, world.hashFile, signal);
     const { manifest, diffIds } = await world.manifests.select(
       { digest, size: (await blobs.size(digest)) ?? 0, mediaType: '', annotations: {} },
       world.platform,

@@ -1,4 +1,4 @@
-import type { Durability, Stored } from '../../ports/durability.ts';
+import type { Durability } from '../../ports/durability.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type {
   Blobs,
@@ -14,7 +14,9 @@ import type {
 import { abortable } from '../../util/abortable.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
 import { startPace } from '../../util/pace.ts';
+import { followLosses } from './losses.ts';
 import type { Retirement } from './retirement.ts';
+import { formatShown } from './shown.ts';
 
 /** Decides whether the bytes under a digest are right, and takes damaged content out of use. */
 export type Integrity = {
@@ -104,6 +106,15 @@ export function createIntegrity(
   const whoShows = async (item: Item, damage: Damage): Promise<readonly string[]> =>
     retirement.whoShows(await showing(item, damage));
 
+  const isThere = async ({ kind, digest }: Item): Promise<boolean> =>
+    kind === 'blobs' ? (await blobs.size(digest)) !== undefined : layers.has(digest);
+
+  /** Once an item that somebody removed is pulled again, its verification tells nothing of the files that views link. */
+  const loseTrack = async (item: Item): Promise<void> => {
+    evidence.forget(item);
+    for (const view of await views.holding(item)) views.distrust(view.key);
+  };
+
   /**
    * Several calls may verify an item at a time, so that a publish does not wait for a slow background verification.
    * Damage is handled by one call at a time, and once.
@@ -115,7 +126,10 @@ export function createIntegrity(
     const check = (): Promise<Damage | undefined> =>
       (kind === 'blobs' ? blobs : layers).check(digest, signal, look);
     const damage = await (look === 'inode' ? check() : evidence.verify(item, check, signal));
-    if (damage === undefined) return undefined;
+    if (damage === undefined) {
+      if (!(await isThere(item))) await loseTrack(item);
+      return undefined;
+    }
     using _turn = await locks.lock(key, signal);
     if (taken.get(key) !== before) return undefined; // the verified files are not there any more
     if (damage.outdated === true) {
@@ -168,32 +182,7 @@ export function createIntegrity(
     return true;
   };
 
-  /**
-   * Takes out of use what the disk refused to write, and each view of it, whatever can still be read. It is logged, and
-   * the owners of pods that show it are told.
-   */
-  const lose = async (lost: readonly Stored[], problem: string): Promise<void> => {
-    const items = lost.filter(stored => stored.kind !== 'views');
-    const views = new Map<string, View>();
-    const keep = (view: View | undefined): unknown => view && views.set(view.key, view);
-    for (const stored of lost) if (stored.kind === 'views') keep(await world.views.find(stored.key));
-    for (const item of items) for (const view of await world.views.holding(item)) keep(view);
-    const shownBy = await retirement.retire([...views.values()], `its content ${problem}`);
-    let failure: { readonly thrown: unknown } | undefined;
-    for (const item of items) {
-      evidence.forget(item);
-      await world.putAway(item).catch((thrown: unknown) => {
-        failure ??= { thrown };
-      });
-      meter.damageFound(item.kind === 'blobs' ? 'blob' : 'layer');
-    }
-    for (const _ of views) meter.damageFound('view');
-    warn(
-      `content of ${views.size} views ${problem}: it is put aside, and pulled again when it is needed${formatShown(shownBy)}`,
-    );
-    if (failure !== undefined) throw failure.thrown;
-  };
-  world.durability.follow(lose);
+  followLosses(world);
 
   return {
     inspect,
@@ -232,12 +221,4 @@ function keyOf({ kind, digest }: Item): string {
 
 function nameOf({ kind, digest }: Item): string {
   return `${kind === 'blobs' ? 'blob' : 'layer'} ${digest}:`;
-}
-
-/** For the end of a sentence. */
-export function formatShown(targets: readonly string[]): string {
-  if (targets.length === 0) return '';
-  return targets.length === 1
-    ? `; ${targets[0]} shows it: delete that pod, and a new one gets the right bytes`
-    : `; ${targets.join(', ')} show it: delete those pods, and new ones get the right bytes`;
 }

@@ -18,6 +18,10 @@ function createWorld(hoursAgo: Readonly<Record<Digest, number | undefined>>, int
   const sealed: Digest[] = [];
   const warned: string[] = [];
   const failing = new Set<Digest>();
+  /** Their images, by the key of the view. */
+  const images = new Map<string, { readonly layers: readonly Digest[]; problem?: string }>();
+  const verified: string[] = [];
+  const retired: string[] = [];
   const scrub = createScrub(
     {
       blobs: { list: async () => [a, b, c].map(digest => ({ digest })) } as never,
@@ -25,7 +29,21 @@ function createWorld(hoursAgo: Readonly<Record<Digest, number | undefined>>, int
       evidence: { verifiedAt: ({ digest }) => at.get(digest) ?? 0 },
       hashSlowly: async () => ({ size: 0, hex: '' }),
       seal: async ({ digest }) => void sealed.push(digest),
+      views: {
+        holding: async ({ digest }) =>
+          [...images]
+            .filter(([, { layers }]) => layers.includes(digest))
+            .map(([key, { layers }]) => ({ key, layers })) as never,
+        checkImage: async key => {
+          verified.push(key);
+          return images.get(key)?.problem;
+        },
+      },
       integrity: {
+        retire: async ({ key }, problem) => {
+          retired.push(`${key}: ${problem}`);
+          return [];
+        },
         inspect: async ({ digest }) => {
           inspected.push(digest);
           if (failing.has(digest)) throw new Error('the disk is slow');
@@ -45,7 +63,7 @@ function createWorld(hoursAgo: Readonly<Record<Digest, number | undefined>>, int
     end.abort();
     await running;
   };
-  return { scrub, inspected, sealed, warned, failing, run };
+  return { scrub, inspected, sealed, warned, failing, images, verified, retired, run };
 }
 
 test('due items are verified, never verified ones first, then the least recently verified', async () => {
@@ -53,6 +71,16 @@ test('due items are verified, never verified ones first, then the least recently
   await run();
   assert.deepEqual(inspected, [d, c, a]);
   assert.deepEqual(sealed, [a, b, c], 'what is verified is sealed');
+});
+
+test('an image is verified with the first of its layers, and taken out of use if it is damaged', async () => {
+  const { images, verified, retired, run } = createWorld({ [a]: 2, [b]: 0, [c]: 0, [d]: 2 }, hour);
+  images.set('right', { layers: [d, c] });
+  images.set('damaged', { layers: [d], problem: 'its image is missing' });
+  images.set('of another layer first', { layers: [c, d], problem: 'it is not due' });
+  await run();
+  assert.deepEqual(verified, ['right', 'damaged']);
+  assert.deepEqual(retired, ['damaged: its image is missing']);
 });
 
 test('without an interval only requested items are verified', async () => {

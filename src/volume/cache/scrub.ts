@@ -1,4 +1,4 @@
-import type { Blobs, Evidence, Item, Layers, Look } from '../../ports/store.ts';
+import type { Blobs, Evidence, Item, Layers, Look, Views } from '../../ports/store.ts';
 import { toArtifactError } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
 import type { Integrity } from './integrity.ts';
@@ -28,12 +28,13 @@ export function createScrub(
     readonly hashSlowly: Look;
     /** Makes an item immutable, if the filesystem can. */
     readonly seal: (item: Item, signal: AbortSignal) => Promise<void>;
-    readonly integrity: Pick<Integrity, 'inspect'>;
+    readonly views: Pick<Views, 'holding' | 'checkImage'>;
+    readonly integrity: Pick<Integrity, 'inspect' | 'retire'>;
     readonly warn: (text: string) => void;
   },
   interval: number,
 ): Scrub {
-  const { blobs, layers, evidence, integrity, hashSlowly, warn } = world;
+  const { blobs, layers, views, evidence, integrity, hashSlowly, warn } = world;
   const urgent = new Map<string, Item>();
   let wake = (): void => {};
 
@@ -54,8 +55,24 @@ export function createScrub(
     world.seal(item, signal).catch((thrown: unknown) => {
       if (!signal.aborted) warn(`${item.digest} is not sealed: ${toArtifactError(thrown).message}`);
     });
+  /** An image is verified with the first of its layers, and so as often as they are. */
+  const verifyImages = async ({ kind, digest }: Item, signal: AbortSignal): Promise<void> => {
+    if (kind === 'blobs') return;
+    for (const view of await views.holding({ kind, digest })) {
+      if (view.layers[0] !== digest || view.damage !== undefined) continue;
+      const problem = await views.checkImage(view.key, hashSlowly, signal);
+      if (problem !== undefined) await integrity.retire(view, problem);
+    }
+  };
   const verify = (item: Item, signal: AbortSignal): Promise<void> =>
-    attempt(item, () => integrity.inspect(item, hashSlowly, true, signal), signal);
+    attempt(
+      item,
+      async () => {
+        await integrity.inspect(item, hashSlowly, true, signal);
+        await verifyImages(item, signal);
+      },
+      signal,
+    );
 
   const verifyUrgent = async (signal: AbortSignal): Promise<void> => {
     for (const [key, item] of urgent) {

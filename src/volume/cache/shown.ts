@@ -22,3 +22,11 @@ export function shownKey({ source }: MountedView, viewsDirectory: string): strin
   if (!source.startsWith(`${viewsDirectory}/`)) return undefined;
   return source.slice(viewsDirectory.length + 1).split(/[./]/, 1)[0];
 }
+
+/** The targets that show damaged content, for the end of a sentence. */
+export function formatShown(targets: readonly string[]): string {
+  if (targets.length === 0) return '';
+  return targets.length === 1
+    ? `; ${targets[0]} shows it: delete that pod, and a new one gets the right bytes`
+    : `; ${targets.join(', ')} show it: delete those pods, and new ones get the right bytes`;
+}

@@ -58,6 +58,7 @@ export const detail: ArtifactDetail = {
   verdict: 'accepted: no policy file is configured',
   volumes: ['/pods/u/mount'],
   notes: ['layer 1: left out FIFO "p"'],
+  viewDigests: [digest],
 };
 export const volume: VolumeStatus = {
   volumeId: 'csi-1',
