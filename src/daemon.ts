@@ -19,7 +19,7 @@ import { openCluster } from './kube/cluster.ts';
 import { openEvents } from './kube/events.ts';
 import { returnMemory } from './linux/memory.ts';
 import type { DiskUsage } from './ports/disk.ts';
-import type { DaemonStatus, NodeStatus } from './ports/usecases.ts';
+import type { DaemonStatus, NodeStatus } from './ports/node-status.ts';
 import { type End, limitStop } from './shutdown.ts';
 import { createStandby, takeOver } from './takeover.ts';
 import { ArtifactError, toArtifactError } from './util/error.ts';

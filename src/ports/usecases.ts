@@ -1,7 +1,6 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { DiskUsage } from './disk.ts';
-import type { PrefetchStatus } from './prefetch.ts';
+import type { NodeStatus } from './node-status.ts';
 import type { VolumeRecord } from './records.ts';
 import type { Pod, PullRequest } from './request.ts';
 
@@ -156,28 +155,6 @@ export type VolumeStatus = Volume & {
   readonly refused?: string;
   readonly damaged?: string;
   readonly viewDigest?: Digest;
-};
-
-/** The state of this node. `daemon` is absent if a command works without a daemon. */
-export type NodeStatus = {
-  readonly stateDir: string;
-  readonly disk: DiskUsage;
-  readonly cacheBytes: number;
-  /** Configuration files that are broken, a disk above a mark, and others, one line each. */
-  readonly problems: readonly string[];
-  /** Information about the node, one line each. */
-  readonly facts: readonly string[];
-  readonly daemon?: DaemonStatus;
-  /** The entries of --prefetch. */
-  readonly prefetch: readonly PrefetchStatus[];
-};
-
-/** `notReady`: why no volume can be published now, one line each. `off`: another program registers the driver. */
-export type DaemonStatus = {
-  readonly version: string;
-  readonly driverName: string;
-  readonly notReady: readonly string[];
-  readonly registration: 'off' | 'waiting' | 'registered';
 };
 
 /**

@@ -6,13 +6,13 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openStage } from '../../src/cli/demo/stage.ts';
 import type { Backend } from '../../src/ports/backend.ts';
+import type { NodeStatus } from '../../src/ports/node-status.ts';
 import type { PrefetchStatus } from '../../src/ports/prefetch.ts';
 import type {
   ArtifactDetail,
   ArtifactSummary,
   EndpointCredentials,
   Finding,
-  NodeStatus,
   Pruned,
   Pulled,
   PullStatus,

@@ -1,5 +1,6 @@
+import type { DaemonStatus } from '../../ports/node-status.ts';
 import type { PrefetchState, PrefetchStatus } from '../../ports/prefetch.ts';
-import type { DaemonStatus, PullStatus, Wanter } from '../../ports/usecases.ts';
+import type { PullStatus, Wanter } from '../../ports/usecases.ts';
 import { formatSize } from '../../util/size.ts';
 import { version } from '../../util/version.ts';
 import { formatAge, formatDiskUsage, registrationWords } from '../../util/words.ts';

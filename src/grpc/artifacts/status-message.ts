@@ -1,6 +1,6 @@
 import { parseDigest } from '../../oci/digest.ts';
+import type { DaemonStatus, NodeStatus } from '../../ports/node-status.ts';
 import type { PrefetchState, PrefetchStatus } from '../../ports/prefetch.ts';
-import type { DaemonStatus, NodeStatus } from '../../ports/usecases.ts';
 import type {
   GetStatusResponse,
   GetStatusResponse__Output,

@@ -1,10 +1,5 @@
-import type {
-  ArtifactSummary,
-  Artifacts,
-  NodeStatus,
-  PullStatus,
-  VolumeStatus,
-} from '../../ports/usecases.ts';
+import type { NodeStatus } from '../../ports/node-status.ts';
+import type { ArtifactSummary, Artifacts, PullStatus, VolumeStatus } from '../../ports/usecases.ts';
 import { createMemo } from '../../util/memo.ts';
 
 /** Everything that the page shows, at one time. */

@@ -1,9 +1,9 @@
 import { type Digest, toDigest } from '../../../src/oci/digest.ts';
+import type { NodeStatus } from '../../../src/ports/node-status.ts';
 import type { PullRequest } from '../../../src/ports/request.ts';
 import type {
   ArtifactDetail,
   ArtifactSummary,
-  NodeStatus,
   Progress,
   Pulled,
   PullStatus,
