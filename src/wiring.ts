@@ -160,7 +160,6 @@ export async function openNode(
       ? unrestrictedAccess
       : createAccessCheck(await openAccessCache(world.accesses, world.salt), registry);
   const closing = new AbortController();
-  const slowHash = stack.use(openSlowHash());
   const retirement = createRetirement({ ...world, tell: createDamageReport(events) });
   const integrity: Integrity = createIntegrity(
     { ...world, mends, retirement, hash: hashFile, warn, later: item => scrub.later(item) },
@@ -168,7 +167,7 @@ export async function openNode(
     closing.signal,
   );
   const scrub = createScrub(
-    { ...world, integrity, hashSlowly: slowHash.hash, seal: store.verity.seal, warn },
+    { ...world, integrity, hashSlowly: stack.use(openSlowHash()).hash, seal: store.verity.seal, warn },
     settings.scrubInterval,
   );
   const reader = createAdmittedReader(world.blobs);
