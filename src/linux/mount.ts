@@ -93,7 +93,8 @@ export function detachMount(parent: OpenDirectory, name: string): boolean {
 
 /**
  * The same in a thread, for the mount of an image with late files: when the last one ends, the kernel waits for reads of
- * missing bytes, which this process answers.
+ * missing bytes, which this process answers. The landings must have ended before: if the process were killed while the
+ * kernel waits in it, its connection would not close, and it would live until the kernel's time limit.
  */
 export async function detachMountInThread(parent: OpenDirectory, name: string): Promise<boolean> {
   const path = `/proc/self/fd/${parent.fd}/${name}`;

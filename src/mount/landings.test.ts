@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LateVolume, type Look, openLateVolume } from '../../test/support/late/volume.ts';
+import { mountsBelow } from '../../test/support/os/mounts.ts';
 import { runProgram } from '../../test/support/os/program.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { needs } from '../../test/support/project/tools.ts';
 
 const mebibyte = 2 ** 20;
@@ -82,12 +86,29 @@ test(
   },
 );
 
-test('a volume is unmounted while reads wait, which then get errors', needs('root'), async () => {
-  await using volume = await openLateVolume();
-  const [waits] = await startWaiting(volume, 0);
-  await volume.tell({ kind: 'unmount' });
-  await volume.tell({ kind: 'end landing' });
-  assert.equal(await waits?.found, 'EIO');
+test(
+  'once its landing has ended, a volume is unmounted although killed readers left reads',
+  needs('root'),
+  async () => {
+    await using volume = await openLateVolume();
+    for (const look of await startWaiting(volume, 0, mebibyte + 1)) look.process.kill('SIGKILL');
+    await volume.tell({ kind: 'end landing' });
+    const start = Date.now();
+    await volume.tell({ kind: 'unmount' });
+    assert.ok(Date.now() - start < 2000, `${Date.now() - start} ms`);
+    assert.deepEqual(mountsBelow(volume.mount), []);
+  },
+);
+
+test('a process lives until its landings have ended, and no longer', needs('root'), async () => {
+  await using temporary = await temporaryDirectory();
+  const script = join(temporary.path, 'script.mjs');
+  const text = `import { openLandings } from ${JSON.stringify(import.meta.resolve('./landings.ts'))};
+    const landings = await openLandings({ timeoutSeconds: 60 });
+    await landings[Symbol.asyncDispose]();
+    process.stdout.write('ended');`;
+  writeFileSync(script, text);
+  assert.equal(runProgram(process.execPath, script), 'ended');
 });
 
 for (const [how, end] of [

@@ -78,6 +78,7 @@ export async function openLandings({ timeoutSeconds, context }: LandingOptions):
     async [Symbol.asyncDispose]() {
       for (const node of files.keys()) end(node);
       failure ??= 'the daemon stops';
+      thread.keep();
       waking.close();
       await closed;
     },
@@ -91,6 +92,8 @@ type Serving = {
   readonly ready: Promise<void>;
   /** Why it has ended. */
   readonly ended: Promise<string>;
+  /** From now on the process lives until it ends. */
+  keep(): void;
 };
 
 function startThread(workerData: LandingThread, onRead: (request: LandingRequest) => void): Serving {
@@ -107,7 +110,7 @@ function startThread(workerData: LandingThread, onRead: (request: LandingRequest
     ready.reject(new Error(reason));
     ended.resolve(reason);
   });
-  return { ready: ready.promise.then(() => thread.unref()), ended: ended.promise };
+  return { ready: ready.promise.then(() => thread.unref()), ended: ended.promise, keep: () => thread.ref() };
 }
 
 /** MiB: it keeps only names. */
