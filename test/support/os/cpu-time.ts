@@ -12,6 +12,11 @@ export function cpuWait(): number {
   return waits.reduce((sum, wait) => sum + wait, 0);
 }
 
+/** The same of the main thread of a process alone. */
+export function cpuWaitOf(pid: number): number {
+  return waitOf(`/proc/${pid}/schedstat`);
+}
+
 /** The second field: nanoseconds on a run queue. */
 function waitOf(path: string): number {
   try {
