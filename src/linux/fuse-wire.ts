@@ -55,6 +55,8 @@ const FOPEN_NOFLUSH = 1 << 5;
 /** What is waited for may be much: no request waits for another one. */
 const maxBackground = 0xffff;
 const maxWrite = 4096;
+/** Seconds: more cannot be expressed, and are no limit. */
+const maxTimeout = 0xffff;
 /** A request for bytes is at most 1 MiB. */
 const maxPages = 256;
 /** Names and attributes of files never change. */
@@ -149,7 +151,8 @@ export function formatInit(
   body.writeUInt32LE(1, 24);
   body.writeUInt16LE(maxPages, 28);
   body.writeUInt32LE(Number(taken >> 32n), 32);
-  body.writeUInt16LE((taken & FUSE_REQUEST_TIMEOUT) === 0n ? 0 : timeoutSeconds, 40);
+  const isLimited = (taken & FUSE_REQUEST_TIMEOUT) !== 0n && timeoutSeconds <= maxTimeout;
+  body.writeUInt16LE(isLimited ? timeoutSeconds : 0, 40);
   return answer(unique, body);
 }
 

@@ -38,7 +38,7 @@ export async function openLandings({ timeoutSeconds, context }: LandingOptions):
     const file = files.get(node);
     waiting.set(unique, node);
     try {
-      if (file === undefined) throw new Error('the landing has ended');
+      if (file === undefined || offset >= file.size) throw new Error('there are no such bytes');
       const bytes = Math.min(length, file.size - offset);
       const fd = await file.bring(offset, bytes);
       if (waiting.has(unique)) await answers.send({ unique, offset, bytes, length }, fd);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { type Strained, strain } from '../support/late/strain.ts';
+import { openLateVolume } from '../support/late/volume.ts';
 import { needs } from '../support/project/tools.ts';
 
 const reads = 100_000;
@@ -29,3 +30,18 @@ for (const isDirect of [false, true])
       assert.ok(rounds.every(({ asked, killed, refused }) => asked > 0 && killed > 0 && refused > 0));
     },
   );
+
+test(
+  'the kernel ends the reads of a server that hangs, and present bytes are read on',
+  needs('root'),
+  async () => {
+    await using volume = await openLateVolume({ timeoutSeconds: 5 });
+    await volume.tell({ kind: 'arrive', chunks: [1] });
+    volume.server.kill('SIGSTOP');
+    const waits = volume.look('pread', 0, 2000);
+    assert.equal(await volume.look('mmap', 2 ** 20, 2 ** 20).found, 'right');
+    assert.equal(await waits.found, 'EIO'); // Linux 6.14 and later look for it every 15 seconds
+    volume.heal();
+    assert.equal(await volume.look('mmap', 0, volume.shape.size).found, 'right');
+  },
+);
