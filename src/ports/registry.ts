@@ -79,6 +79,28 @@ export type Registry = {
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<ServedBy>;
+  /**
+   * Fetches small blobs of a repository together, as far as the registry simply sends them. Those that were not taken
+   * are to be fetched one by one.
+   *
+   * @throws as `blob`, for the first of them; what `slot` and `take` throw.
+   */
+  blobs(reference: Reference, batch: BlobBatch, keyring: Keyring, signal: AbortSignal): Promise<void>;
+};
+
+export type BlobBatch = {
+  readonly descriptors: readonly Descriptor[];
+  /** Waits until one more connection may be used. It is returned after some blobs, and waited for again. */
+  slot(signal: AbortSignal): Promise<Disposable>;
+  /** Receives some that came. */
+  take(blobs: readonly ArrivedBlob[]): Promise<void>;
+};
+
+/** The verified bytes of a blob, and which endpoint served it. */
+export type ArrivedBlob = {
+  readonly descriptor: Descriptor;
+  readonly bytes: Uint8Array;
+  readonly servedBy: ServedBy;
 };
 
 /**

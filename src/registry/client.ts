@@ -24,6 +24,7 @@ import {
 } from './http/retry.ts';
 import { openTls, plainTrust, type TlsTrust } from './http/tls.ts';
 import type { TransportOptions, UndiciTransport } from './http/undici-transport.ts';
+import { openBlobBatches } from './mirrors/blob-batch.ts';
 import { type FailoverRequest, failover, openBlobFailover } from './mirrors/failover.ts';
 import { type OnRest, openMirrorHealth } from './mirrors/mirror-health.ts';
 
@@ -160,6 +161,8 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     );
   }
 
+  const blobs = { exchange, downloads, health, plan: planContent, startRetries, ranges };
+
   return {
     async resolve({ pinned, ...reference }, keyring, signal) {
       const digest = pinned ?? reference.digest;
@@ -199,7 +202,8 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       };
       return await ask(request, list, signal);
     },
-    blob: openBlobFailover({ exchange, downloads, health, plan: planContent, startRetries, ranges }),
+    blob: openBlobFailover(blobs),
+    blobs: openBlobBatches(blobs, onRequest),
     pauses: pauses.problems,
     async [Symbol.asyncDispose]() {
       await downloads[Symbol.asyncDispose]();

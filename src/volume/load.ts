@@ -17,7 +17,7 @@ import type { Resolved } from '../ports/usecases.ts';
 import { ArtifactError } from '../util/error.ts';
 import { doInSlices } from '../util/pace.ts';
 import type { AccessCheck } from './access/access-check.ts';
-import { nameDocument, openPossession } from './access/admitted-content.ts';
+import { nameDocument, openPossession } from './access/access-check.ts';
 import type { Collector } from './cache/collector.ts';
 import type { DiskSpace } from './cache/disk-space.ts';
 import { measureFullDisk } from './cache/full-disk.ts';

@@ -4,6 +4,7 @@ import type { DownloadSettings, Downloads } from '../../src/registry/download/do
 export function openDownloads({ otherwise }: DownloadSettings): Downloads {
   return {
     send: otherwise,
+    series: () => ({ isOpen: () => false, get: async () => [], [Symbol.dispose]() {} }),
     open: () => ({ send: otherwise, hash: async () => undefined, async [Symbol.asyncDispose]() {} }),
     async [Symbol.asyncDispose]() {},
   };

@@ -171,7 +171,7 @@ export function openConnection(
     socket.write(turn.question);
   }
 
-  const socket = open(server, tls, { buffer, callback: read });
+  const socket = openSocket(server, tls, { buffer, callback: read });
   socket.setTimeout(server.connectMs);
   socket.once(server.url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
     connected = true;
@@ -217,7 +217,12 @@ export function openConnection(
 
 type OnRead = { readonly buffer: Uint8Array; readonly callback: (count: number) => boolean };
 
-function open({ url, trust, fence }: PlainRequest, tls: Tls, onread: OnRead): Socket {
+/** Connects. Bytes are read into the buffer; `callback` answers false to pause the reading. */
+export function openSocket(
+  { url, trust, fence }: Pick<PlainRequest, 'url' | 'trust' | 'fence'>,
+  tls: Tls,
+  onread: OnRead,
+): Socket {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   const lookup = fence === undefined ? {} : { lookup: lookupWithin(fence) };
   if (url.protocol === 'http:') return connect({ host, port: Number(url.port || 80), onread, ...lookup });

@@ -5,6 +5,7 @@ import { TransientError } from '../http/retry.ts';
 import { openLru, type Tls } from '../http/tls.ts';
 import type { PlainRequest } from './connection.ts';
 import { openConnectionPool } from './connection-pool.ts';
+import { openSeries, type Sample, type Series } from './series.ts';
 import type { WorkerAnswer, WorkerQuestion, WorkerSettings } from './worker-protocol.ts';
 import {
   openWorkerTransport,
@@ -22,6 +23,8 @@ export type Downloads = AsyncDisposable & {
    * their receivers name as `file` is written there. Disposing it releases what it uses.
    */
   open(file: GrowingFile | undefined, size: number): Download;
+  /** Opens a connection for small blobs that are asked for as this one was. */
+  series(sample: Sample): Series;
 };
 
 export type Download = AsyncDisposable & {
@@ -41,6 +44,8 @@ export type DownloadSettings = {
 
 /** Below this size, a blob arrives before a worker has started. */
 const fewBytes = 1024 * 1024;
+/** The read buffer of small blobs. */
+const smallBytes = 64 * 1024;
 /** How long a server without plain responses is asked only by `otherwise`. */
 const oddMs = 60_000;
 
@@ -70,6 +75,7 @@ export function openDownloads(
   workers: WorkerPool = openWorkerPool({ stallMs, leastRate }),
 ): Downloads {
   const here = openConnectionPool(tls, stallMs, leastRate);
+  const small = Buffer.allocUnsafeSlow(smallBytes);
   const odd = openLru<{ until: number }>();
 
   async function send(
@@ -90,6 +96,7 @@ export function openDownloads(
 
   return {
     send: (...sent) => (hasPassword(sent[0]) ? otherwise(...sent) : send('document', () => here, sent)),
+    series: sample => openSeries(sample, { tls, stallMs, leastRate, buffer: small }),
     open(file, size) {
       let worker: WorkerTransport | undefined;
       const leave = async (): Promise<void> => {

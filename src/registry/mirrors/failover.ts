@@ -74,6 +74,24 @@ function toReason(message: string, subject: string): string {
   return short.length > longestReason ? `${short.slice(0, longestReason)}…` : short;
 }
 
+export type BlobWorld = {
+  readonly exchange: Exchange;
+  readonly downloads: Downloads;
+  readonly health: MirrorHealth;
+  /** Returns where content is asked for. Its errors are thrown unchanged. */
+  readonly plan: (reference: Reference, digest: Digest, keyring: Keyring) => FailoverRequest;
+  readonly startRetries: (request: FailoverRequest) => RetryPolicy;
+  readonly ranges: RangeRules;
+};
+
+export type FetchBlob = (
+  reference: Reference,
+  descriptor: Descriptor,
+  sink: Sink,
+  keyring: Keyring,
+  signal: AbortSignal,
+) => Promise<Upstream>;
+
 /**
  * Downloads a blob into a sink from the upstreams of a route. The next one continues at the byte where the last one
  * stopped. Bytes of mirrors are verified while there are other upstreams: those that sent part of wrong content are not
@@ -83,21 +101,7 @@ function toReason(message: string, subject: string): string {
  *
  * @throws as `failover` and `transfer`.
  */
-export function openBlobFailover(world: {
-  readonly exchange: Exchange;
-  readonly downloads: Downloads;
-  readonly health: MirrorHealth;
-  /** Returns where content is asked for. Its errors are thrown unchanged. */
-  readonly plan: (reference: Reference, digest: Digest, keyring: Keyring) => FailoverRequest;
-  readonly startRetries: (request: FailoverRequest) => RetryPolicy;
-  readonly ranges: RangeRules;
-}): (
-  reference: Reference,
-  descriptor: Descriptor,
-  sink: Sink,
-  keyring: Keyring,
-  signal: AbortSignal,
-) => Promise<Upstream> {
+export function openBlobFailover(world: BlobWorld): FetchBlob {
   const { exchange, downloads, health, plan, startRetries, ranges } = world;
   const inRanges = createRangeTransfer(world, ranges);
   const bring = (blob: FileTransfer, policy: RetryPolicy, signal: AbortSignal): Promise<void> =>

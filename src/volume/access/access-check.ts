@@ -5,7 +5,7 @@ import type { Content, Found, Registry } from '../../ports/registry.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
 import { doAll } from '../../util/abortable.ts';
-import { toArtifactError } from '../../util/error.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import type { AccessCache, Asker, Provenance } from './access-cache.ts';
 
 /**
@@ -141,4 +141,50 @@ function toAsker({ secrets, pod }: PullRequest): Asker {
     ...(pod === undefined ? {} : { pod }),
     ...(keys.length === 0 ? {} : { brought: JSON.stringify(keys.map(key => [key, secrets[key]])) }),
   };
+}
+
+/** Makes the error for missing content that no registry may be asked for. `what` describes it, with the reference. */
+export type Missing = (what: string, digest: Digest) => ArtifactError;
+
+/** A pod gets the same error for content that is cached for others only. */
+function openMissing({ reference, caller, brought }: Asked): Missing {
+  if (caller === 'pod') return () => toNotCached(reference);
+  const [source, advice] =
+    brought === undefined
+      ? ['cache', 'pull it with another pull policy, or load it from a layout']
+      : ['layout', 'write the layout again, with all of its blobs'];
+  const why =
+    brought === undefined ? '' : ', and nothing that was pulled or loaded for that repository has it';
+  return (what, digest) =>
+    new ArtifactError('not-found', `the ${source} lacks ${digest}, ${what}${why}; ${advice}`);
+}
+
+type Asked = Pick<PullRequest, 'reference' | 'caller' | 'brought'>;
+
+/** How an offline request of an administrator uses the cache. `isGiven`: whether cached content may be used. */
+export type Possession = { readonly missing: Missing; readonly isGiven: (digest: Digest) => boolean };
+
+/** Content of a layout must come with it, or be known to be in its repository; no registry is asked. */
+export function openPossession(request: Asked, isKnown: (digest: Digest) => boolean): Possession {
+  const { brought } = request;
+  return {
+    missing: openMissing(request),
+    isGiven: digest => brought === undefined || brought.has(digest) || isKnown(digest),
+  };
+}
+
+/**
+ * The error for content that is not cached, or cached for others only, while `pullPolicy: Never` forbids to ask the
+ * registry.
+ */
+export function toNotCached(what: string): ArtifactError {
+  return new ArtifactError(
+    'not-found',
+    `${what} is not in this node's cache for this pod, and pullPolicy Never forbids to pull it; load it there first, or set IfNotPresent, with a credential that may read it`,
+  );
+}
+
+/** How messages name a manifest, an index or a config. */
+export function nameDocument(kind: Content['kind'], reference: string): string {
+  return `the ${kind === 'manifest' ? 'manifest' : 'config'} of ${reference}`;
 }

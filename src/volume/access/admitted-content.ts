@@ -2,14 +2,20 @@ import type { Keyring, Waiting } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatRepository } from '../../oci/reference.ts';
-import type { Content, Registry, ServedBy, Sink } from '../../ports/registry.ts';
+import type { BlobBatch, Content, Registry, ServedBy, Sink } from '../../ports/registry.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
 import type { Blobs, View, Views } from '../../ports/store.ts';
-import { ArtifactError } from '../../util/error.ts';
 import type { ViewPlan } from '../pull/view-plan.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
-import type { AccessCheck, Scope } from './access-check.ts';
+import {
+  type AccessCheck,
+  nameDocument,
+  openPossession,
+  type Possession,
+  type Scope,
+  toNotCached,
+} from './access-check.ts';
 
 declare const proof: unique symbol;
 
@@ -73,6 +79,8 @@ export type AdmittedContent = {
   fetchDocument(content: Content, signal: AbortSignal): Promise<Fetched>;
   /** Fetches a blob from `sink.offset`. `label` names it in errors. */
   fetchBlob(descriptor: Descriptor, label: string, sink: Sink, signal: AbortSignal): Promise<ServedBy>;
+  /** Fetches small blobs together; those that were not taken are to be fetched one by one. */
+  fetchBlobs(batch: BlobBatch, signal: AbortSignal): Promise<void>;
   /** Records verified content in memory. */
   note(digest: Digest, servedBy: ServedBy): void;
   /** Writes what was recorded. */
@@ -96,7 +104,7 @@ export function boundToWord(signal: AbortSignal): AbortSignal {
 export function openAdmittedContent(
   world: {
     readonly access: AccessCheck;
-    readonly registry: Pick<Registry, 'manifest' | 'blob' | 'has'>;
+    readonly registry: Pick<Registry, 'manifest' | 'blob' | 'blobs' | 'has'>;
     readonly views: Pick<Views, 'find'>;
   },
   resolution: Resolution,
@@ -192,6 +200,8 @@ export function openAdmittedContent(
       offline
         ? Promise.reject(possession.missing(label, descriptor.digest))
         : registry.blob(repository, descriptor, sink, keyring, signal),
+    fetchBlobs: async (batch, signal) =>
+      offline ? undefined : await registry.blobs(repository, batch, keyring, signal),
     note: (digest, servedBy) => (offline ? undefined : access.note(repository, [{ digest, servedBy }])),
     save: async () => (offline ? undefined : await access.save(repository)),
   };
@@ -200,50 +210,4 @@ export function openAdmittedContent(
 /** For administrators, who may have everything in the cache. */
 export function admitted<T>(value: T): Admitted<T> {
   return value as Admitted<T>;
-}
-
-/** Makes the error for missing content that no registry may be asked for. `what` describes it, with the reference. */
-export type Missing = (what: string, digest: Digest) => ArtifactError;
-
-/** A pod gets the same error for content that is cached for others only. */
-function openMissing({ reference, caller, brought }: Asked): Missing {
-  if (caller === 'pod') return () => toNotCached(reference);
-  const [source, advice] =
-    brought === undefined
-      ? ['cache', 'pull it with another pull policy, or load it from a layout']
-      : ['layout', 'write the layout again, with all of its blobs'];
-  const why =
-    brought === undefined ? '' : ', and nothing that was pulled or loaded for that repository has it';
-  return (what, digest) =>
-    new ArtifactError('not-found', `the ${source} lacks ${digest}, ${what}${why}; ${advice}`);
-}
-
-type Asked = Pick<PullRequest, 'reference' | 'caller' | 'brought'>;
-
-/** How an offline request of an administrator uses the cache. `isGiven`: whether cached content may be used. */
-export type Possession = { readonly missing: Missing; readonly isGiven: (digest: Digest) => boolean };
-
-/** Content of a layout must come with it, or be known to be in its repository; no registry is asked. */
-export function openPossession(request: Asked, isKnown: (digest: Digest) => boolean): Possession {
-  const { brought } = request;
-  return {
-    missing: openMissing(request),
-    isGiven: digest => brought === undefined || brought.has(digest) || isKnown(digest),
-  };
-}
-
-/**
- * The error for content that is not cached, or cached for others only, while `pullPolicy: Never` forbids to ask the
- * registry.
- */
-export function toNotCached(what: string): ArtifactError {
-  return new ArtifactError(
-    'not-found',
-    `${what} is not in this node's cache for this pod, and pullPolicy Never forbids to pull it; load it there first, or set IfNotPresent, with a credential that may read it`,
-  );
-}
-
-/** How messages name a manifest, an index or a config. */
-export function nameDocument(kind: Content['kind'], reference: string): string {
-  return `the ${kind === 'manifest' ? 'manifest' : 'config'} of ${reference}`;
 }

@@ -13,6 +13,8 @@ export type Bandwidth = {
     tenants: Tenants,
     signal: AbortSignal,
   ): Promise<Disposable & { readonly allowance: Allowance }>;
+  /** Whether a download of these tenants would be slowed now. */
+  isSlow(tenants: Tenants): boolean;
 };
 
 /** All slowed downloads share the rate. */
@@ -27,6 +29,13 @@ export function createBandwidth(bytesPerSecond: number, tenant: string): Bandwid
       await abortable(Promise.resolve(receive(allowance, 0)), signal);
       const bound = stack.move();
       return { allowance, [Symbol.dispose]: () => bound.dispose() };
+    },
+    isSlow(tenants) {
+      let isAlone = true;
+      using _ = tenants.each(one => {
+        isAlone &&= one === tenant;
+      });
+      return isAlone;
     },
   };
 }

@@ -1,5 +1,4 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
-import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type { ServedBy, Sink } from '../../ports/registry.ts';
@@ -7,27 +6,17 @@ import type { Blobs, Layers } from '../../ports/store.ts';
 import type { Unpacker } from '../../ports/unpacker.ts';
 import type { LayerForm } from '../../tree/toc.ts';
 import { toArtifactError } from '../../util/error.ts';
-import { createFairSlots, type FairSlots, type Tenants } from '../../util/fair-slots.ts';
+import { createFairSlots, type FairSlots } from '../../util/fair-slots.ts';
 import { createSharedTurns } from '../../util/mutex.ts';
-import type { AdmittedContent, AdmittedReader } from '../access/admitted-content.ts';
+import type { AdmittedReader } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
-import { createHashingSink, type HashingSink } from '../sinks/hashing-sink.ts';
+import { createHashingSink } from '../sinks/hashing-sink.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
 import { metered } from '../sinks/metered-sink.ts';
 import type { Bandwidth } from './bandwidth.ts';
+import type { Errand } from './errand.ts';
+import { createSmallLayers, type SmallLayers } from './small-layers.ts';
 import { createUnpacking, isStored } from './unpacking.ts';
-
-/** Where layers come from, and for which tenants. */
-export type Errand = {
-  readonly content: AdmittedContent;
-  readonly tenants: Tenants;
-  /** Called when bytes of a layer arrive. Before that, the pull must not reveal what is cached of it. */
-  readonly came: (layer: LayerPlan, bytes: number) => void;
-  /** The hashes of cached layers that are downloaded again to prove access, kept while the pull waits. */
-  readonly proofs: Map<Digest, HashingSink>;
-  /** The form in which tar layers are stored. */
-  readonly form: LayerForm;
-};
 
 export type LayerFetcher = {
   /** Whether the layer is cached as its plan needs it; a tar layer in this form, or as bodies. */
@@ -46,7 +35,7 @@ export type LayerFetcher = {
    * interrupted.
    */
   progress(layer: LayerPlan, registry: string): number;
-};
+} & Pick<SmallLayers, 'bringTogether'>;
 
 export function createLayerFetcher(
   world: {
@@ -178,6 +167,7 @@ export function createLayerFetcher(
 
   return {
     isHeld,
+    ...createSmallLayers(world, smallSlots),
     async bring(layer, given, signal) {
       const { descriptor } = layer;
       const { content, tenants } = given;
@@ -222,15 +212,25 @@ const smallsForOne = 4;
 /** Bounds all registries together: each download takes a connection, a buffer and a file. */
 const maxRegistries = 16;
 
-/** Slots per registry and tenant. */
 function openSlots(each: number): FairSlots {
   return createFairSlots({ total: maxRegistries * each, perRegistry: each });
 }
 
+/** Bytes up to which a layer is small: it is received into memory, and asked for as a whole. */
 const smallBytes = 64 * 1024;
+/** Fewer small layers are not worth connections of their own. */
+const few = 16;
 
 function isSmall({ form, descriptor }: LayerPlan): boolean {
   return form === 'file' && descriptor.size <= smallBytes;
+}
+
+/** Chooses the layers that are fetched together; none if they are few. */
+export function chooseSmall(missing: readonly LayerPlan[]): readonly LayerPlan[] {
+  const small = missing.filter(
+    layer => isSmall(layer) && layer.descriptor.size > 0 && layer.descriptor.data === undefined,
+  );
+  return small.length < few ? [] : small;
 }
 
 function keyOf({ digest, size }: Descriptor, registry: string): string {

@@ -1,7 +1,7 @@
 import type { Plan } from '../../oci/plan.ts';
 import type { Blobs, Layers } from '../../ports/store.ts';
 import { startPace } from '../../util/pace.ts';
-import type { Possession } from '../access/admitted-content.ts';
+import type { Possession } from '../access/access-check.ts';
 
 /** @throws ArtifactError `not-found` naming a layer that is not cached, or cached for others only. */
 export async function verifyLayers(

@@ -9,12 +9,8 @@ import type { Blobs, Views } from '../../ports/store.ts';
 import type { AccessPolicy } from '../../ports/trust.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import type { AccessCheck, Scope } from '../access/access-check.ts';
-import {
-  type AdmittedContent,
-  boundToWord,
-  openAdmittedContent,
-  toNotCached,
-} from '../access/admitted-content.ts';
+import { toNotCached } from '../access/access-check.ts';
+import { type AdmittedContent, boundToWord, openAdmittedContent } from '../access/admitted-content.ts';
 
 /** kubelet's default for images: Always for `:latest` or no tag, else IfNotPresent; a digest never changes. */
 export function defaultPullPolicy(text: string): PullPolicy {

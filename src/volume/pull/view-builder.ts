@@ -1,16 +1,13 @@
-import type { LayerPlan } from '../../oci/plan.ts';
+import type { Digest } from '../../oci/digest.ts';
 import type { Disk } from '../../ports/disk.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type { Origin } from '../../ports/publishing.ts';
-import type { Blobs, Layers, View, Views } from '../../ports/store.ts';
-import type { Progress } from '../../ports/usecases.ts';
+import type { Blobs, Layers, View, ViewRecord, Views } from '../../ports/store.ts';
 import type { LayerForm } from '../../tree/toc.ts';
 import { measureTree } from '../../tree/tree.ts';
-import { doAll } from '../../util/abortable.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import { createFairSlots, type Tenants } from '../../util/fair-slots.ts';
+import { createFairSlots } from '../../util/fair-slots.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
-import { throughPauses } from '../../util/pause.ts';
 import type { Admitted, AdmittedContent } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
 import { measureFullDisk } from '../cache/full-disk.ts';
@@ -18,19 +15,10 @@ import type { Integrity } from '../cache/integrity.ts';
 import type { Leases } from '../cache/leases.ts';
 import type { LayerFetcher } from './layer-fetcher.ts';
 import { createLayerForms } from './layer-forms.ts';
-import { createProgressTracker, type OriginTally, totals } from './progress.ts';
-import { createSubPathCheck } from './sub-path-check.ts';
-import type { Trees } from './trees.ts';
+import { type BuildContext, createMissingLayers, type WantedLayers } from './missing-layers.ts';
+import { totals } from './progress.ts';
+import type { SettledLayer, SettledPlan, Trees } from './trees.ts';
 import { findMissing, itemsOf, uniqueLayers, type ViewPlan } from './view-plan.ts';
-import { toViewRecord } from './view-record.ts';
-
-/** Where progress is reported and counted, for which tenants the view is built, and what records it while it is leased. */
-export type BuildContext = {
-  readonly report: (progress: Progress) => void;
-  readonly tally: OriginTally;
-  readonly tenants: Tenants;
-  readonly record: () => Promise<void>;
-};
 
 export type ViewBuilder = {
   /** Finds an existing undamaged view whose content is all known to be in the repository. */
@@ -65,9 +53,10 @@ export function createViewBuilder(world: {
   /** Logs what was left out of an artifact. */
   readonly note: (reference: string, text: string) => void;
 }): ViewBuilder {
-  const { source, trees, integrity, blobs, views, room, meter } = world;
+  const { source, trees, integrity, views } = world;
   const forms = createLayerForms(world, world.hasImages);
   const merges = createFairSlots(mergeShares);
+  const missingLayers = createMissingLayers({ ...world, merges });
 
   /** Verifies and admits what is cached of the view. Returns the layers that are not, and those that lack a proof. */
   const admitHeld = async (
@@ -75,7 +64,7 @@ export function createViewBuilder(world: {
     form: LayerForm,
     content: AdmittedContent,
     signal: AbortSignal,
-  ): Promise<Wanted> => {
+  ): Promise<WantedLayers> => {
     const pace = startPace(signal); // each step looks at all layers
     await integrity.examine(itemsOf(viewPlan), signal);
     const layers = await uniqueLayers(viewPlan.plan.layers, signal);
@@ -88,78 +77,6 @@ export function createViewBuilder(world: {
     await pace();
     const digests = new Set(strange.map(({ descriptor }) => descriptor.digest));
     return { missing, unproven: layers.filter(({ descriptor }) => digests.has(descriptor.digest)) };
-  };
-
-  const fetchAll = async (
-    viewPlan: ViewPlan,
-    { missing, unproven }: Wanted,
-    form: LayerForm,
-    content: AdmittedContent,
-    { report, tally, tenants }: BuildContext,
-    signal: AbortSignal,
-  ): Promise<void> => {
-    const { reference, plan } = viewPlan;
-    const wanted = [...missing, ...unproven];
-    if (wanted.length === 0) return;
-    const given = new Set<LayerPlan>();
-    const here = (layer: LayerPlan): number => source.progress(layer, content.registry);
-    for (const layer of missing) tally.found(layer, here(layer));
-    const tracker = createProgressTracker({
-      plans: plan.layers,
-      missing: wanted,
-      here,
-      isShown: layer => given.has(layer) || content.knows(layer.descriptor),
-      report,
-    });
-    const merge = async (): Promise<void> => {
-      using _turn = await merges.acquire('', tenants, signal);
-      const settled = await trees.settle(plan, signal);
-      await trees.merge({ ...settled, stored: form }, viewPlan.selection, () => {}, signal);
-    };
-    const check =
-      viewPlan.selection.subPath === undefined ? undefined : createSubPathCheck(plan, wanted, merge);
-    await check?.verify();
-    const remaining = (): number => tracker.remaining(missing);
-    using _reservation = await room.reserve(reference, plan.layers, missing, remaining, signal);
-    const toStore = missing.filter(({ form }) => form !== 'unpacked');
-    using _expected = blobs.expect(toStore.map(({ descriptor }) => descriptor.digest));
-    using _ticking = setInterval(tracker.tick, 200).unref();
-    let unwritten = 0;
-    const save = async (): Promise<void> => {
-      unwritten = 0;
-      await content.save();
-    };
-    const came = (layer: LayerPlan, bytes: number): void => {
-      given.add(layer);
-      tally.came(layer, bytes);
-    };
-    const errand = { content, tenants, came, proofs: new Map(), form };
-    const fetchOne = async (layer: LayerPlan, signal: AbortSignal): Promise<void> => {
-      const { size } = layer.descriptor;
-      const servedBy = await throughPauses(
-        () => source.bring(layer, errand, signal),
-        pause => tracker.pause(layer, pause),
-        signal,
-      );
-      if (servedBy !== undefined) {
-        given.add(layer);
-        unwritten++;
-      }
-      tracker.done(layer);
-      await check?.came(layer);
-      if (size >= worthAWrite || unwritten >= maxUnwritten) await save();
-    };
-    try {
-      try {
-        await doAll(wanted, maxQueued, fetchOne, signal);
-      } finally {
-        await save();
-      }
-      meter.pullEnded('ok');
-    } catch (thrown) {
-      meter.pullEnded(signal.aborted ? 'cancelled' : 'error');
-      throw await measureFullDisk(thrown, world.disk, reference, remaining());
-    }
   };
 
   /** Keeps an existing undamaged view, which may be mounted. */
@@ -211,7 +128,7 @@ export function createViewBuilder(world: {
       for (let isFirst = true; view === undefined; isFirst = false) {
         const form = forms.choose(viewPlan.plan);
         const wanted = await admitHeld(viewPlan, form, content, signal);
-        await fetchAll(viewPlan, wanted, form, content, context, signal);
+        await missingLayers.fetch(viewPlan, wanted, form, content, context, signal);
         context.report({ ...totals(viewPlan.plan.layers), phase: 'build' });
         try {
           view = await find(viewPlan, content, signal); // it may have lacked a proof only
@@ -229,20 +146,40 @@ export function createViewBuilder(world: {
   };
 }
 
-/** Layers of one artifact that queue at once. Those of other artifacts wait behind these only. */
-const maxQueued = 48;
-/**
- * What is not recorded before a crash must be confirmed again. Layers of this many bytes are recorded one by one,
- * smaller ones by the hundred.
- */
-const worthAWrite = 1024 * 1024;
-const maxUnwritten = 250;
 /** Concurrent merges: each tree may have as many entries as a layer may. */
 const mergeShares = { total: 4, perTenant: 2 };
 
-/** Layers that must be downloaded into the cache, and cached ones that must be downloaded to prove access. */
-type Wanted = { readonly missing: readonly LayerPlan[]; readonly unproven: readonly LayerPlan[] };
-
 function refuse(viewPlan: ViewPlan): never {
   throw new ArtifactError('internal', `content of ${viewPlan.reference} was fetched, and is not admitted`);
+}
+
+/** Returns the record of a view, with its measured tree and what it does not show. */
+function toViewRecord(
+  { key, selection, selected, reference }: ViewPlan,
+  { layers }: SettledPlan,
+  measured: Pick<ViewRecord, 'bytes' | 'inodes'>,
+  notes: readonly string[],
+): ViewRecord {
+  const { manifest, digest } = selected;
+  const digests = (treated: SettledLayer['form']): readonly Digest[] =>
+    layers.filter(layer => layer.form === treated).map(layer => layer.descriptor.digest);
+  return {
+    key,
+    manifest: digest,
+    reference,
+    ...(manifest.artifactType === undefined ? {} : { artifactType: manifest.artifactType }),
+    blobs: [...new Set(digests('file'))],
+    layers: [...new Set(digests('unpacked'))],
+    ...measured,
+    selection,
+    ...(notes.length === 0 ? {} : { notes: cut(notes) }),
+  };
+}
+
+/** Notes kept in the record of a view; the log has all of them. */
+const maxNotes = 16;
+
+function cut(notes: readonly string[]): readonly string[] {
+  if (notes.length <= maxNotes) return notes;
+  return [...notes.slice(0, maxNotes), `and ${notes.length - maxNotes} more, in the log`];
 }
