@@ -41,7 +41,7 @@ export function createExtraction(options: ExtractionOptions): Extraction {
       else {
         const { body, sha256 } = yield* bodies.take(head, lookahead);
         onEntry({ ...head.entry, body, sha256 });
-        yield* lookahead.take(paddingOf(head.data));
+        yield* lookahead.skip(paddingOf(head.data));
       }
     }
   }

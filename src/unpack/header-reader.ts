@@ -119,7 +119,7 @@ function* readExtended(lookahead: Lookahead, size: number, all: number): Generat
   if (all > maxHeaders) throw new Error('more than 8 MiB of headers before one entry');
   const body = yield* lookahead.take(size);
   if (body.length < size) throw new Error(endsEarly);
-  yield* lookahead.take(paddingOf(size));
+  yield* lookahead.skip(paddingOf(size));
   return body;
 }
 

@@ -38,7 +38,7 @@ export function parseHeader(block: Buffer): Header {
   const prefix = prefixOf(block, format);
   const name = parseText(block, 0, 100);
   return {
-    typeflag: block.toString('latin1', 156, 157),
+    typeflag: String.fromCharCode(block[156] ?? 0),
     name: prefix === '' ? name : `${prefix}/${name}`,
     linkname: parseText(block, 157, 100),
     mode: parseNumber(block, 100, 8),
@@ -70,10 +70,15 @@ function sumOf(bytes: Buffer): number {
 type Format = 'v7' | 'ustar' | 'star' | 'gnu';
 
 function formatOf(block: Buffer): Format {
-  const magic = block.toString('latin1', 257, 265);
-  if (magic === 'ustar  \0') return 'gnu';
-  if (!magic.startsWith('ustar\0')) return 'v7';
-  return block.toString('latin1', 508, 512) === 'tar\0' ? 'star' : 'ustar';
+  if (hasText(block, 257, 'ustar  \0')) return 'gnu';
+  if (!hasText(block, 257, 'ustar\0')) return 'v7';
+  return hasText(block, 508, 'tar\0') ? 'star' : 'ustar';
+}
+
+function hasText(block: Buffer, at: number, text: string): boolean {
+  for (let index = 0; index < text.length; index++)
+    if (block[at + index] !== text.charCodeAt(index)) return false;
+  return true;
 }
 
 /**
@@ -94,6 +99,7 @@ function parseText(block: Buffer, at: number, length: number): string {
   let isAscii = true;
   for (let byte = block[end]; end < at + length && byte !== 0 && byte !== undefined; byte = block[++end])
     if (byte >= 0x80) isAscii = false;
+  if (end === at) return '';
   return isAscii ? block.toString('latin1', at, end) : decodeName(block.subarray(at, end));
 }
 

@@ -7,23 +7,35 @@ export type Lookahead = {
   take(length: number): Generator<void, Buffer>;
   /** Returns at least one and at most so many bytes; none only at the end of the stream. */
   takeSome(length: number): Generator<void, Buffer>;
-  /** Returns how many bytes were taken. */
+  /** Passes so many bytes. Returns their number, which is smaller only at the end of the stream. */
+  skip(length: number): Generator<void, number>;
+  /** Returns how many bytes were taken or passed. */
   position(): number;
 };
 
 export function createLookahead(): Lookahead {
   let chunks: Buffer[] = [];
+  /** The bytes of the first chunk that are behind. */
+  let offset = 0;
   let held = 0;
   let isEnded = false;
   let position = 0;
 
-  function advance(length: number): Buffer {
-    const first = chunks[0] ?? nothing;
-    if (length === first.length) chunks.shift();
-    else chunks[0] = first.subarray(length);
+  const present = (): number => (chunks[0]?.length ?? 0) - offset;
+
+  function pass(length: number): void {
+    offset += length;
     held -= length;
     position += length;
-    return first.subarray(0, length);
+    if (present() > 0) return;
+    chunks.shift();
+    offset = 0;
+  }
+
+  function advance(length: number): Buffer {
+    const taken = chunks[0]?.subarray(offset, offset + length) ?? nothing;
+    pass(length);
+    return taken;
   }
 
   const lacks = (length: number): boolean => held < length && !isEnded;
@@ -41,12 +53,26 @@ export function createLookahead(): Lookahead {
     *take(length) {
       while (lacks(length)) yield;
       const found = Math.min(length, held);
-      if ((chunks[0]?.length ?? 0) < found) chunks = [Buffer.concat(chunks)];
+      if (present() < found) {
+        chunks = [Buffer.concat(chunks).subarray(offset)];
+        offset = 0;
+      }
       return advance(found);
     },
     *takeSome(length) {
       while (lacks(1)) yield;
-      return advance(Math.min(length, chunks[0]?.length ?? 0));
+      return advance(Math.min(length, present()));
+    },
+    *skip(length) {
+      let left = length;
+      while (left > 0) {
+        while (lacks(1)) yield;
+        if (held === 0) break;
+        const some = Math.min(left, present());
+        pass(some);
+        left -= some;
+      }
+      return length - left;
     },
   };
 }

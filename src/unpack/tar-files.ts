@@ -29,11 +29,7 @@ export function openTarFiles(into: string): BodyStore {
         return { body, sha256: '' };
       }
       const body = toBody('tar', lookahead.position() / tarBlock);
-      for (let left = data; left > 0; ) {
-        const some = yield* lookahead.takeSome(left);
-        if (some.length === 0) throw new Error('it ends too early');
-        left -= some.length;
-      }
+      if ((yield* lookahead.skip(data)) < data) throw new Error('it ends too early');
       return { body, sha256: '' };
     },
     describe() {},
