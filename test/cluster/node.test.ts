@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { driverNamespace, driverSet, registriesConf } from '../support/cluster/driver.ts';
-import { probeDriver } from '../support/cluster/driver-probe.ts';
+import { version } from '../../src/util/version.ts';
+import { chart, driverNamespace, driverSet, registriesConf, repository } from '../support/cluster/driver.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
 import { artifact, pod } from '../support/cluster/objects.ts';
 import { hosts } from '../support/cluster/registries.ts';
 import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
+import { assertUnnoticed, driverImage, nextVersion, pushNextDriver } from '../support/cluster/update.ts';
 
 const tiny = `${hosts.open}/models/tiny:1`;
 const numbered = (name: string, count: number): readonly string[] =>
@@ -35,29 +35,6 @@ describe('the life of a node', clusterNeeds, () => {
 
   async function untilNoneIsMounted(): Promise<void> {
     await waitFor('no volume is mounted', async () => (await mounted()) === 0);
-  }
-
-  /** Replaces the driver by a rolling update, and waits for its end. */
-  async function replaceDriver(): Promise<void> {
-    await cluster.kubectl('-n', driverNamespace, 'rollout', 'restart', driverSet);
-    await cluster.kubectl('-n', driverNamespace, 'rollout', 'status', driverSet, '--timeout=90s');
-  }
-
-  /** Creates a pod each second; returns their names. */
-  async function startPods(signal: AbortSignal): Promise<readonly string[]> {
-    const names: string[] = [];
-    while (!signal.aborted) {
-      const name = `second-${names.length}`;
-      names.push(name);
-      await Promise.all([applyPods([name]), sleep(1000)]);
-    }
-    return names;
-  }
-
-  /** What kubelet logged about registering the driver, and about forgetting it. */
-  function readRegistrations(): readonly string[] {
-    const log = readFileSync(join(cluster.root, 'var/log/kubelet.log'), 'utf8');
-    return log.split('\n').filter(line => /Register new plugin|DeRegisterPlugin request/.test(line));
   }
 
   /** The logs of all pods of the driver, also of those that wait to be started again. */
@@ -104,55 +81,47 @@ describe('the life of a node', clusterNeeds, () => {
   });
 
   test('through a rolling update no second is without a driver: reads, new pods and a pull go on', async (context: TestContext) => {
-    const script = 'while :; do cat /models/hello.txt > /dev/null || echo failed; echo read; sleep 0.1; done';
-    const container = { command: ['sh', '-c', script] };
-    await cluster.apply(pod('reader', { volumes: { models: artifact(tiny) }, container }));
     const [large, size] = [`${hosts.slow}/models/large:1`, 8_000_000];
     await cluster.push(`${hosts.open}/models/large:1`, { 'large.bin': Buffer.alloc(size, 'large ') });
     await cluster.setRate(size / 20);
-    await cluster.ready('reader');
     await applyPods(['pulling'], large);
     const sent = await cluster.sentSlowly();
     await waitFor('a part of the pull is there', async () => (await cluster.sentSlowly()) > sent + size / 4);
-
-    const names = ['get', 'pod', '-n', driverNamespace, '--output=name'];
-    const before = await cluster.kubectl(...names);
-    const registrations = readRegistrations().length;
-    const probes = await probeDriver(cluster.root);
-    const began = performance.now();
-    const over = new AbortController();
-    const eachSecond = startPods(over.signal);
-    await replaceDriver();
-    const seconds = (performance.now() - began) / 1000;
-    await sleep(2000); // what an old driver leaves behind would show now
-    over.abort();
-    const started = await eachSecond;
-    const { driver, registration } = await probes.stop();
-    await cluster.ready('pulling', ...started);
-
-    context.diagnostic(
-      `updated in ${seconds.toFixed(1)} s with ${started.length} pods; longest time between two answers: ` +
-        `${driver.longestGapMs.toFixed(0)} ms of the driver, ${registration.longestGapMs.toFixed(0)} ms at its registration (${registration.failures.length} of ${registration.calls} calls failed)`,
+    await assertUnnoticed(context, cluster, tiny, () =>
+      cluster.kubectl('-n', driverNamespace, 'rollout', 'restart', driverSet),
     );
-    assert.notEqual(await cluster.kubectl(...names), before);
-    assert.ok(started.length >= 3, 'pods were created meanwhile');
-    assert.deepEqual(driver.failures, [], 'each call is answered');
-    assert.ok(driver.longestGapMs < 1000, `${driver.longestGapMs} ms without an answer`);
-    assert.ok(registration.longestGapMs < 1000, `${registration.longestGapMs} ms without an answer`);
-    assert.deepEqual(readRegistrations().slice(registrations), [], 'kubelet keeps the driver registered');
-    const told = await Promise.all(started.map(name => cluster.events(name)));
-    assert.deepEqual(
-      told.flat().filter(message => /not found in the list of registered/.test(message)),
-      [],
-    );
-    const log = await cluster.kubectl('logs', 'reader');
-    assert.doesNotMatch(log, /failed/);
-    assert.ok(log.split('read').length > seconds, log);
+    await cluster.ready('pulling');
     const downloaded = (await cluster.sentSlowly()) - sent;
     assert.ok(
       downloaded < size * 1.25,
       `what was there is not downloaded again: ${downloaded} of ${size} bytes`,
     );
+  });
+
+  test('helm rollback to the version before goes unnoticed, and volumes stay', async (context: TestContext) => {
+    await applyPods(['kept']);
+    await cluster.ready('kept');
+    const release = async (): Promise<string> =>
+      await cluster.run('helm', ['list', '--namespace', driverNamespace, '--output=json']);
+    const image = await driverImage(cluster);
+    const next = `${repository}@${await pushNextDriver(cluster)}`;
+    const unpack = `tar -C /tmp -xzf ${chart}; sed -i 's/${version}/${nextVersion}/' /tmp/oci-artifact-csi/Chart.yaml`;
+    await cluster.run('sh', ['-euc', unpack]);
+    const upgrade = ['upgrade', 'oci-artifact-csi', '/tmp/oci-artifact-csi', '--namespace', driverNamespace];
+    const changed = ['--reuse-values', '--set', `image.digest=${next.split('@')[1]}`];
+    await cluster.run('helm', [...upgrade, ...changed]);
+    await cluster.kubectl('-n', driverNamespace, 'rollout', 'status', driverSet, '--timeout=90s');
+    assert.equal(await driverImage(cluster), next);
+    assert.ok((await release()).includes(`"chart":"oci-artifact-csi-${nextVersion}"`));
+
+    await assertUnnoticed(context, cluster, tiny, () =>
+      cluster.run('helm', ['rollback', 'oci-artifact-csi', '--namespace', driverNamespace]),
+    );
+    assert.equal(await driverImage(cluster), image);
+    assert.ok((await release()).includes(`"chart":"oci-artifact-csi-${version}"`));
+    assert.equal(await cluster.exec('kept', 'cat', '/models/hello.txt'), 'hello');
+    await cluster.remove('kept');
+    await untilNoneIsMounted();
   });
 
   test('an update to a driver that cannot read the state directory leaves the old one in charge, and says why', async () => {

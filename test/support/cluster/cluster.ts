@@ -24,8 +24,9 @@ export type Cluster = AsyncDisposable &
     readonly run: Machine['run'];
     /** Starts a program on the node, in the background. */
     readonly start: Machine['start'];
-    /** The root directory of the node, as this process sees it. */
+    /** The root directory of the node, and that of its cgroups, as this process sees them. */
     readonly root: string;
+    readonly cgroup: string;
     /** Pushes files to one of the registries; returns the reference. */
     readonly push: (
       reference: string,
@@ -84,6 +85,9 @@ export async function openCluster(): Promise<Cluster> {
   return {
     ...client,
     root,
+    get cgroup() {
+      return node.machine.cgroup;
+    },
     run: (program, args, input) => node.machine.run(program, args, input),
     start: (name, program, args) => node.machine.start(name, program, args),
     push: (reference, files) => push(node.machine, root, reference, files),

@@ -19,8 +19,10 @@ export const driverNamespace = 'oci-artifact-csi';
 export const driverSet = 'daemonset/oci-artifact-csi';
 
 const project = fileURLToPath(new URL('../../..', import.meta.url));
-const repository = `${hosts.open}/oci-artifact-csi`;
-const chart = '/driver/chart.tgz';
+/** The repository of the image of the driver. */
+export const repository: string = `${hosts.open}/oci-artifact-csi`;
+/** The packed chart on the machine. */
+export const chart = '/driver/chart.tgz';
 const image = '/driver/image';
 
 /** The file by which the driver knows the registries of the machine. */

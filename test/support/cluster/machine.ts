@@ -12,6 +12,8 @@ import { toolsDirectory } from '../../tools/table.ts';
  * own. Disposing it is a power cut: every process and mount ends at once. The same happens when the test dies.
  */
 export type Machine = AsyncDisposable & {
+  /** The directory of its cgroups, as this process sees it. */
+  readonly cgroup: string;
   /** Runs a program and returns its output. @throws with its standard error if it fails. */
   run(program: string, args: readonly string[], input?: string): Promise<string>;
   /** Starts a program in the background. It writes to /var/log/<name>.log of the machine. */
@@ -29,7 +31,7 @@ export type Service = {
 const limitMs = 180_000;
 
 /** Where cgroup v2 is mounted: alone, or beside the hierarchies of version 1. */
-function cgroupRoot(): string {
+export function cgroupRoot(): string {
   const line = readFileSync('/proc/mounts', 'utf8').match(/^\S+ (?<path>\S+) cgroup2 /m);
   if (line?.groups?.['path'] === undefined) throw new Error('cgroup v2 is not mounted');
   return line.groups['path'];
@@ -93,6 +95,7 @@ export async function openMachine(root: string, boot: string): Promise<Machine> 
   }
 
   const machine: Machine = {
+    cgroup,
     run,
     start,
     async [Symbol.asyncDispose]() {
