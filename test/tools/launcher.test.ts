@@ -29,9 +29,13 @@ test('on a new Node it is the program, and the first line is that of the source'
   const launcher = toLauncher(source);
   assert.match(launcher, /^#!\/usr\/bin\/env node\n/);
   writeFileSync(join(directory.path, 'main.mjs'), launcher);
-  writeFileSync(join(directory.path, 'program.js'), "console.log('here');\n");
-  const { status, stdout } = spawnSync(process.execPath, [join(directory.path, 'main.mjs')], {
-    encoding: 'utf8',
-  });
-  assert.deepEqual([status, stdout], [0, 'here\n']);
+  for (const name of ['program', 'daemon'])
+    writeFileSync(join(directory.path, `${name}.js`), `console.log('${name}');\n`);
+  const run = (command: string): readonly unknown[] => {
+    const args = [join(directory.path, 'main.mjs'), command];
+    const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    return [status, stdout];
+  };
+  assert.deepEqual(run('serve'), [0, 'daemon\n']);
+  assert.deepEqual(run('ls'), [0, 'program\n']);
 });
