@@ -41,7 +41,8 @@ export function createExtraction(options: ExtractionOptions): Extraction {
       else {
         const { body, sha256 } = yield* bodies.take(head, lookahead);
         onEntry({ ...head.entry, body, sha256 });
-        yield* lookahead.skip(paddingOf(head.data));
+        const padding = paddingOf(head.data);
+        if (!lookahead.skipNow(padding)) yield* lookahead.skip(padding);
       }
     }
   }

@@ -53,11 +53,8 @@ export function createHeadReader(
       throw new Error(`with the holes of its sparse files the layer ${limits.bound.sparseExcess}`);
   };
 
-  function* toHead(headers: Headers, block: Buffer): Generator<void, TarHead> {
+  function* toSparseHead(headers: Headers, entry: FileHead, block: Buffer): Generator<void, BodyHead> {
     const { header, pax } = headers;
-    const entry = toEntryHead(headers, onDropped);
-    if (entry.kind !== 'file') return { entry };
-    if (header.typeflag !== 'S' && !isPaxSparse(pax)) return { entry, data: entry.size, map: undefined };
     if (header.typeflag === 'S' && !header.isGnu)
       throw new Error('a sparse file of star, which few can read');
     const { size, map, data } =
@@ -71,7 +68,7 @@ export function createHeadReader(
     let [pax, longName, longLink]: [Headers['pax'], string?, string?] = [new Map()];
     let isPending = false;
     for (let length = 0; ; ) {
-      const block = yield* lookahead.take(blockSize);
+      const block = lookahead.takeNow(blockSize) ?? (yield* lookahead.take(blockSize));
       if (block.length === 0 && !isPending) return undefined;
       if (block.length === 0) throw new Error('it ends within the headers of an entry');
       if (block.length < blockSize) throw new Error(endsEarly);
@@ -84,7 +81,11 @@ export function createHeadReader(
       if (!'xgLK'.includes(header.typeflag)) {
         const headers = { header, pax, longName, longLink };
         try {
-          const head = yield* toHead(headers, block);
+          const entry = toEntryHead(headers, onDropped);
+          let head: TarHead;
+          if (entry.kind !== 'file') head = { entry };
+          else if (isSparse(headers)) head = yield* toSparseHead(headers, entry, block);
+          else head = { entry, data: entry.size, map: undefined };
           count(head);
           return head;
         } catch (error) {
@@ -102,6 +103,10 @@ export function createHeadReader(
       isPending = header.typeflag !== 'g';
     }
   };
+}
+
+function isSparse({ header, pax }: Headers): boolean {
+  return header.typeflag === 'S' || (pax.size > 0 && isPaxSparse(pax));
 }
 
 const endsEarly = 'it ends too early';
