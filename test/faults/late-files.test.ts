@@ -27,7 +27,8 @@ for (const isDirect of [false, true])
         rounds.flatMap(({ wrong }) => wrong),
         [],
       );
-      assert.ok(rounds.every(({ asked, killed, refused }) => asked > 0 && killed > 0 && refused > 0));
+      for (const what of ['asked', 'killed', 'refused'] as const)
+        assert.ok(rounds.reduce((sum, round) => sum + round[what], 0) > 0, what);
     },
   );
 
