@@ -7,8 +7,8 @@ import { needs } from '../support/project/tools.ts';
 import { startBuildKit } from '../tools/image/buildkit.ts';
 
 test(
-  'the image for arm64 serves, mounts read-only, unmounts and ends on a kernel for arm64',
-  needs('root', 'runc', 'buildkitd', 'buildctl', 'qemu-system-aarch64', 'cpio'),
+  'the image for arm64 serves, mounts trees and EROFS images read-only, unmounts and ends on a kernel for arm64',
+  needs('root', 'runc', 'buildkitd', 'buildctl', 'qemu-system-aarch64', 'cpio', 'xz', 'mkfs.ext4'),
   async () => {
     await using directory = await temporaryDirectory();
     const layout = join(directory.path, 'layout');

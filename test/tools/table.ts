@@ -20,6 +20,7 @@ export type Program =
   | 'qemu-aarch64-static'
   | 'qemu-system-aarch64'
   | 'cpio'
+  | 'xz'
   | 'crun'
   | 'runc'
   | 'busybox'
@@ -160,6 +161,7 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   'qemu-aarch64-static': fromDebian('release', 'qemu-user-static'),
   'qemu-system-aarch64': fromDebian('arm64', 'qemu-system-arm'),
   cpio: fromDebian('arm64', 'cpio'),
+  xz: fromDebian('arm64', 'xz-utils'),
   crun: fromDebian('test', 'crun'),
   runc: fromDebian('test', 'runc'),
   busybox: fromDebian('test', 'busybox-static'),

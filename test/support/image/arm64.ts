@@ -2,24 +2,30 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { layoutOf } from '../oci/layout.ts';
+import { gzip, tarOf } from '../oci/tar.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
 import { unpackImage } from './container.ts';
 import { runInMachine } from './machine.ts';
 
 const script = `
-for path in csi var/lib/kubelet var/lib/oci-artifact-csi; do mkdir -p /$path; mount -t tmpfs tmpfs /$path; done
+for path in csi var/lib/kubelet; do mkdir -p /$path; mount -t tmpfs tmpfs /$path; done
+mkdir -p /var/lib/oci-artifact-csi
+mount --bind /disk /var/lib/oci-artifact-csi
 mount --make-shared /var/lib/kubelet
 mkdir -p /var/lib/kubelet/pods /var/lib/kubelet/plugins_registry
 oci-artifact-csi serve --disk-max 100 --cache-high 100 --http-listen 127.0.0.1:9809 &
 daemon=$!
 until [ -S /csi/csi.sock ]; do sleep 1; done
-oci-artifact-csi load /tiny.tar registry.test/models/tiny:1
-oci-artifact-csi mount --pull-policy Never registry.test/models/tiny:1 /var/lib/kubelet/pods/tiny
-echo "content: $(cat /var/lib/kubelet/pods/tiny/weights)"
-grep pods/tiny /proc/self/mountinfo
-if touch /var/lib/kubelet/pods/tiny/new; then exit 1; fi
-oci-artifact-csi unmount /var/lib/kubelet/pods/tiny
-if grep pods/tiny /proc/self/mountinfo; then exit 1; fi
+for kind in tree image; do
+  target=/var/lib/kubelet/pods/$kind
+  oci-artifact-csi load /$kind.tar registry.test/models/$kind:1
+  oci-artifact-csi mount --pull-policy Never registry.test/models/$kind:1 $target
+  echo "$kind: $(cat $target/weights)"
+  grep pods/$kind /proc/self/mountinfo
+  if touch $target/new; then exit 1; fi
+  oci-artifact-csi unmount $target
+  if grep pods/$kind /proc/self/mountinfo; then exit 1; fi
+done
 kill -TERM $daemon
 wait $daemon
 `;
@@ -34,9 +40,17 @@ export async function serveOnArm64(layout: string, digest: string): Promise<void
   await using directory = await temporaryDirectory();
   const filesystem = join(directory.path, 'root');
   unpackImage(layout, digest, filesystem);
-  const tar = await layoutOf([{ name: 'weights', bytes: Buffer.from('abc') }]);
-  writeFileSync(join(filesystem, 'tiny.tar'), tar);
+  const weights = Buffer.from('abc');
+  const tar = gzip(await tarOf([[{ name: 'weights' }, weights]]));
+  for (const [kind, layer] of Object.entries({
+    tree: { name: 'weights', bytes: weights },
+    image: { mediaType: 'application/vnd.acme.layer.v1.tar+gzip', bytes: tar },
+  }))
+    writeFileSync(join(filesystem, `${kind}.tar`), await layoutOf([layer]));
   const shown = await runInMachine(filesystem, script, directory.path);
-  assert.match(shown, /^content: abc\r?$/m);
-  assert.match(shown, /\/var\/lib\/kubelet\/pods\/tiny ro,nosuid,nodev/);
+  const filesystems = { tree: 'ext4', image: 'erofs' };
+  for (const [kind, type] of Object.entries(filesystems)) {
+    assert.match(shown, new RegExp(`^${kind}: abc\\r?$`, 'm'));
+    assert.match(shown, new RegExp(`/var/lib/kubelet/pods/${kind} ro,nosuid,nodev.* - ${type} `));
+  }
 }
