@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, posix } from 'node:path';
 import { isImageName } from '../erofs/image.ts';
 import {
@@ -21,6 +21,7 @@ import {
 import type { ImageMounts, ShownView } from '../ports/mounter.ts';
 import type { ViewImage } from '../ports/store.ts';
 import { ArtifactError } from '../util/error.ts';
+import { makeDirectories } from '../util/make-directories.ts';
 import { toMountError } from './error.ts';
 import { isImageMount, type MountEntry, parseMountinfo, showsImage } from './mountinfo.ts';
 
@@ -61,7 +62,7 @@ export function openImageMounts(directory: string, context: string | undefined):
 
   const attach = (mount: DetachedMount, path: string): void => {
     verifyDirectory(directory);
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectories(path, 0o700);
     using parent = openDirectory(directory);
     attachMount(mount, parent, basename(path));
   };

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
-import { chmod, lstat, mkdir, readdir, rename, unlink } from 'node:fs/promises';
+import { chmod, lstat, readdir, rename, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server as Listener, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
 import { ArtifactError, errnoOf, toArtifactError } from '../../util/error.ts';
+import { makeDirectories } from '../../util/make-directories.ts';
 import { recognize } from '../../util/same-file.ts';
 import { verifySocketPath } from '../../util/socket-path.ts';
 
@@ -48,10 +49,12 @@ export async function bindSocket(path: string, takeover: Takeover): Promise<Boun
   const aside = join(dirname(path), `${asidePrefix}${randomBytes(3).toString('hex')}`);
   verifySocketPath(path);
   verifySocketPath(aside);
-  await mkdir(dirname(path), { recursive: true }).catch((thrown: unknown) => {
+  try {
+    makeDirectories(dirname(path), 0o777);
+  } catch (thrown) {
     const why = `there is no directory for the socket ${path}, and none can be made (${errnoOf(thrown)})`;
     throw new ArtifactError('invalid', `${why}; correct --endpoint or --kubelet-dir`, thrown);
-  });
+  }
   await verifyFree(path, takeover);
   await removeStale(dirname(path));
   const waiting = new Set<Socket>();

@@ -1,9 +1,9 @@
-import { mkdirSync, type PathLike } from 'node:fs';
+import type { PathLike } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { syncFileSystem } from '../../linux/io.ts';
 import { type Algorithm, algorithmOf, type Digest, hexOf, isDigest } from '../../oci/digest.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { makeDirectories } from '../../util/make-directories.ts';
 import { shareRuns } from '../../util/shared-run.ts';
 import { unlessAbsent } from './absent.ts';
 
@@ -27,7 +27,7 @@ const few = 64;
 
 /** Creates the directory, mode 0700, and its missing parents. @throws `unavailable` on a read-only filesystem. */
 export async function openDirectory(path: string): Promise<Directory> {
-  makeDirectories(path);
+  make(path);
   const handle = await open(path);
   const syncAround = shareRuns(() => syncFileSystem(handle.fd));
   return {
@@ -45,27 +45,24 @@ export async function openDirectory(path: string): Promise<Directory> {
   };
 }
 
-function makeDirectories(path: string): void {
+function make(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (thrown) {
-    if (!isReadOnly(path)) throw thrown;
-    throw new ArtifactError(
-      'unavailable',
-      `cannot make the directory ${path}: its filesystem is read-only; mount it for writing, or give another --state-dir`,
-      thrown,
-    );
-  }
-}
-
-/** Creates the first missing directory again: in a recursive call, Node reports ENOENT for it. */
-function isReadOnly(path: string): boolean {
-  try {
-    mkdirSync(path, 0o700);
-    return false;
+    makeDirectories(path, 0o700);
   } catch (thrown) {
     const errno = errnoOf(thrown);
-    return errno === 'EROFS' || (errno === 'ENOENT' && isReadOnly(dirname(path)));
+    if (errno === 'EROFS') {
+      throw new ArtifactError(
+        'unavailable',
+        `cannot make the directory ${path}: its filesystem is read-only; mount it for writing, or give another --state-dir`,
+        thrown,
+      );
+    }
+    if (errno !== 'ENOENT') throw thrown;
+    throw new ArtifactError(
+      'invalid',
+      `cannot make the directory ${path}: its filesystem takes none (ENOENT); give another --state-dir`,
+      thrown,
+    );
   }
 }
 
