@@ -65,8 +65,8 @@ async function run(
   end: End,
   stack: AsyncDisposableStack,
 ): Promise<number> {
-  const { nodeId, stateDir: state, kubeletDir } = settings;
-  log.info({ version, node: nodeId, stateDir: state, kubeletDir }, 'the daemon starts');
+  const { nodeId, stateDir, kubeletDir, httpListen, pageListen, register } = settings;
+  log.info({ version, node: nodeId, stateDir, kubeletDir }, 'the daemon starts');
   for (const text of describeUnknown(process.env)) log.warn(text);
   process.on('SIGHUP', () => log.info(hupped));
   const standby = createStandby(log, () => openRehearsal(settings, log, cluster));
@@ -94,9 +94,9 @@ async function run(
     droppedLines: dropped,
     isSealed: () => node?.isSealed ?? false,
     imagesOff: () => (node === undefined ? 'the node is not open' : node.imagesOff),
+    onDemand: () => node?.onDemand(),
     prefetch: () => node?.prefetch() ?? [],
   });
-  const { httpListen, pageListen, register, stateDir } = settings;
   const lateness = {
     isPatient: () =>
       register &&

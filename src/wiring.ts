@@ -16,9 +16,11 @@ import type { DiskUsage } from './ports/disk.ts';
 import type { VolumeEvents } from './ports/events.ts';
 import type { Meter } from './ports/meter.ts';
 import type { NodeStatus } from './ports/node-status.ts';
+import type { LateSummary } from './ports/on-demand.ts';
 import type { PrefetchStatus } from './ports/prefetch.ts';
 import type { Publishing } from './ports/publishing.ts';
 import type { Artifacts } from './ports/usecases.ts';
+import { openPulling } from './pulling.ts';
 import { hashBytes, hashFile } from './store/files/file-hash.ts';
 import { openSlowHash } from './store/integrity/slow-hash.ts';
 import { formatVerity } from './store/integrity/verity.ts';
@@ -29,7 +31,6 @@ import { openUnpacker } from './unpack/unpacker.ts';
 import { createKeyedMutex } from './util/mutex.ts';
 import { openAccessCache } from './volume/access/access-cache.ts';
 import { createAccessCheck, unrestrictedAccess } from './volume/access/access-check.ts';
-import { createAdmittedReader } from './volume/access/admitted-content.ts';
 import { createSignatureCheck } from './volume/access/signature-check.ts';
 import { createArtifacts } from './volume/artifacts.ts';
 import { reportCollections } from './volume/cache/collection-report.ts';
@@ -46,16 +47,9 @@ import { createScrub } from './volume/cache/scrub.ts';
 import { createUpkeep } from './volume/cache/upkeep.ts';
 import { createCatalog } from './volume/catalog.ts';
 import { createDamageReport } from './volume/events/damage-report.ts';
+import { formatOnDemand } from './volume/on-demand/on-demand.ts';
 import { createPodPublishing } from './volume/pod-publishing.ts';
 import { createPrefetch } from './volume/prefetch.ts';
-import { createBandwidth } from './volume/pull/bandwidth.ts';
-import { createLayerFetcher } from './volume/pull/layer-fetcher.ts';
-import { createManifestLoader } from './volume/pull/manifest-loader.ts';
-import { createNaming } from './volume/pull/naming.ts';
-import { createPull } from './volume/pull/pull.ts';
-import { createAdmission, createResolver } from './volume/pull/resolver.ts';
-import { createTrees } from './volume/pull/trees.ts';
-import { createViewBuilder } from './volume/pull/view-builder.ts';
 import { createVolumeStatus } from './volume/volume-status.ts';
 
 /** The use cases of one node over its state directory. */
@@ -76,6 +70,8 @@ export type Node = {
   readonly isSealed: boolean;
   /** Why no view is an image; undefined if those of tars are. */
   readonly imagesOff: string | undefined;
+  /** The volumes that are loaded on demand. */
+  onDemand(): LateSummary;
   /** Verifies the cache and follows the list of --prefetch, in the background, until this is closed. */
   startWork(): void;
   /** Why volumes cannot be published now, one line each. */
@@ -110,7 +106,7 @@ export async function openNode(
   await using stack = new AsyncDisposableStack();
   const store = stack.use(await openStore({ ...settings, log, reads }));
   const mends = store.reads === undefined;
-  const { mounter, images } = stack.use(openMounts(settings));
+  const { mounter, images, tryLandings } = stack.use(openMounts(settings));
   const imagesOff = store.imageSupport.off ?? images.problem();
   const warn: Note = (text, level = 'warn') => log[level](text);
   const cluster = ahead.cluster ?? stack.use(await openCluster({ ...settings, events: false }, warn));
@@ -133,6 +129,7 @@ export async function openNode(
     mounter,
     images,
     hasImages: imagesOff === undefined,
+    tryLandings,
     registry,
     unpacker,
     meter,
@@ -170,20 +167,17 @@ export async function openNode(
     { ...world, integrity, hashSlowly: stack.use(openSlowHash()).hash, seal: store.verity.seal, warn },
     settings.scrubInterval,
   );
-  const reader = createAdmittedReader(world.blobs);
-  const bandwidth = settings.prefetchRate ? createBandwidth(settings.prefetchRate, 'prefetch') : undefined;
-  const manifests = createManifestLoader({ ...world, reader, integrity, bandwidth });
-  const naming = createNaming(world);
-  const trees = createTrees(world.layers, settings.maxLayerEntries);
-  const statusOf = createVolumeStatus({ ...world, accessPolicy });
-  const resolver = createResolver({ ...world, accessPolicy });
   const collector = createCollector({ ...world, access });
   const reported = reportCollections(collector, (found, text) => log.info(found, text));
   const room = createDiskSpace({ ...world, collector: reported }, settings);
-  const source = createLayerFetcher({ ...world, reader, room, bandwidth }, settings.maxParallelDownloads);
-  const viewBuilder = createViewBuilder({ ...world, source, room, trees, integrity });
-  const admit = createAdmission({ ...world, resolver, access });
-  const pull = createPull({ ...world, admit, manifests, viewBuilder, naming }, settings.durablePublish);
+  const pulling = openPulling(
+    { ...world, accessPolicy, access, integrity, room, warn },
+    settings,
+    imagesOff,
+    stack,
+  );
+  const { pull, manifests, naming, source, onDemand } = pulling;
+  const statusOf = createVolumeStatus({ ...world, accessPolicy, onDemand });
   const catalog = createCatalog({ ...world, manifests, source });
 
   const labels = kube && openNodeLabels(kube, settings.nodeId);
@@ -194,7 +188,7 @@ export async function openNode(
   const tidy = (): void => images.tidy().forEach(text => warn(text));
   const upkeep = createUpkeep(
     mends ? [problems, volumes.settle, tidy, store.retire, retirement.tidy, room.relieve] : [], // problems logs changes
-    mends ? [scrub.run, ...(settings.prefetch === undefined ? [] : [prefetch.run])] : [],
+    mends ? [scrub.run, onDemand.run, ...(settings.prefetch === undefined ? [] : [prefetch.run])] : [],
     warn,
     closing.signal,
   );
@@ -204,7 +198,11 @@ export async function openNode(
     await upkeep.ended();
   });
   const adapters = stack.move();
-  const facts = (): readonly string[] => [formatVerity(store.verity), formatSupport({ off: imagesOff })];
+  const facts = (): readonly string[] => [
+    formatVerity(store.verity),
+    formatSupport({ off: imagesOff }),
+    formatOnDemand(onDemand.summary()),
+  ];
   const notes = async () => [problems(), registry.pauses(), (await room.pressure()) ?? []].flat();
   const status = async (): Promise<NodeStatus> => ({
     stateDir: settings.stateDir,
@@ -217,22 +215,18 @@ export async function openNode(
   return {
     artifacts: createArtifacts({
       ...world,
-      pull,
+      ...pulling,
       access,
-      resolver,
       catalog,
       collector,
       room,
       hashFile,
       integrity,
       retirement,
-      trees,
-      manifests,
-      naming,
       status,
       statusOf,
     }),
-    publishing: createPodPublishing({ ...world, pull, statusOf }, events),
+    publishing: createPodPublishing({ ...world, pull, onDemand, statusOf }, events),
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
     problems,
@@ -241,6 +235,7 @@ export async function openNode(
     prefetch: prefetch.status,
     isSealed: store.verity.off === undefined,
     imagesOff,
+    onDemand: onDemand.summary,
     startWork: upkeep.start,
     obstacles: () =>
       [mounter.problem() ?? [], store.problem() ?? [], ...configured.map(part => part.obstacles())].flat(),

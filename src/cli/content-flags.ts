@@ -1,7 +1,7 @@
 import { parseDuration } from '../util/duration.ts';
 import { parseSize } from '../util/size.ts';
 import { type Flags, offByDefault } from './flag.ts';
-import { optional, parseCount, parsePath, parsePercent, parseRate } from './values.ts';
+import { oneOf, optional, parseCount, parsePath, parsePercent, parseRate } from './values.ts';
 
 /** The flags of `serve` for downloads, the cache and unpacking. */
 export const contentFlags: Flags<
@@ -16,6 +16,8 @@ export const contentFlags: Flags<
   | 'cacheMax'
   | 'maxArtifactSize'
   | 'durablePublish'
+  | 'onDemand'
+  | 'onDemandPatience'
   | 'scrubInterval'
   | 'maxLayerEntries'
   | 'maxLayerSize'
@@ -77,6 +79,18 @@ export const contentFlags: Flags<
     parse: optional(parseSize),
   },
   durablePublish: offByDefault('mount a volume only when a power cut would not take its content'),
+  onDemand: {
+    value: 'SWITCH',
+    says: 'on or off; off: loading: onDemand has no effect, and volumes are mounted when all is here',
+    preset: 'on',
+    parse: oneOf('on', 'off'),
+  },
+  onDemandPatience: {
+    value: 'DURATION',
+    says: 'how long a read waits for content that is loaded on demand, before it fails (EIO)',
+    preset: '60s',
+    parse: parseDuration,
+  },
   scrubInterval: {
     value: 'DURATION',
     says: 'verify all cached content again this often, in the background; 0: never',

@@ -55,6 +55,10 @@ export type Settings = {
   readonly maxArtifactSize: number | undefined;
   /** Whether a volume waits until a power cut would not take its content. */
   readonly durablePublish: boolean;
+  /** Whether volumes that ask for it are loaded on demand. */
+  readonly onDemand: 'on' | 'off';
+  /** Milliseconds for which a read of missing content waits. */
+  readonly onDemandPatience: number;
   /** Milliseconds between two verifications of the same content; 0: only those that a publish needs. */
   readonly scrubInterval: number;
   readonly maxLayerEntries: number;

@@ -8,7 +8,7 @@ type VolumeDocument = Omit<Volume, 'fingerprint' | 'keepsFolder' | 'publishedAt'
 export function toVolumeDocument(volume: Volume | VolumeStatus): VolumeDocument {
   const { volumeId, targetPath, anywhere, reference, resolved, digest, manifest, view } = volume;
   const { bytes, inodes, pod, publishedAt } = volume;
-  const { mounted, refused, damaged, viewDigest }: Partial<VolumeStatus> = volume;
+  const { mounted, refused, damaged, loading, viewDigest }: Partial<VolumeStatus> = volume;
   return {
     volumeId,
     targetPath,
@@ -26,5 +26,6 @@ export function toVolumeDocument(volume: Volume | VolumeStatus): VolumeDocument 
     ...(mounted !== undefined && { mounted }),
     ...(refused !== undefined && { refused }),
     ...(damaged !== undefined && { damaged }),
+    ...(loading !== undefined && { loading }),
   };
 }

@@ -2,8 +2,10 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { DiskUsage } from '../ports/disk.ts';
 import type { EventOutcome } from '../ports/events.ts';
 import type { Meter } from '../ports/meter.ts';
+import type { LateSummary } from '../ports/on-demand.ts';
 import type { PrefetchState, PrefetchStatus } from '../ports/prefetch.ts';
 import type { PullStatus, VolumeStatus } from '../ports/usecases.ts';
+import { observeLate } from './late-metrics.ts';
 import { type ObservedProcess, observeProcess } from './process-metrics.ts';
 
 export type Metrics = Meter & {
@@ -131,6 +133,8 @@ export type Observed = {
   isSealed(): boolean;
   /** Why no view is an image; undefined if those of tars are. */
   imagesOff(): string | undefined;
+  /** The volumes that are loaded on demand. */
+  onDemand(): LateSummary | undefined;
 };
 
 /**
@@ -172,6 +176,7 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
     'oci_artifact_csi_fsverity',
     'Whether the cache is sealed by fs-verity, so that nobody can change it: 1 or 0',
   );
+  const late = observeLate(registry);
   const prefetch = gauge(
     'oci_artifact_csi_prefetch_artifacts',
     'Artifacts of the list of --prefetch, by their state on this node',
@@ -187,6 +192,7 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
       observed.volumes(),
       observed.pulls(),
     ]);
+    late.set(observed.onDemand());
     sealed.set(observed.isSealed() ? 1 : 0);
     const off = observed.imagesOff();
     images.reset();

@@ -46,6 +46,14 @@ function observing(volumes: readonly VolumeStatus[]): Observed & ObservedProcess
     droppedLines: () => 3,
     isSealed: () => true,
     imagesOff: () => 'this kernel has no EROFS',
+    onDemand: () => ({
+      loading: 0,
+      stalled: 0,
+      complete: 0,
+      missingBytes: 0,
+      failedReads: 0,
+      off: undefined,
+    }),
     volumes: async () => volumes,
   };
 }

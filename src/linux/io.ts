@@ -14,6 +14,7 @@ const FS_IOC_SETFLAGS = 0x4008_6602;
 const FS_IMMUTABLE_FL = 0x10;
 const FS_APPEND_FL = 0x20;
 const SYNC_FILE_RANGE_WRITE = 2;
+const FALLOC_FL_KEEP_SIZE = 1;
 
 const ioprioSet: KoffiFunc<(number: number, which: number, who: number, priority: number) => number> =
   libc.func('int64 syscall(int64, int, int, int)');
@@ -23,6 +24,10 @@ const ioctl: KoffiFunc<(fd: number, request: number, argument: Uint32Array) => n
 const syncfs: KoffiFunc<(fd: number) => number> = libc.func('int syncfs(int)');
 const syncFileRange: KoffiFunc<(fd: number, offset: number, length: number, flags: number) => number> =
   libc.func('int sync_file_range(int, int64, int64, uint)');
+
+const fallocate: KoffiFunc<(fd: number, mode: number, offset: number, length: number) => number> = libc.func(
+  'int fallocate(int, int, int64, int64)',
+);
 
 /**
  * From now on a thread reads only when the disk is otherwise idle (ioprio_set(2)). On a kernel without this class,
@@ -59,6 +64,15 @@ export function startWriteback(fd: number, offset: number, length: number): Prom
   return inThread('sync_file_range', fd, done =>
     syncFileRange.async(fd, offset, length, SYNC_FILE_RANGE_WRITE, done),
   );
+}
+
+/**
+ * Takes room on the disk for the first bytes of a file, in a thread, and leaves its size (fallocate(2)).
+ *
+ * @throws ENOSPC; EOPNOTSUPP if the filesystem cannot do that.
+ */
+export function allocateFile(fd: number, length: number): Promise<void> {
+  return inThread('fallocate', fd, done => fallocate.async(fd, FALLOC_FL_KEEP_SIZE, 0, length, done));
 }
 
 /**

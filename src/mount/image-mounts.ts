@@ -8,16 +8,18 @@ import {
   removeDirectory,
   statDirectory,
 } from '../linux/directory.ts';
-import { createErofsMount } from '../linux/erofs.ts';
+import { createErofsMount, createErofsMountInThread } from '../linux/erofs.ts';
 import { pathOf } from '../linux/libc.ts';
 import {
   attachMount,
   cloneMount,
   type DetachedMount,
   detachMount,
+  detachMountInThread,
   restriction,
   restrictMount,
 } from '../linux/mount.ts';
+import type { LateMounts } from '../ports/landing.ts';
 import type { ImageMounts, ShownView } from '../ports/mounter.ts';
 import type { ViewImage } from '../ports/store.ts';
 import { ArtifactError } from '../util/error.ts';
@@ -40,11 +42,14 @@ export function imageDirectory(kubeletDir: string, driverName: string): string {
  *
  * @param context the SELinux context of all files.
  */
-export function openImageMounts(directory: string, context: string | undefined): ImageMounts {
+export function openImageMounts(directory: string, context: string | undefined): ImageMounts & LateMounts {
   const mountPointOf = ({ file }: ViewImage): string => join(directory, basename(file));
 
   /** The mounts that were found to show the image of their name: mountinfo grows with the volumes of the node. */
   const verified = new Map<string, string>();
+
+  /** The mounts of late views, by the names of their images. */
+  const kept = new Set<string>();
 
   /** Whether the image is mounted there. @throws `internal` if something else is. */
   const isMounted = (image: ViewImage, path: string): boolean => {
@@ -92,10 +97,21 @@ export function openImageMounts(directory: string, context: string | undefined):
     }
   };
 
+  /** Unmounts the image of a late view, and leaves it to others if that fails. */
+  const release = async (name: string): Promise<void> => {
+    kept.delete(name);
+    verified.delete(join(directory, name));
+    using parent = openIfThere(directory);
+    if (parent === undefined) return;
+    while (await detachMountInThread(parent, name));
+    removeDirectory(parent, name);
+  };
+
   /** Unmounts each image that no volume shows. Returns why some stay. */
   const unmountUnused = (): readonly string[] => {
     using parent = openIfThere(directory);
-    const names = parent === undefined ? [] : readdirSync(directory).filter(isImageName);
+    const names =
+      parent === undefined ? [] : readdirSync(directory).filter(name => isImageName(name) && !kept.has(name));
     if (parent === undefined || names.length === 0) return [];
     verifyDirectory(directory);
     const real = pathOf(parent.fd);
@@ -136,6 +152,20 @@ export function openImageMounts(directory: string, context: string | undefined):
         using mount = createErofsMount({ ...image, image: image.file, context });
         attach(mount, at);
       });
+    },
+    async keep(image) {
+      const at = mountPointOf(image);
+      const name = basename(at);
+      const doing = `mount the image ${image.file} at ${at}`;
+      try {
+        using mount = await createErofsMountInThread({ ...image, image: image.file, context });
+        kept.add(name);
+        attach(mount, at);
+        return { [Symbol.asyncDispose]: () => release(name) };
+      } catch (thrown) {
+        kept.delete(name);
+        throw toMountError(thrown, doing);
+      }
     },
     tidy() {
       try {

@@ -1,3 +1,5 @@
+import type { ViewImage } from './store.ts';
+
 /** A file that an image shows, and whose bytes come later. */
 export type LandingFile = {
   readonly size: number;
@@ -26,4 +28,13 @@ export type Landings = AsyncDisposable & {
   add(file: LandingFile): Landing;
   /** Why missing bytes can no longer be read; undefined while they can. */
   failure(): string | undefined;
+};
+
+/** The mounts of the images of late views. */
+export type LateMounts = {
+  /**
+   * Mounts the image of a late view and keeps it, although no volume shows it, until this is disposed. Both work in a
+   * thread: the kernel opens its landings, and its last unmount may wait for reads of them. @throws `denied`; `internal`.
+   */
+  keep(image: ViewImage): Promise<AsyncDisposable>;
 };

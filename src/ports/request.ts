@@ -36,6 +36,10 @@ export type PullRequest = {
   readonly brought?: ReadonlySet<Digest>;
   /** Where the volume will be mounted. */
   readonly targetPath?: string;
+  /** `onDemand`: the volume may be mounted while its large layers still come. Undefined: all of it comes before. */
+  readonly loading?: 'full' | 'onDemand';
+  /** The key of a late view that this continues, for a volume that shows it. */
+  readonly late?: string;
   /** The pod's own copy of the mount will be writable: only an image may be mounted. */
   readonly isWritable?: boolean;
 };

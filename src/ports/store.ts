@@ -174,6 +174,8 @@ export type ViewRecord = {
   readonly imageDigest?: Digest;
   /** The inodes of the files that have the bytes of its image: a mount of it shows these, whatever replaces them. */
   readonly deviceInodes?: readonly number[];
+  /** Its image is that of a late view (late-views.ts): it changes while it is mounted, and only its first mount is made of it. */
+  readonly late?: boolean;
 };
 
 /**
@@ -199,7 +201,15 @@ export type View = ViewRecord & {
  * `form`: that of the layers in the tree, bodies by default; an image shows tars. `raised`: called when the tree is no
  * longer needed, and the disk is waited for.
  */
-export type BuildOptions = { readonly form?: LayerForm; readonly raised?: () => void };
+export type BuildOptions = {
+  readonly form?: LayerForm;
+  readonly raised?: () => void;
+  /** Makes the directory with the image of a late view. Returns what the shape of the view watches. */
+  readonly raiseLate?: (directory: string) => Promise<{
+    readonly directories: readonly Buffer[];
+    readonly symlinks: readonly Buffer[];
+  }>;
+};
 
 /** Merged trees. */
 export type Views = {

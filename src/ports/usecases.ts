@@ -1,6 +1,7 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { NodeStatus } from './node-status.ts';
+import type { LateStatus } from './on-demand.ts';
 import type { VolumeRecord } from './records.ts';
 import type { Pod, PullRequest } from './request.ts';
 
@@ -148,12 +149,14 @@ export type Removed = Freed & {
 
 /**
  * `refused`: why a policy of the node would not allow to mount it now; the mount stays. `damaged`: what is wrong with
- * the content that it shows; a new pod gets the right bytes. `viewDigest`: the sha256 of its image.
+ * the content that it shows; a new pod gets the right bytes. `loading`: of a volume that was mounted before all of it was
+ * here. `viewDigest`: the sha256 of its image.
  */
 export type VolumeStatus = Volume & {
   readonly mounted: boolean;
   readonly refused?: string;
   readonly damaged?: string;
+  readonly loading?: LateStatus;
   readonly viewDigest?: Digest;
 };
 

@@ -1,4 +1,5 @@
 import { rename } from 'node:fs/promises';
+import { readBootId } from '../linux/boot-id.ts';
 import { hexOf } from '../oci/digest.ts';
 import type { Disk } from '../ports/disk.ts';
 import type { Durability } from '../ports/durability.ts';
@@ -15,6 +16,7 @@ import { type GroundOptions, openGround } from './ground.ts';
 import { type EvidenceStore, type FilesOf, openEvidence } from './integrity/evidence.ts';
 import { openQuarantine } from './integrity/quarantine.ts';
 import { openVerity, type Verity } from './integrity/verity.ts';
+import { type LateViewStore, openLateViews } from './late/late-views.ts';
 import { combineForms, type LayerStore } from './layers/layer-forms.ts';
 import { type LayerSizeStore, openLayerSizes } from './layers/layer-sizes.ts';
 import { type FormStore, openLayers } from './layers/layers.ts';
@@ -42,6 +44,7 @@ export type Store = AsyncDisposable & {
   readonly blobs: BlobStore;
   readonly layers: LayerStore;
   readonly views: ViewStore;
+  readonly lateViews: LateViewStore;
   readonly evidence: EvidenceStore;
   readonly verity: Verity;
   readonly imageSupport: ImageSupport;
@@ -125,6 +128,8 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       },
     };
     const views = openViews(await directory('views'), sources, scratch, evidence, note, unsynced);
+    const lateWorld = { views, blobs, sources, scratch, witness: evidence };
+    const lateViews = openLateViews(await directory('late'), lateWorld, options.bootId ?? readBootId());
     // Views first: removing one leaves its files as they are.
     const torn = ground.torn.flatMap(name => parseStored(name) ?? []);
     for (const stored of torn) if (stored.kind === 'views') await views.remove(stored.key);
@@ -154,6 +159,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     if (!scratch.isClosed) {
       await blobs.retire(path => rename(path, scratch.fresh()));
       await views.retireStrays();
+      await lateViews.retire();
     }
     scratch.sweep().catch((thrown: unknown) => {
       log?.warn(
@@ -169,7 +175,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       await quarantine.retire();
     };
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
-    const content = { blobs, layers, views, evidence, verity, imageSupport, durability, putAway };
+    const content = { blobs, layers, views, lateViews, evidence, verity, imageSupport, durability, putAway };
     const problem = (): string | undefined => findWriteProblem(stateDir);
     const verifyWritable = (): void => {
       const reason = problem() ?? findAbsence(stateDir);

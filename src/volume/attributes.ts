@@ -9,7 +9,7 @@ import { suggest } from '../util/near.ts';
 /** The attributes of a volume. Secrets are passed separately. */
 export type VolumeAttributes = Omit<PullRequest, 'secrets' | 'caller' | 'pod'>;
 
-const known = ['reference', 'pullPolicy', 'platform', 'unpack', 'subPath', 'include', 'exclude'];
+const known = ['reference', 'pullPolicy', 'platform', 'unpack', 'subPath', 'include', 'exclude', 'loading'];
 
 /** Whether Kubernetes adds this key to a volume context. All other keys are attributes of the user. */
 export function isKubernetesKey(key: string): boolean {
@@ -37,10 +37,12 @@ export function parseAttributes(context: Readonly<Record<string, string>>): Volu
   verifyReference(reference);
   const pullPolicy = attributes.get('pullPolicy');
   const platform = attributes.get('platform');
+  const loading = attributes.get('loading');
   return {
     reference,
     ...(pullPolicy === undefined ? {} : { pullPolicy: parsePullPolicy(pullPolicy) }),
     ...(platform === undefined ? {} : { platform: parsePlatformAttribute(platform) }),
+    ...(loading === undefined ? {} : { loading: parseLoading(loading) }),
     selection: toSelection(attributes),
   };
 }
@@ -108,6 +110,11 @@ function parsePlatformAttribute(text: string): Platform {
 function parseUnpack(text: string): Selection['unpack'] {
   if (text === 'auto' || text === 'never' || text === 'always') return text;
   throw refusal('unpack', text, 'must be auto, never or always');
+}
+
+function parseLoading(text: string): NonNullable<PullRequest['loading']> {
+  if (text === 'full' || text === 'onDemand') return text;
+  throw refusal('loading', text, 'must be full or onDemand');
 }
 
 /** Globs separated by commas, also within brackets; white space around each is ignored. */

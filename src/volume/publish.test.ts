@@ -63,6 +63,7 @@ function createWorld(pull?: PullFunction) {
   };
   const publishing = createPublishing({
     viewTurns: createKeyedMutex(),
+    onDemand: { again() {}, async ended() {} },
     verifyWritable() {},
     statusOf: async record => ({ ...record, mounted: true }),
     pull: {

@@ -11,7 +11,9 @@ import { createKeyedMutex, type KeyedMutex } from '../util/mutex.ts';
 import { quoteName } from '../util/name.ts';
 import type { PublishReports } from './events/publish-reports.ts';
 import { formatEnding, toTarget } from './manual-mount.ts';
+import type { OnDemand } from './on-demand/on-demand.ts';
 import { describeNext, describeProgress } from './pull/progress.ts';
+
 import type { Pull, PulledView } from './pull/pull.ts';
 import type { VolumeStatusReader } from './volume-status.ts';
 import { verifyProtected } from './write-protection.ts';
@@ -36,6 +38,7 @@ export function createPublishing(world: {
   readonly viewTurns: Pick<KeyedMutex, 'lock'>;
   /** @throws ArtifactError `unavailable` with why no record can be written. */
   readonly verifyWritable: () => void;
+  readonly onDemand: Pick<OnDemand, 'again' | 'ended'>;
   readonly statusOf: VolumeStatusReader;
   /** Undefined: the owners of pods are not told. */
   readonly reports?: PublishReports | undefined;
@@ -121,7 +124,10 @@ export function createPublishing(world: {
         using _target = take(targetOf(request));
         const record = await volumes.find(request.targetPath);
         const there = record === undefined ? undefined : await published(request, record);
-        if (there !== undefined) return there;
+        if (there !== undefined) {
+          world.onDemand.again(there, request);
+          return there;
+        }
         world.verifyWritable(); // before a registry is asked, because kubelet retries
         const state = await look(targetOf(request), undefined); // not after hours of download
         const wasThere = record === undefined ? state.kind === 'empty' : record.keepsFolder === true;
@@ -139,7 +145,7 @@ export function createPublishing(world: {
           if ((await views.find(pulled.view.key)) === undefined) continue; // it was found damaged meanwhile
           const volume = await mount(request, pulled, before, keepsDirectory);
           const published = { ...volume, origin: pulled.origin };
-          report?.mounted(published);
+          report?.mounted({ ...published, late: pulled.view.late });
           return published;
         }
         throw new ArtifactError(
@@ -162,6 +168,7 @@ export function createPublishing(world: {
       else await mounter.unmount(toTarget(record));
       await volumes.remove(target.path);
       if (record === undefined) return undefined;
+      await world.onDemand.ended(record.view);
       // A volume must end although the time of its last use cannot be written on a read-only disk.
       await views.touch(record.view).catch(() => {});
       await names.touch(record.resolved).catch(() => {});

@@ -37,6 +37,7 @@ const statusOf = (world: World, of = record) =>
   createVolumeStatus({
     views: { find: async () => world.view },
     images: noImages,
+    onDemand: { status: () => undefined },
     mounter: {
       async state() {
         if (world.state instanceof ArtifactError) throw world.state;

@@ -6,6 +6,7 @@ import type { AccessPolicy } from '../ports/trust.ts';
 import type { VolumeStatus } from '../ports/usecases.ts';
 import { toArtifactError } from '../util/error.ts';
 import type { SignatureCheck } from './access/signature-check.ts';
+import type { OnDemand } from './on-demand/on-demand.ts';
 
 /**
  * Reports whether a recorded volume is mounted, what is known to be wrong with its content, and whether the policies of
@@ -26,6 +27,7 @@ export function createVolumeStatus(world: {
   readonly images: Pick<ImageMounts, 'shown'>;
   readonly signatures: Pick<SignatureCheck, 'evaluate'>;
   readonly accessPolicy: Pick<AccessPolicy, 'verify'>;
+  readonly onDemand: Pick<OnDemand, 'status'>;
 }): VolumeStatusReader {
   const { views, mounter, images, signatures, accessPolicy } = world;
 
@@ -62,11 +64,13 @@ export function createVolumeStatus(world: {
     const state = await look(record, view && images.shown(view));
     const damaged = view?.damage ?? findAlteration(view, state);
     const refused = await findRefusal(record, signal);
+    const loading = world.onDemand.status(record.view);
     return {
       ...volume,
       mounted: state.kind === 'mounted' && state.shows === 'view',
       ...(refused === undefined ? {} : { refused }),
       ...(damaged === undefined ? {} : { damaged }),
+      ...(loading === undefined ? {} : { loading }),
       ...(view?.imageDigest === undefined ? {} : { viewDigest: view.imageDigest }),
     };
   };

@@ -122,6 +122,7 @@ test('the log line of an unpublish names the pod and the artifact if there was a
   const records = new Map([[targetPath, { ...volume, holds: [] }]]);
   const publishing = createPublishing({
     viewTurns: createKeyedMutex(),
+    onDemand: { again() {}, async ended() {} },
     verifyWritable: unused,
     statusOf: unused,
     pull: { pull: unused, list: unused, stop: unused },

@@ -49,6 +49,7 @@ const wholeVolume: Whole<VolumeStatus> = {
   keepsFolder: true,
   refused: 'why',
   damaged: 'what',
+  loading: { bytes: 1, totalBytes: 2, bytesPerSecond: 3, waitingReads: 4, problem: 'why' },
   viewDigest: digest,
 };
 const wholeDetail: Whole<ArtifactDetail> = {
@@ -115,6 +116,7 @@ const {
   mounted: _,
   refused: _refused,
   damaged: _damaged,
+  loading: _loading,
   viewDigest: _viewDigest,
   pod: _pod,
   ...published

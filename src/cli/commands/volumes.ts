@@ -1,4 +1,5 @@
 import type { VolumeStatus } from '../../ports/usecases.ts';
+import { formatLate } from '../../util/late-text.ts';
 import { formatSize } from '../../util/size.ts';
 import { formatAge, formatDigest } from '../../util/words.ts';
 import { print } from '../output.ts';
@@ -18,8 +19,8 @@ const header: TableHeader = {
 };
 
 /**
- * Lists the artifact of each volume by target path, and the volumes that a policy would refuse now or that show damaged
- * content.
+ * Lists the artifact of each volume by target path, the volumes that a policy would refuse now or that show damaged
+ * content, and those that are loaded on demand.
  */
 export async function volumes(shell: Shell): Promise<void> {
   const found = await shell.backend.artifacts.volumes();
@@ -51,5 +52,8 @@ function formatProblems(volumes: readonly VolumeStatus[]): string {
   const damaged = volumes
     .filter(volume => volume.damaged !== undefined)
     .map(({ targetPath, damaged: what }) => `${targetPath} shows damaged content: ${what}`);
-  return formatLines([...refused, ...damaged]);
+  const loading = volumes.flatMap(({ targetPath, loading: late }) =>
+    late === undefined ? [] : `${targetPath} is loaded ${formatLate(late)}`,
+  );
+  return formatLines([...refused, ...damaged, ...loading]);
 }

@@ -44,6 +44,8 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   maxParallelDownloads: 'downloads',
   minDownloadRate: 'downloads',
   maxArtifactSize: 'downloads',
+  onDemand: 'downloads',
+  onDemandPatience: 'downloads',
   prefetch: 'downloads',
   prefetchRate: 'downloads',
   cacheHigh: 'cache',

@@ -1,4 +1,5 @@
 import { formatPlatform } from '../../oci/platform.ts';
+import type { LateStatus } from '../../ports/on-demand.ts';
 import type { Pod } from '../../ports/request.ts';
 import type {
   ArtifactDetail,
@@ -17,6 +18,7 @@ import type { ArtifactSummary as WireSummary } from '../wire/ociartifact/v1/Arti
 import type { Finding as WireFinding } from '../wire/ociartifact/v1/Finding.ts';
 import type { InspectResponse } from '../wire/ociartifact/v1/InspectResponse.ts';
 import type { Layer } from '../wire/ociartifact/v1/Layer.ts';
+import type { Loading } from '../wire/ociartifact/v1/Loading.ts';
 import type { Pod as WirePod } from '../wire/ociartifact/v1/Pod.ts';
 import type { Progress as WireProgress } from '../wire/ociartifact/v1/Progress.ts';
 import type { PruneResponse } from '../wire/ociartifact/v1/PruneResponse.ts';
@@ -156,6 +158,17 @@ export function fromVolume(volume: VolumeStatus): Volume {
     refused: volume.refused ?? '',
     damaged: volume.damaged ?? '',
     view_digest: volume.viewDigest ?? '',
+    loading: volume.loading === undefined ? null : fromLate(volume.loading),
+  };
+}
+
+function fromLate({ bytes, totalBytes, bytesPerSecond, waitingReads, problem = '' }: LateStatus): Loading {
+  return {
+    bytes,
+    total_bytes: totalBytes,
+    bytes_per_second: bytesPerSecond,
+    waiting_reads: waitingReads,
+    problem,
   };
 }
 

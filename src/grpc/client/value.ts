@@ -1,5 +1,6 @@
 import { parseDigest } from '../../oci/digest.ts';
 import { parsePlatform } from '../../oci/platform.ts';
+import type { LateStatus } from '../../ports/on-demand.ts';
 import type {
   ArtifactDetail,
   ArtifactSummary,
@@ -20,6 +21,7 @@ import type { Finding__Output } from '../wire/ociartifact/v1/Finding.ts';
 import type { Freed__Output } from '../wire/ociartifact/v1/Freed.ts';
 import type { InspectResponse__Output } from '../wire/ociartifact/v1/InspectResponse.ts';
 import type { LayerProgress__Output } from '../wire/ociartifact/v1/LayerProgress.ts';
+import type { Loading__Output } from '../wire/ociartifact/v1/Loading.ts';
 import type { Progress__Output } from '../wire/ociartifact/v1/Progress.ts';
 import type { PruneResponse__Output } from '../wire/ociartifact/v1/PruneResponse.ts';
 import type { Pulled__Output } from '../wire/ociartifact/v1/Pulled.ts';
@@ -157,6 +159,16 @@ export function toRemoved({ freed, reference, digest, kept_by: keptBy }: RemoveR
   return { ...toFreed(freed), reference, digest: parseDigest(digest), keptBy };
 }
 
+function toLate(wire: Loading__Output): LateStatus {
+  return {
+    bytes: wire.bytes,
+    totalBytes: wire.total_bytes,
+    bytesPerSecond: wire.bytes_per_second,
+    waitingReads: wire.waiting_reads,
+    ...(wire.problem === '' ? {} : { problem: wire.problem }),
+  };
+}
+
 /** The daemon does not send the fingerprint. */
 export function toVolume(wire: Volume__Output): VolumeStatus {
   const { reference, resolved, view, bytes, inodes, anywhere, mounted, pod, refused, damaged } = wire;
@@ -177,6 +189,7 @@ export function toVolume(wire: Volume__Output): VolumeStatus {
     mounted,
     ...(refused === '' ? {} : { refused }),
     ...(damaged === '' ? {} : { damaged }),
+    ...(wire.loading === null ? {} : { loading: toLate(wire.loading) }),
     ...(wire.view_digest === '' ? {} : { viewDigest: parseDigest(wire.view_digest) }),
   };
 }

@@ -8,7 +8,7 @@ const longestMessage = 1024;
 
 type Problem = {
   readonly status: 'DATA_LOSS' | 'INACCESSIBLE' | 'DEGRADED';
-  readonly reason: 'DamagedContent' | 'NotMounted' | 'Refused';
+  readonly reason: 'DamagedContent' | 'NotMounted' | 'NotLoaded' | 'Refused';
   readonly message: string;
 };
 
@@ -28,7 +28,7 @@ export function toVolumeCondition(status: VolumeStatus): VolumeCondition {
   return { abnormal: true, message: messages.join('; ') };
 }
 
-function problemsOf({ damaged, refused, mounted, targetPath }: VolumeStatus): readonly Problem[] {
+function problemsOf({ damaged, refused, mounted, loading, targetPath }: VolumeStatus): readonly Problem[] {
   const problems: Problem[] = [];
   if (damaged !== undefined)
     problems.push({
@@ -41,6 +41,12 @@ function problemsOf({ damaged, refused, mounted, targetPath }: VolumeStatus): re
       status: 'INACCESSIBLE',
       reason: 'NotMounted',
       message: `its artifact is not mounted at ${targetPath}; delete the pod, and a new one gets it`,
+    });
+  if (loading?.problem !== undefined)
+    problems.push({
+      status: 'DEGRADED',
+      reason: 'NotLoaded',
+      message: `what is not loaded yet cannot be read: ${loading.problem}; it is tried again`,
     });
   if (refused !== undefined)
     problems.push({

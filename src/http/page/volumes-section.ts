@@ -1,4 +1,5 @@
 import type { VolumeStatus } from '../../ports/usecases.ts';
+import { formatLate } from '../../util/late-text.ts';
 import { formatSize } from '../../util/size.ts';
 import {
   formatBadge,
@@ -51,11 +52,12 @@ function formatOwner({ pod, targetPath }: VolumeStatus): Html {
   return html`<bdi title="${targetPath}"><span class="off">${pod.namespace}/</span><wbr>${pod.name}</bdi>`;
 }
 
-function formatState({ mounted, damaged, refused }: VolumeStatus): Html {
+function formatState({ mounted, damaged, refused, loading }: VolumeStatus): Html {
   const state = mounted ? formatBadge('good', 'mounted') : formatBadge('plain', 'not mounted');
   const wrong = damaged === undefined ? undefined : formatWrong('damaged', damaged);
   const denied = refused === undefined ? undefined : formatWrong('refused now', refused);
-  return html`${state}${wrong}${denied}`;
+  const late = loading && html` <div class="note"><bdi>${formatLate(loading)}</bdi></div>`;
+  return html`${state}${wrong}${denied}${late}`;
 }
 
 function formatWrong(word: string, why: string): Html {

@@ -2,8 +2,10 @@ import { hash } from 'node:crypto';
 import {
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   fstatSync,
+  linkSync,
   lstatSync,
   openSync,
   renameSync,
@@ -13,6 +15,7 @@ import {
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf, toDigest } from '../../oci/digest.ts';
 import type { Blobs, Held, Item } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
@@ -28,9 +31,15 @@ import { findDamage } from '../integrity/damage.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
 import { filledOf } from './holes.ts';
 import { digestOf, openIngest, openPartials, partialName, retirePartials } from './ingest.ts';
+import { shareFile } from './shared-file.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, mode 0644. Each file is complete or absent, and never changes. */
 export type BlobStore = Blobs & {
+  /**
+   * Makes a path and the download of a blob from a source one file, or the blob, if it is there: an existing one gets
+   * the other name. Creates it if there is none.
+   */
+  share(descriptor: Pick<Descriptor, 'digest' | 'size'>, source: string, path: string): Promise<void>;
   /** Removes abandoned downloads. */
   retire(takeAway: (path: string) => Promise<void>): Promise<void>;
 };
@@ -45,7 +54,7 @@ export function openBlobs(
   ingests: Directory,
   aside: () => string,
   unsynced: Unsynced,
-  witness: Pick<EvidenceStore, 'arrived' | 'forget'>,
+  witness: Pick<EvidenceStore, 'arrived' | 'forget' | 'relink'>,
 ): BlobStore {
   const ingestDirectory = ingests.path;
   const openIngests = new Set<string>();
@@ -127,6 +136,15 @@ export function openBlobs(
         return 0; // opening it reports the error
       }
     },
+
+    share: (descriptor, source, at) =>
+      attempt(`linking the download of blob ${descriptor.digest}`, async () => {
+        const name = partialName(descriptor, source);
+        const blob = path(descriptor.digest);
+        if (!existsSync(blob)) return shareFile(join(ingestDirectory, partials.add(name)), at);
+        if (!existsSync(at))
+          await witness.relink([toItem(descriptor.digest)], async () => linkSync(blob, at));
+      }),
 
     check: (digest, signal, look = hashFile) =>
       attempt(`checking blob ${digest}`, async () => {

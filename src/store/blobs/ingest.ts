@@ -209,8 +209,8 @@ export async function retirePartials(
 export type Partials = {
   /** Reads the directory. */
   list(): readonly string[];
-  /** Records a new one. */
-  add(name: string): void;
+  /** Records a new one, and returns its name. */
+  add(name: string): string;
   /** Some of them may no longer exist. */
   namesOf(digest: Digest): readonly string[];
 };
@@ -232,6 +232,7 @@ export function openPartials(directory: string): Partials {
     list,
     add(name) {
       if (names !== undefined) note(names, name);
+      return name;
     },
     namesOf(digest) {
       if (names === undefined) list();

@@ -67,15 +67,16 @@ function inodeOf(path: string): number | undefined {
 /**
  * Returns the image in the directory of a view, and its devices: the files of its layers, in their order. Undefined if
  * one of them is not there, or is another file: the mount of the image would go on to show the one that it was made
- * over. A damaged view is not mounted again, and needs none.
+ * over. A damaged view is not mounted again, nor is a late one, and needs none.
  */
 function readImage(
   directory: string,
-  { layers, damage, bytes, inodes, deviceInodes }: ViewRecord,
+  { layers, damage, late, bytes, inodes, deviceInodes }: ViewRecord,
   sources: ImageSources,
 ): ViewImage | undefined {
   const name = readdirSync(directory).find(isImageName);
-  const devices = (damage === undefined ? devicesOf(layers, sources) : [])?.map(({ path }) => path);
+  const isMounted = damage !== undefined || late === true;
+  const devices = (isMounted ? [] : devicesOf(layers, sources))?.map(({ path }) => path);
   if (name === undefined || devices === undefined || !areSame(devices, deviceInodes)) return undefined;
   const isDirect = sources.isDirect && bytes >= inodes * worthDirect;
   return { file: join(directory, name), devices, isDirect };
@@ -119,10 +120,7 @@ async function plan(
   return doInSlices(planImage(tree, { blockSize: tarBlock, sizes }, place), signal);
 }
 
-/**
- * Writes the image of a tree into a new directory, under a name of its own: lists of mounts show the name, although the
- * directory may be renamed. Returns the paths that prove it unchanged, and its sha256.
- */
+/** Writes the image of a tree into a new directory. Returns the paths that prove it unchanged, and its sha256. */
 export async function raiseImage(
   directory: string,
   tree: DirectoryNode,
@@ -130,7 +128,20 @@ export async function raiseImage(
   sources: ImageSources,
   signal: AbortSignal,
 ): Promise<Own & Required<Pick<ViewRecord, 'imageDigest' | 'deviceInodes'>>> {
-  const planned = await plan(tree, layers, sources, signal);
+  const own = await writeImageFile(directory, await plan(tree, layers, sources, signal), signal);
+  const deviceInodes = (devicesOf(layers, sources) ?? []).map(({ path }) => inodeOf(path) ?? 0);
+  return { ...own, deviceInodes };
+}
+
+/**
+ * Writes an image into a new directory, under a name of its own: lists of mounts show the name, although the directory
+ * may be renamed.
+ */
+export async function writeImageFile(
+  directory: string,
+  planned: ImagePlan,
+  signal: AbortSignal,
+): Promise<Own & Required<Pick<ViewRecord, 'imageDigest'>>> {
   mkdirSync(directory, directoryMode);
   const file = join(directory, randomUUID());
   const fd = openSync(file, 'wx', imageMode);
@@ -148,8 +159,7 @@ export async function raiseImage(
   }
   const directories = [directory, file].map(path => Buffer.from(path));
   const imageDigest = toDigest('sha256', sha256.digest('hex'));
-  const deviceInodes = (devicesOf(layers, sources) ?? []).map(({ path }) => inodeOf(path) ?? 0);
-  return { directories, symlinks: [], imageDigest, deviceInodes };
+  return { directories, symlinks: [], imageDigest };
 }
 
 /** Compares the image of a view with the one that a tree must have. */

@@ -9,6 +9,7 @@ import {
   isCountList,
   isDigestList,
   isDigestText,
+  isFlag,
   isOneOf,
   isShaped,
   isText,
@@ -38,6 +39,7 @@ const isView = isShaped<ViewRecord>({
   damage: isAbsentOr(isText),
   imageDigest: isAbsentOr(isDigestText),
   deviceInodes: isAbsentOr(isCountList),
+  late: isAbsentOr(isFlag),
 });
 
 /**

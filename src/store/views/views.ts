@@ -109,16 +109,16 @@ export function openViews(
     record: ViewRecord,
     tree: DirectoryNode,
     signal: AbortSignal,
-    { form = 'bodies', raised }: BuildOptions,
+    { form = 'bodies', raised, raiseLate }: BuildOptions,
   ): Promise<View> {
     const { key } = record;
     const present = isPresent(key) && (await restore(record));
     if (present) return present;
     const aside = scratch.fresh();
     try {
-      const isImage = form === 'tar';
+      const isImage = form === 'tar' || raiseLate !== undefined;
       const { directories, symlinks, ...image } = isImage
-        ? await raiseImage(aside, tree, record.layers, sources, signal)
+        ? await (raiseLate?.(aside) ?? raiseImage(aside, tree, record.layers, sources, signal))
         : await witness.relink(itemsOf(record), () => raiseTree(aside, tree, sources, signal));
       raised?.();
       signal.throwIfAborted();

@@ -44,9 +44,7 @@ export async function restoreViews(world: {
     return 'it is removed, and built again when it is asked for';
   };
 
-  const notes: string[] = [];
-  for (const key of lost) notes.push(`the view ${key} had no record: ${await lookAfter(key)}`);
-  return notes;
+  return Array.fromAsync(lost, async key => `the view ${key} had no record: ${await lookAfter(key)}`);
 }
 
 /** The manifest may list more than the view contains, if parts were excluded. That only keeps them longer. */

@@ -21,12 +21,25 @@ test('volumes and pins that hold what the cache lacks are named, and the others 
     publishedAt: 0,
   };
   const held = [blob, layer];
+  const lateView = {
+    key: 'late',
+    manifest: blob,
+    reference: 'r.test/model:v1',
+    blobs: [gone],
+    layers: [],
+    bytes: 0,
+    inodes: 0,
+    late: true,
+    path: '/views/late.erofs',
+    usedAt: 0,
+  };
   const found = await findBrokenRoots(
     {
       volumes: {
         list: async () => [
           { ...volume, targetPath: '/whole', holds: held },
           { ...volume, targetPath: '/broken', holds: [...held, gone, lost] },
+          { ...volume, targetPath: '/late', holds: [...held, gone], view: 'late' },
         ],
       },
       pins: {
@@ -37,6 +50,7 @@ test('volumes and pins that hold what the cache lacks are named, and the others 
       },
       blobs: { size: async digest => (digest === blob ? 1 : undefined) },
       layers: { has: async digest => digest === layer },
+      views: { find: async key => (key === 'late' ? lateView : undefined) },
     },
     new AbortController().signal,
   );

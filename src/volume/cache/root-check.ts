@@ -1,6 +1,6 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { Pins, VolumeRecords } from '../../ports/records.ts';
-import type { Blobs, Layers } from '../../ports/store.ts';
+import type { Blobs, Layers, Views } from '../../ports/store.ts';
 import { startPace } from '../../util/pace.ts';
 
 /** A root whose content is not completely cached. `name` is a target path or a reference. */
@@ -16,6 +16,7 @@ export async function findBrokenRoots(
     readonly pins: Pick<Pins, 'list'>;
     readonly blobs: Pick<Blobs, 'size'>;
     readonly layers: Pick<Layers, 'has'>;
+    readonly views: Pick<Views, 'find'>;
   },
   signal: AbortSignal,
 ): Promise<readonly BrokenRoot[]> {
@@ -33,23 +34,28 @@ export async function findBrokenRoots(
   };
 
   const roots = [
-    ...(await world.volumes.list()).map(({ targetPath, resolved, holds }) => ({
+    ...(await world.volumes.list()).map(({ targetPath, resolved, holds, view }) => ({
       name: targetPath,
       reference: resolved,
       what: `the volume of ${resolved}`,
       holds,
+      view,
     })),
     ...(await world.pins.list()).map(({ reference, holds }) => ({
       name: reference,
       reference,
       what: 'the pin',
       holds,
+      view: undefined,
     })),
   ];
   const broken: BrokenRoot[] = [];
-  for (const { name, reference, what, holds } of roots) {
-    const missing: Digest[] = [];
-    for (const digest of holds) if (!(await isHere(digest))) missing.push(digest);
+  for (const { name, reference, what, holds, view } of roots) {
+    const lacking: Digest[] = [];
+    for (const digest of holds) if (!(await isHere(digest))) lacking.push(digest);
+    const shown = view === undefined || lacking.length === 0 ? undefined : await world.views.find(view);
+    const coming = new Set(shown?.late === true ? shown.blobs : []); // they may still come
+    const missing = lacking.filter(digest => !coming.has(digest));
     if (missing.length > 0)
       broken.push({ name, reference, problem: `${what} holds ${formatMissing(missing)}` });
   }

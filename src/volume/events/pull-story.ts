@@ -15,7 +15,11 @@ export type PullStory = {
 export type Told = { readonly reason: 'Pulling' | 'Pulled' | 'Mounted'; readonly message: string };
 
 /** A volume that was mounted. */
-export type Mounted = Pick<Volume, 'digest' | 'bytes'> & { readonly origin: Origin };
+export type Mounted = Pick<Volume, 'digest' | 'bytes'> & {
+  readonly origin: Origin;
+  /** Its large layers come while it is mounted. */
+  readonly late?: boolean | undefined;
+};
 
 /** How often the progress of a pull is told. */
 const everyMs = 60_000;
@@ -44,9 +48,15 @@ export function tellProgress(
 export function tellMounted(
   story: PullStory | undefined,
   subject: string,
-  { digest, bytes, origin: { pulled, resumed, cached } }: Mounted,
+  { digest, bytes, late, origin: { pulled, resumed, cached } }: Mounted,
   now: number,
 ): Told {
+  if (late === true) {
+    return {
+      reason: 'Mounted',
+      message: `Mounted ${subject}: what is missing of its ${formatSize(bytes)} comes while the pod runs, ${digest}`,
+    };
+  }
   if (story === undefined || pulled + resumed === 0) {
     return {
       reason: 'Mounted',

@@ -42,7 +42,7 @@ export type MissingLayers = {
     wanted: WantedLayers,
     form: LayerForm,
     content: AdmittedContent,
-    context: BuildContext,
+    context: Omit<BuildContext, 'record'>,
     signal: AbortSignal,
   ): Promise<void>;
 };

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { Digest } from '../../oci/digest.ts';
 import type { Platform } from '../../oci/platform.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
@@ -17,6 +16,7 @@ import { throughPauses } from '../../util/pause.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { SignatureCheck } from '../access/signature-check.ts';
 import { type Leases, nameId } from '../cache/leases.ts';
+import type { OnDemand } from '../on-demand/on-demand.ts';
 import { verifyProtected } from '../write-protection.ts';
 import { fitsImage } from './layer-forms.ts';
 import type { ManifestLoader } from './manifest-loader.ts';
@@ -25,11 +25,12 @@ import { verifyLayers } from './not-cached.ts';
 import { createPendingPulls, type PendingPull } from './pending-pulls.ts';
 import { createOriginTally, whilePaused, withRetries } from './progress.ts';
 import { type Admission, defaultPullPolicy } from './resolver.ts';
-import { createFlights, type Flight, type FlightCaller } from './single-flight.ts';
+import { createFlights, type Flight, type FlightCaller, type FlightOptions } from './single-flight.ts';
+
 import { about } from './subject.ts';
 import type { ViewBuilder } from './view-builder.ts';
 import { planView, type ViewPlan, viewKey } from './view-plan.ts';
-import { isGone, tenantOf, wanterOf } from './wanter.ts';
+import { isGone, tenantOf, toCaller } from './wanter.ts';
 
 /** A view in the cache, leased until this is disposed. */
 export type PulledView = Disposable & {
@@ -68,6 +69,11 @@ const mostPlanned = 10_000;
 /** How often a view may be collected between its build and its first lease. More often is a bug. */
 const attempts = 3;
 
+/** How long flights work for pods that do not call. */
+export function flightOptions(kubelet: Kubelet): FlightOptions<Wanter> {
+  return { lingerMs, checkMs, hasLeft: wanter => isGone(wanter, kubelet) };
+}
+
 /** @param durablePublish every pull waits until a power cut would take nothing of it, and not only that of a command. */
 export function createPull(
   world: {
@@ -75,6 +81,7 @@ export function createPull(
     readonly signatures: SignatureCheck;
     readonly manifests: ManifestLoader;
     readonly viewBuilder: ViewBuilder;
+    readonly onDemand: Pick<OnDemand, 'open' | 'list' | 'stop'>;
     readonly keychain: Keychain;
     readonly blobs: Pick<Blobs, 'size'>;
     readonly layers: Pick<Layers, 'has'>;
@@ -88,12 +95,8 @@ export function createPull(
   },
   durablePublish: boolean,
 ): Pull {
-  const { admit, signatures, manifests, viewBuilder, keychain, naming, views, leases } = world;
-  const flights = createFlights<Origin, Progress, Wanter>({
-    lingerMs,
-    checkMs,
-    hasLeft: wanter => isGone(wanter, world.kubelet),
-  });
+  const { admit, signatures, manifests, viewBuilder, onDemand, keychain, naming, views, leases } = world;
+  const flights = createFlights<Origin, Progress, Wanter>(flightOptions(world.kubelet));
   const pending = createPendingPulls();
 
   /** The latest ones: a repeated publish of 1,000 layers plans none of them. */
@@ -187,11 +190,18 @@ export function createPull(
       if (request.pinned === undefined) await naming.record(toResolvedName(resolution), digests);
     };
     await pace();
-    const found = await viewBuilder.find(viewPlan, content, signal);
+    const isLate = request.late !== undefined;
+    const found = isLate ? undefined : await viewBuilder.find(viewPlan, content, signal);
     const caller = toCaller(request, resolution, onProgress);
+    const isOnDemand = isLate || (request.loading === 'onDemand' && policy !== 'Never');
+    const late =
+      found === undefined && isOnDemand
+        ? await call.join(onDemand.open({ request, viewPlan, content, caller, record }, signal))
+        : undefined;
+    if (late !== undefined) stack.use(late);
     const { view, origin } =
       found === undefined
-        ? await build(viewPlan, content, record, caller, call)
+        ? (late ?? (await build(viewPlan, content, record, caller, call)))
         : {
             view: found,
             origin:
@@ -201,7 +211,7 @@ export function createPull(
     if (found !== undefined) await views.touch(viewPlan.key);
     await pace();
     await record();
-    if (durablePublish || request.caller === 'administrator')
+    if (late === undefined && (durablePublish || request.caller === 'administrator'))
       await naming.settle(reference, digests, viewPlan.key, signal);
     await pace();
     const held = stack.move();
@@ -223,22 +233,13 @@ export function createPull(
         })
         .finally(() => call[Symbol.dispose]());
     },
-    list: () => [...flights.list(), ...pending.list()],
-    stop: flights.stop,
+    list: () => [...flights.list(), ...onDemand.list(), ...pending.list()],
+    async stop() {
+      await Promise.all([flights.stop(), onDemand.stop()]);
+    },
   };
 }
 
 function flightKey({ key }: ViewPlan, { id }: AdmittedContent): string {
   return `${key} ${id}`;
-}
-
-/** A pod is the same caller at each call of kubelet; a command is another one each time. */
-function toCaller(
-  request: PullRequest,
-  resolution: Resolution,
-  onProgress: OnProgress,
-): FlightCaller<Progress, Wanter> {
-  const who = wanterOf(request, resolution);
-  const id = who.kind === 'pod' && who.targetPath !== undefined ? who.targetPath : randomUUID();
-  return { id, who, tenant: tenantOf(request), onReport: onProgress };
 }

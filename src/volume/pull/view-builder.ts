@@ -4,9 +4,9 @@ import type { Meter } from '../../ports/meter.ts';
 import type { Origin } from '../../ports/publishing.ts';
 import type { Blobs, Layers, View, ViewRecord, Views } from '../../ports/store.ts';
 import type { LayerForm } from '../../tree/toc.ts';
-import { measureTree } from '../../tree/tree.ts';
+import { type DirectoryNode, measureTree } from '../../tree/tree.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import { createFairSlots } from '../../util/fair-slots.ts';
+import { createFairSlots, type Tenants } from '../../util/fair-slots.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import type { Admitted, AdmittedContent } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
@@ -15,7 +15,12 @@ import type { Integrity } from '../cache/integrity.ts';
 import type { Leases } from '../cache/leases.ts';
 import type { LayerFetcher } from './layer-fetcher.ts';
 import { createLayerForms } from './layer-forms.ts';
-import { type BuildContext, createMissingLayers, type WantedLayers } from './missing-layers.ts';
+import {
+  type BuildContext,
+  createMissingLayers,
+  type MissingLayers,
+  type WantedLayers,
+} from './missing-layers.ts';
 import { totals } from './progress.ts';
 import type { SettledLayer, SettledPlan, Trees } from './trees.ts';
 import { findMissing, itemsOf, uniqueLayers, type ViewPlan } from './view-plan.ts';
@@ -35,6 +40,28 @@ export type ViewBuilder = {
     context: BuildContext,
     signal: AbortSignal,
   ): Promise<Origin>;
+  /** Verifies and admits what is cached of the view. Returns the layers that are not, and those that lack a proof. */
+  admitHeld(
+    viewPlan: ViewPlan,
+    form: LayerForm,
+    content: AdmittedContent,
+    signal: AbortSignal,
+  ): Promise<WantedLayers>;
+  fetch: MissingLayers['fetch'];
+  /** Merges the cached layers of a plan, whose tars have the form of `formOf`. The tree may be used until it is disposed. */
+  merge(
+    viewPlan: ViewPlan,
+    formOf: (plan: SettledPlan) => Promise<LayerForm>,
+    tenants: Tenants,
+    signal: AbortSignal,
+  ): Promise<MergedView>;
+};
+
+/** The tree of a view and its record, before the view is built. */
+export type MergedView = Disposable & {
+  readonly tree: DirectoryNode;
+  readonly record: ViewRecord;
+  readonly form: LayerForm;
 };
 
 export function createViewBuilder(world: {
@@ -58,13 +85,7 @@ export function createViewBuilder(world: {
   const merges = createFairSlots(mergeShares);
   const missingLayers = createMissingLayers({ ...world, merges });
 
-  /** Verifies and admits what is cached of the view. Returns the layers that are not, and those that lack a proof. */
-  const admitHeld = async (
-    viewPlan: ViewPlan,
-    form: LayerForm,
-    content: AdmittedContent,
-    signal: AbortSignal,
-  ): Promise<WantedLayers> => {
+  const admitHeld: ViewBuilder['admitHeld'] = async (viewPlan, form, content, signal) => {
     const pace = startPace(signal); // each step looks at all layers
     await integrity.examine(itemsOf(viewPlan), signal);
     const layers = await uniqueLayers(viewPlan.plan.layers, signal);
@@ -79,6 +100,24 @@ export function createViewBuilder(world: {
     return { missing, unproven: layers.filter(({ descriptor }) => digests.has(descriptor.digest)) };
   };
 
+  const merge: ViewBuilder['merge'] = async (viewPlan, formOf, tenants, signal) => {
+    const { plan, selection, reference } = viewPlan;
+    using stack = new DisposableStack();
+    stack.use(await merges.acquire('', tenants, signal));
+    const notes: string[] = [];
+    const note = (text: string): void => {
+      notes.push(text);
+      world.note(reference, text);
+    };
+    const settled = await trees.settle(plan, signal);
+    const form = await formOf(settled);
+    const tree = await trees.merge({ ...settled, stored: form }, selection, note, signal);
+    const measured = await doInSlices(measureTree(tree), signal);
+    const record = toViewRecord(viewPlan, settled, measured, notes);
+    const turn = stack.move();
+    return { tree, record, form, [Symbol.dispose]: () => turn.dispose() };
+  };
+
   /** Keeps an existing undamaged view, which may be mounted. */
   const build = async (
     viewPlan: Admitted<ViewPlan>,
@@ -86,23 +125,15 @@ export function createViewBuilder(world: {
     { tenants }: BuildContext,
     signal: AbortSignal,
   ): Promise<View> => {
-    const { plan, selection, key, reference } = viewPlan;
-    using turn = await merges.acquire('', tenants, signal);
-    const notes: string[] = [];
-    const note = (text: string): void => {
-      notes.push(text);
-      world.note(reference, text);
-    };
-    const settled = await trees.settle(plan, signal);
-    const form = await forms.keep(key, settled, wanted);
-    const tree = await trees.merge({ ...settled, stored: form }, selection, note, signal);
-    const measured = await doInSlices(measureTree(tree), signal);
-    const record = toViewRecord(viewPlan, settled, measured, notes);
+    const { key } = viewPlan;
+    const keep = (settled: SettledPlan): Promise<LayerForm> => forms.keep(key, settled, wanted);
+    using merged = await merge(viewPlan, keep, tenants, signal);
+    const { tree, record, form } = merged;
     const compared = await views.compare(key, tree, signal, form);
     if (compared?.problem !== undefined) await integrity.retire(record, compared.problem);
-    const raised = (): void => turn[Symbol.dispose]();
+    const raised = (): void => merged[Symbol.dispose]();
     const view = await views.build(record, tree, signal, { form, raised }).catch(async (thrown: unknown) => {
-      throw await measureFullDisk(thrown, world.disk, reference, 0);
+      throw await measureFullDisk(thrown, world.disk, viewPlan.reference, 0);
     });
     await integrity.settle(itemsOf(viewPlan));
     return view;
@@ -118,6 +149,9 @@ export function createViewBuilder(world: {
 
   return {
     find,
+    admitHeld,
+    fetch: missingLayers.fetch,
+    merge,
     async prepare(viewPlan, content, context, signal) {
       const pace = startPace(signal);
       using _held = await world.leases.hold(viewPlan.held);

@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { formatReference, parseReference } from '../../oci/reference.ts';
 import type { Kubelet } from '../../ports/kubelet.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
-import type { Wanter } from '../../ports/usecases.ts';
+import type { Progress, Wanter } from '../../ports/usecases.ts';
+import type { FlightCaller } from './single-flight.ts';
 
 /** Who wants a pull whose reference is not resolved yet. */
 export function toWanter({ reference: text, pinned, caller, targetPath, pod }: PullRequest): Wanter {
@@ -18,10 +20,7 @@ export function toWanter({ reference: text, pinned, caller, targetPath, pod }: P
 }
 
 /** Who wants a pull whose reference is resolved. */
-export function wanterOf(
-  { caller, targetPath, pod }: PullRequest,
-  { reference, descriptor }: Resolution,
-): Wanter {
+function wanterOf({ caller, targetPath, pod }: PullRequest, { reference, descriptor }: Resolution): Wanter {
   return {
     reference: formatReference(reference),
     digest: descriptor.digest,
@@ -50,4 +49,15 @@ export async function isGone({ kind, pod, targetPath }: Wanter, kubelet: Kubelet
 /** The uid in `<kubelet>/pods/<uid>/volumes/…`. */
 export function podOf(targetPath: string): string | undefined {
   return /\/pods\/([^/]+)\/volumes\//.exec(targetPath)?.[1];
+}
+
+/** A pod is the same caller at each call of kubelet; a command is another one each time. */
+export function toCaller(
+  request: PullRequest,
+  resolution: Resolution,
+  onProgress: (progress: Progress) => void,
+): FlightCaller<Progress, Wanter> {
+  const who = wanterOf(request, resolution);
+  const id = who.kind === 'pod' && who.targetPath !== undefined ? who.targetPath : randomUUID();
+  return { id, who, tenant: tenantOf(request), onReport: onProgress };
 }

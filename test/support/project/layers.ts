@@ -17,7 +17,7 @@ const floors: Floors = [
   ['daemon.ts'],
   ['takeover.ts', 'shutdown.ts'],
   ['wiring.ts'],
-  ['configuration.ts'],
+  ['configuration.ts', 'pulling.ts'],
   ['grpc', 'cli', 'http'],
   ['volume'],
   ['registry', 'credentials', 'policy', 'prefetch', 'store', 'unpack', 'mount', 'kube'],
@@ -34,7 +34,7 @@ const floors: Floors = [
 const rooms: Readonly<Record<string, Floors>> = {
   grpc: [[''], ['client'], ['artifacts'], ['csi'], ['edge'], ['wire']],
   registry: [[''], ['mirrors'], ['api'], ['auth'], ['config', 'download'], ['http']],
-  store: [[''], ['views', 'layers', 'blobs'], ['records', 'integrity'], ['files']],
+  store: [[''], ['late'], ['views', 'layers', 'blobs'], ['records', 'integrity'], ['files']],
 };
 
 /** Directories with one file that others may import, so that all behind it can be replaced. */

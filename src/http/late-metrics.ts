@@ -1,0 +1,36 @@
+import { Gauge, type Registry } from 'prom-client';
+import type { LateSummary } from '../ports/on-demand.ts';
+
+/** Gauges of volumes that are loaded while they are mounted. */
+export function observeLate(registry: Registry): { set(summary: LateSummary | undefined): void } {
+  const registers = [registry];
+  const gauge = (name: string, help: string, labelNames: readonly string[] = []): Gauge =>
+    new Gauge({ name, help, labelNames: [...labelNames], registers });
+  const volumes = gauge(
+    'oci_artifact_csi_on_demand_views',
+    'Artifacts that volumes show although not all of their content was here, by state',
+    ['state'],
+  );
+  const missing = gauge('oci_artifact_csi_on_demand_missing_bytes', 'Bytes of them that are not here yet');
+  const failed = gauge(
+    'oci_artifact_csi_on_demand_failed_reads',
+    'Reads of missing content that failed (EIO) since the start of the daemon',
+  );
+  const supported = gauge(
+    'oci_artifact_csi_on_demand',
+    'Whether this node loads volumes on demand that ask for it: 1 or 0, with the reason',
+    ['reason'],
+  );
+  return {
+    set(summary) {
+      if (summary === undefined) return;
+      const { loading, stalled, complete, missingBytes, failedReads, off } = summary;
+      for (const [state, count] of Object.entries({ loading, stalled, complete }))
+        volumes.set({ state }, count);
+      missing.set(missingBytes);
+      failed.set(failedReads);
+      supported.reset();
+      supported.set({ reason: off ?? '' }, off === undefined ? 1 : 0);
+    },
+  };
+}

@@ -1,0 +1,24 @@
+/** How far a volume is loaded that was mounted before all of it was here. */
+export type LateStatus = {
+  readonly bytes: number;
+  readonly totalBytes: number;
+  /** Average over the last ten seconds. */
+  readonly bytesPerSecond: number;
+  /** Reads that wait for bytes. */
+  readonly waitingReads: number;
+  /** Why reads of missing bytes fail, or nothing comes. */
+  readonly problem?: string;
+};
+
+/** All volumes that are loaded on demand, for metrics. */
+export type LateSummary = {
+  readonly loading: number;
+  /** Of which some content fails. */
+  readonly stalled: number;
+  readonly complete: number;
+  readonly missingBytes: number;
+  /** Since the start. */
+  readonly failedReads: number;
+  /** Why volumes that ask for it are loaded fully; undefined if they are not. */
+  readonly off: string | undefined;
+};

@@ -1,0 +1,114 @@
+import { join } from 'node:path';
+import type { Settings } from './cli/settings.ts';
+import type { Mounts } from './mount/mounts.ts';
+import type { Landings } from './ports/landing.ts';
+import { ArtifactError } from './util/error.ts';
+import { createAdmittedReader } from './volume/access/admitted-content.ts';
+import { createLateStart } from './volume/on-demand/late-start.ts';
+import { createOnDemand, type OnDemand } from './volume/on-demand/on-demand.ts';
+import { createBandwidth } from './volume/pull/bandwidth.ts';
+import { createLayerFetcher, type LayerFetcher } from './volume/pull/layer-fetcher.ts';
+import { createManifestLoader, type ManifestLoader } from './volume/pull/manifest-loader.ts';
+import { createNaming, type Naming } from './volume/pull/naming.ts';
+import { createPull, flightOptions, type Pull } from './volume/pull/pull.ts';
+import { createAdmission, createResolver, type Resolver } from './volume/pull/resolver.ts';
+import { createTrees, type Trees } from './volume/pull/trees.ts';
+import { createViewBuilder } from './volume/pull/view-builder.ts';
+
+/** What pulls, and what it is made of. */
+export type Pulling = {
+  readonly manifests: ManifestLoader;
+  readonly naming: Naming;
+  readonly trees: Trees;
+  readonly resolver: Resolver;
+  readonly source: LayerFetcher;
+  readonly onDemand: OnDemand;
+  readonly pull: Pull;
+};
+
+type First<F extends (...parameters: never[]) => unknown> = Parameters<F>[0];
+type World = First<typeof createResolver> &
+  Omit<First<typeof createAdmission>, 'resolver'> &
+  Omit<First<typeof createManifestLoader>, 'reader' | 'bandwidth'> &
+  First<typeof createNaming> &
+  Omit<First<typeof createLayerFetcher>, 'reader' | 'bandwidth'> &
+  Omit<First<typeof createViewBuilder>, 'source' | 'trees'> &
+  Omit<First<typeof createLateStart>, 'viewBuilder' | 'trees' | 'source' | 'images'> &
+  Pick<First<typeof createOnDemand>, 'volumes' | 'warn'> &
+  Omit<First<typeof createPull>, 'admit' | 'manifests' | 'viewBuilder' | 'naming' | 'onDemand'> & {
+    readonly images: First<typeof createLateStart>['images'] & First<typeof createOnDemand>['images'];
+    readonly layers: First<typeof createTrees>;
+    readonly blobs: First<typeof createAdmittedReader>;
+    readonly tryLandings: Mounts['tryLandings'];
+  };
+
+type Options = Pick<
+  Settings,
+  'stateDir' | 'maxLayerEntries' | 'maxParallelDownloads' | 'prefetchRate' | 'durablePublish'
+> &
+  Pick<Settings, 'onDemand' | 'onDemandPatience'>;
+
+/**
+ * Creates what pulls over the adapters of a node.
+ *
+ * @param imagesOff why no view is an image; undefined if views can be.
+ * @param stack ends what is opened for volumes that are loaded on demand.
+ */
+export function openPulling(
+  world: World,
+  settings: Options,
+  imagesOff: string | undefined,
+  stack: AsyncDisposableStack,
+): Pulling {
+  const { stateDir, maxParallelDownloads } = settings;
+  const reader = createAdmittedReader(world.blobs);
+  const bandwidth = settings.prefetchRate ? createBandwidth(settings.prefetchRate, 'prefetch') : undefined;
+  const manifests = createManifestLoader({ ...world, reader, bandwidth });
+  const naming = createNaming(world);
+  const trees = createTrees(world.layers, settings.maxLayerEntries);
+  const resolver = createResolver(world);
+  const source = createLayerFetcher({ ...world, reader, bandwidth }, maxParallelDownloads);
+  const viewBuilder = createViewBuilder({ ...world, source, trees });
+  const starts = createLateStart({ ...world, viewBuilder, trees, source });
+  const landings = openLater(async () => {
+    if (imagesOff !== undefined) throw new ArtifactError('unavailable', imagesOff);
+    const timeoutSeconds = Math.ceil(settings.onDemandPatience / 1000) + beyondPatience;
+    const support = await world.tryLandings(join(stateDir, 'tmp'), timeoutSeconds);
+    if (support.kind === 'on') return support.landings;
+    throw new ArtifactError('unavailable', support.reason);
+  });
+  stack.use(landings);
+  const onDemand = createOnDemand(
+    {
+      ...world,
+      starts,
+      source,
+      viewBuilder,
+      openLandings: settings.onDemand === 'on' ? landings.open : undefined,
+      pull: async (request, signal) => (await pull.pull(request, () => {}, signal))[Symbol.dispose](),
+    },
+    settings.onDemandPatience,
+    flightOptions(world.kubelet),
+  );
+  const admit = createAdmission({ ...world, resolver });
+  const parts = { admit, manifests, viewBuilder, naming, onDemand };
+  const pull = createPull({ ...world, ...parts }, settings.durablePublish);
+  return { manifests, naming, trees, resolver, source, onDemand, pull };
+}
+
+/** Seconds beyond the patience after which the kernel gives up a landing that does not answer. */
+const beyondPatience = 240;
+
+/** Opens it at the first call: most nodes load nothing on demand. */
+function openLater(
+  open: () => Promise<Landings>,
+): AsyncDisposable & { readonly open: () => Promise<Landings> } {
+  let opened: Promise<Landings> | undefined;
+  return {
+    open: () => (opened ??= open()),
+    async [Symbol.asyncDispose]() {
+      const landings = await opened?.catch(() => undefined);
+      await landings?.[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import type { ChunkMap } from '../../erofs/chunk-map.ts';
+import type { Digest } from '../../oci/digest.ts';
+import type { Platform } from '../../oci/platform.ts';
+import {
+  type Guard,
+  isAbsentOr,
+  isCount,
+  isDigestText,
+  isShaped,
+  isText,
+  parseFields,
+} from '../files/json-record.ts';
+
+/** A large layer, and where the image maps it; nowhere if the tree does not show it. */
+export type LayerRecord = {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly map?: ChunkMap | undefined;
+};
+
+/** What is kept of a late view, beside the files of its layers. */
+export type LateRecord = {
+  readonly key: string;
+  readonly complete: string;
+  /** The boot of which its mounts are. */
+  readonly bootId: string;
+  readonly source: string;
+  readonly platform?: Platform | undefined;
+  readonly layers: readonly LayerRecord[];
+};
+
+const isMap = isShaped<ChunkMap>({
+  size: isCount,
+  chunkSize: isCount,
+  at: isCount,
+  device: isCount,
+  blockSize: isCount,
+});
+const isLayer = isShaped<LayerRecord>({ digest: isDigestText, size: isCount, map: isAbsentOr(isMap) });
+const isLayers: Guard<readonly LayerRecord[]> = (value): value is readonly LayerRecord[] =>
+  Array.isArray(value) && value.every(isLayer);
+const isRecord = isShaped<LateRecord>({
+  key: isText,
+  complete: isText,
+  bootId: isText,
+  source: isText,
+  platform: isAbsentOr(isShaped<Platform>({ os: isText, architecture: isText, variant: isAbsentOr(isText) })),
+  layers: isLayers,
+});
+
+/** Returns the record at a path; undefined if it is torn, foreign, or absent. */
+export function readLate(path: string, key: string): LateRecord | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+  const record = parseFields(text);
+  return isRecord(record) && record.key === key ? record : undefined;
+}

@@ -1,0 +1,70 @@
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { startPace } from '../../util/pace.ts';
+
+/** The files of a late view that are here before it is mounted, copied into one file, each at a block of its own. */
+export type SmallFiles = {
+  /** In blocks. */
+  readonly size: number;
+  blockOf(file: FileNode): number;
+};
+
+/** Copies all files of a tree that are not late into a new file. */
+export async function packSmallFiles(
+  to: string,
+  tree: DirectoryNode,
+  blockSize: number,
+  pathOf: (file: FileNode) => string | undefined,
+  signal: AbortSignal,
+): Promise<SmallFiles> {
+  const pace = startPace(signal);
+  const blocks = new Map<string, number>();
+  let size = 0;
+  await using file = await open(to, 'wx', 0o600);
+  const directories = [tree];
+  for (const directory of directories) {
+    for (const [, node] of directory.children) {
+      if (node.kind === 'directory') directories.push(node);
+      if (node.kind !== 'file' || blocks.has(keyOf(node))) continue;
+      const from = pathOf(node);
+      if (from === undefined) continue;
+      blocks.set(keyOf(node), size);
+      copyBytes(from, file.fd, size * blockSize, node.size);
+      size += Math.max(1, Math.ceil(node.size / blockSize)); // empty files are files of their own, too
+      const rest = pace();
+      if (rest !== undefined) await rest;
+    }
+  }
+  await file.truncate(size * blockSize); // the kernel reads whole blocks
+  return {
+    size,
+    blockOf(file) {
+      const block = blocks.get(keyOf(file));
+      if (block !== undefined) return block;
+      throw new ArtifactError('internal', `${file.layer}: a file of it was not copied`);
+    },
+  };
+}
+
+function keyOf({ source: { kind, digest }, body }: FileNode): string {
+  return `${kind} ${digest} ${body}`;
+}
+
+const buffer = Buffer.alloc(256 * 1024);
+
+function copyBytes(from: string, to: number, at: number, size: number): void {
+  const fd = openSync(from, 'r');
+  try {
+    for (let done = 0; done < size; ) {
+      const read = readSync(fd, buffer, 0, Math.min(buffer.length, size - done), done);
+      if (read === 0)
+        throw new ArtifactError('corrupt', `${from} has ${done} bytes where ${size} were expected`);
+      writeSync(to, buffer, 0, read, at + done);
+      done += read;
+    }
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,97 @@
+import type { Digest } from '../../oci/digest.ts';
+import type { LayerPlan } from '../../oci/plan.ts';
+import type { ArtifactError } from '../../util/error.ts';
+import { throughPauses } from '../../util/pause.ts';
+import type { AdmittedContent } from '../access/admitted-content.ts';
+import type { Leases } from '../cache/leases.ts';
+import type { LayerFetcher } from '../pull/layer-fetcher.ts';
+import type { BuildContext } from '../pull/missing-layers.ts';
+import { createProgressTracker, type ProgressTracker } from '../pull/progress.ts';
+import type { ViewBuilder } from '../pull/view-builder.ts';
+import type { ViewPlan } from '../pull/view-plan.ts';
+import type { HashingSink } from '../sinks/hashing-sink.ts';
+import type { Started } from './late-start.ts';
+import { createLoading, type Loading } from './loading.ts';
+
+/** What a late view is loaded from. A republish may bring another credential. */
+export type LateSource = { content: AdmittedContent };
+
+export type LateFlight = {
+  readonly loading: Loading;
+  /** Loads all layers, and then builds the view that later volumes get. @throws the signal's reason; what the build throws. */
+  fly(context: BuildContext, signal: AbortSignal): Promise<void>;
+};
+
+/** Layers that are loaded at a time, and beside them those that reads wait for. */
+const lanes = { lanes: 2, more: 4, retryMs: 30_000 } as const;
+
+/** Loads the layers of a late view that is mounted. */
+export function createLateFlight(
+  world: {
+    readonly source: LayerFetcher;
+    readonly viewBuilder: Pick<ViewBuilder, 'prepare'>;
+    readonly leases: Pick<Leases, 'hold'>;
+  },
+  viewPlan: ViewPlan,
+  { late, layers, reads }: Started,
+  from: LateSource,
+  failed: (layer: LayerPlan, error: ArtifactError) => void,
+): LateFlight {
+  const { source, viewBuilder, leases } = world;
+  const given = new Set<LayerPlan>();
+  const proofs = new Map<Digest, HashingSink>();
+  let work: { readonly tracker: ProgressTracker; readonly tenants: BuildContext['tenants'] } | undefined;
+
+  const bring = async (number: number, signal: AbortSignal): Promise<void> => {
+    const layer = layers[number];
+    if (layer === undefined || work === undefined) return;
+    const { tracker, tenants } = work;
+    const { content } = from;
+    const came = (): void => void given.add(layer);
+    await late.prepare(number);
+    await throughPauses(
+      () => source.bring(layer, { content, tenants, came, proofs, form: 'bodies' }, signal),
+      pause => tracker.pause(layer, pause),
+      signal,
+    );
+    await content.save();
+    await late.show(number);
+    reads[number]?.serve(() => late.open(number));
+    tracker.done(layer);
+  };
+
+  const loading = createLoading(
+    layers.map(() => 'missing'),
+    {
+      bring,
+      failed(number, error) {
+        const layer = layers[number];
+        reads[number]?.fail(error);
+        if (layer !== undefined) failed(layer, error);
+      },
+    },
+    lanes,
+  );
+
+  return {
+    loading,
+    async fly(context, signal) {
+      using _held = await leases.hold(viewPlan.held);
+      const tracker = createProgressTracker({
+        plans: viewPlan.plan.layers,
+        missing: layers,
+        here: layer => source.progress(layer, from.content.registry),
+        isShown: layer => given.has(layer) || from.content.knows(layer.descriptor),
+        report: context.report,
+      });
+      for (const [number, { kind }] of loading.states().entries()) {
+        const layer = layers[number];
+        if (kind === 'here' && layer !== undefined) tracker.done(layer);
+      }
+      work = { tracker, tenants: context.tenants };
+      using _ticking = setInterval(tracker.tick, 500).unref();
+      await loading.run(signal);
+      await viewBuilder.prepare(viewPlan, from.content, context, signal);
+    },
+  };
+}

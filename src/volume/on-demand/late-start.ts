@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto';
+import type { LayerPlan } from '../../oci/plan.ts';
+import type { Platform } from '../../oci/platform.ts';
+import type { Landings, LateMounts } from '../../ports/landing.ts';
+import type { LateView, LateViews } from '../../ports/late-views.ts';
+import type { Origin } from '../../ports/publishing.ts';
+import type { View, Views } from '../../ports/store.ts';
+import { ArtifactError } from '../../util/error.ts';
+import type { AdmittedContent } from '../access/admitted-content.ts';
+import type { DiskSpace } from '../cache/disk-space.ts';
+import { type Leases, viewId } from '../cache/leases.ts';
+import type { LayerFetcher } from '../pull/layer-fetcher.ts';
+import type { BuildContext } from '../pull/missing-layers.ts';
+import { createOriginTally } from '../pull/progress.ts';
+import type { Trees } from '../pull/trees.ts';
+import type { ViewBuilder } from '../pull/view-builder.ts';
+import type { ViewPlan } from '../pull/view-plan.ts';
+import type { LayerReads } from './reads.ts';
+
+/** A late view that is mounted, and may be bound to targets. */
+export type Started = {
+  readonly view: View;
+  readonly late: LateView;
+  /** Where its content comes from, that which is not here yet, too. */
+  readonly origin: Origin;
+  /** The plans of its large layers. */
+  readonly layers: readonly LayerPlan[];
+  /** Their reads. Without them, missing bytes fail: the landings of an earlier process are dead. */
+  readonly reads: readonly LayerReads[];
+  /** Fails all reads of missing bytes, from now on. */
+  end(): void;
+  /** Unmounts the image, after that. */
+  unmount(): Promise<void>;
+};
+
+/** Layers up to this size come before the mount. */
+const smallBytes = 1024 * 1024;
+/** Other files are copied; beyond so many bytes, an artifact is loaded fully. */
+const mostCopied = 1024 ** 3;
+
+/** Starts late views: fetches what comes before the mount, and takes room for all. */
+export function createLateStart(world: {
+  readonly viewBuilder: Pick<ViewBuilder, 'admitHeld' | 'fetch' | 'merge'>;
+  readonly trees: Trees;
+  readonly source: Pick<LayerFetcher, 'progress'>;
+  readonly lateViews: LateViews;
+  readonly views: Pick<Views, 'find'>;
+  readonly images: LateMounts;
+  readonly room: DiskSpace;
+  readonly leases: Pick<Leases, 'hold'>;
+}) {
+  const { viewBuilder, trees, lateViews, images, room } = world;
+
+  /** Makes the view and mounts it. Undoes its steps before it throws. */
+  const mount = async (
+    viewPlan: ViewPlan,
+    layers: readonly LayerPlan[],
+    { source, origin, platform, landings, openReads }: LateOptions,
+    tenants: BuildContext['tenants'],
+    signal: AbortSignal,
+  ): Promise<Started | undefined> => {
+    await using undo = new AsyncDisposableStack();
+    using merged = await viewBuilder.merge(viewPlan, async () => 'bodies', tenants, signal);
+    const { tree, record } = merged;
+    const large = layers.map(({ descriptor: { digest, size } }) => ({ digest, size }));
+    const copied = record.bytes - large.reduce((sum, { size }) => sum + size, 0);
+    if (copied > mostCopied) return undefined;
+    const reads = layers.map((_, layer) => undo.use(openReads(layer, large[layer]?.size ?? 0)));
+    const landed = reads.map(file => undo.use(landings.add(file)));
+    const landingOf = (layer: number): string => landed[layer]?.path ?? '';
+    const key = `${viewPlan.key}-${randomUUID().slice(0, 8)}`;
+    const lease = undo.use(await world.leases.hold([viewId(key)]));
+    const plan = { key, record, tree, layers: large, source, platform, landingOf };
+    const made = await lateViews.create(plan, signal);
+    if (made === undefined) return undefined;
+    undo.defer(() => lateViews.remove(key));
+    const kept = undo.use(await images.keep(made.image));
+    const view = await findView(key);
+    signal.throwIfAborted();
+    undo.move();
+    return {
+      view,
+      late: made.view,
+      origin,
+      layers,
+      reads,
+      end() {
+        for (const { [Symbol.dispose]: dispose } of [...landed, ...reads]) dispose();
+      },
+      async unmount() {
+        await kept[Symbol.asyncDispose]();
+        lease[Symbol.dispose]();
+      },
+    };
+  };
+
+  const findView = async (key: string): Promise<View> => {
+    const view = await world.views.find(key);
+    if (view !== undefined) return view;
+    throw new ArtifactError('internal', `the late view ${key} is no longer in the cache`);
+  };
+
+  return {
+    /** Undefined if no layer is large and missing, or if it cannot be a late view: it is loaded fully then. */
+    async start(
+      viewPlan: ViewPlan,
+      content: AdmittedContent,
+      context: Pick<BuildContext, 'report' | 'tenants'>,
+      options: Omit<LateOptions, 'source' | 'origin'>,
+      signal: AbortSignal,
+    ): Promise<Started | undefined> {
+      const { plan, selection, reference } = viewPlan;
+      using _held = await world.leases.hold(viewPlan.held);
+      await trees.verifyNames(plan, selection, signal);
+      const { missing, unproven } = await viewBuilder.admitHeld(viewPlan, 'bodies', content, signal);
+      const large = missing.filter(isLarge);
+      if (large.length === 0) return undefined;
+      const lacking = large.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
+      using _room = await room.reserve(reference, plan.layers, large, () => lacking, signal);
+      const first = { missing: missing.filter(layer => !isLarge(layer)), unproven };
+      const tally = createOriginTally();
+      await viewBuilder.fetch(viewPlan, first, 'bodies', content, { ...context, tally }, signal);
+      for (const layer of large) tally.found(layer, world.source.progress(layer, content.registry));
+      const late = { ...options, source: content.registry, origin: tally.origin(plan.layers) };
+      return mount(viewPlan, large, late, context.tenants, signal);
+    },
+    /** Continues one that an earlier process has started. */
+    async continue(viewPlan: ViewPlan, late: LateView): Promise<Started> {
+      const plans = new Map(viewPlan.plan.layers.map(layer => [layer.descriptor.digest, layer]));
+      const layers = late.layers.flatMap(({ digest }) => plans.get(digest) ?? []);
+      if (layers.length !== late.layers.length)
+        throw new ArtifactError(
+          'internal',
+          `${viewPlan.reference} lacks layers of the late view ${late.key}`,
+        );
+      const view = await findView(late.key);
+      const origin = createOriginTally().origin(viewPlan.plan.layers);
+      return { view, late, origin, layers, reads: [], end() {}, unmount: async () => {} };
+    },
+  };
+}
+
+type LateOptions = {
+  readonly source: string;
+  readonly origin: Origin;
+  readonly platform: Platform | undefined;
+  readonly landings: Landings;
+  readonly openReads: (layer: number, size: number) => LayerReads;
+};
+
+function isLarge({ form, descriptor }: LayerPlan): boolean {
+  return form === 'file' && descriptor.size > smallBytes && descriptor.data === undefined;
+}

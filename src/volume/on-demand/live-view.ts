@@ -1,0 +1,153 @@
+import type { LateStatus } from '../../ports/on-demand.ts';
+import type { PullRequest } from '../../ports/request.ts';
+import type { Progress, Wanter } from '../../ports/usecases.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { openTenants } from '../../util/fair-slots.ts';
+import { sleep } from '../../util/sleep.ts';
+import type { AdmittedContent } from '../access/admitted-content.ts';
+import { createOriginTally } from '../pull/progress.ts';
+import type { Flight, FlightCaller } from '../pull/single-flight.ts';
+import type { ViewPlan } from '../pull/view-plan.ts';
+import { createLateFlight } from './late-flight.ts';
+import type { Started } from './late-start.ts';
+
+/** One call for a late view. `record` names its content. */
+export type LateCall = {
+  readonly request: PullRequest;
+  readonly viewPlan: ViewPlan;
+  readonly content: AdmittedContent;
+  readonly caller: FlightCaller<Progress, Wanter>;
+  readonly record: () => Promise<void>;
+};
+
+/** A late view, which stays at least until this is disposed. */
+export type LateUse = Disposable & Pick<Started, 'view' | 'origin'>;
+
+/** A late view that is mounted and that this process loads. It goes on although its callers have left. */
+export type LiveView = {
+  /** Of the view, and of the content and the credential for which it is made. */
+  readonly key: string;
+  readonly id: string;
+  /** Whether reads of missing bytes wait. */
+  readonly hasReads: boolean;
+  isComplete(): boolean;
+  /** Why reads of missing bytes fail; undefined if none does. */
+  problem(): string | undefined;
+  use(): LateUse;
+  /** Whether nobody has used it since a time. */
+  isIdle(since: number): boolean;
+  /** A read waits for a layer. */
+  ask(layer: number): void;
+  /** Tries again at once what fails, with the credential of this content. */
+  retry(content: AdmittedContent): void;
+  status(): LateStatus;
+  /** As a pull in progress; undefined once it is complete. */
+  flight(): Flight<Progress, Wanter> | undefined;
+  /** Ends the work, and fails reads of missing bytes. The mount stays. */
+  stop(): Promise<void>;
+  /** After that. */
+  unmount(): Promise<void>;
+};
+
+const retryMs = 30_000;
+
+export function openLiveView(
+  world: Parameters<typeof createLateFlight>[0] & { readonly warn: (text: string) => void },
+  id: string,
+  { viewPlan, content, caller, record }: LateCall,
+  started: Started,
+): LiveView {
+  const { reference } = viewPlan;
+  const { late, reads } = started;
+  const since = Date.now();
+  const ending = new AbortController();
+  const tenants = openTenants();
+  tenants.join(caller.tenant);
+  const warn = (text: string): void =>
+    world.warn(`${reference}, which is loaded on demand: ${text}; it is tried again`);
+  const from = { content: waitingFor(content) };
+  const { loading, fly } = createLateFlight(world, viewPlan, started, from, ({ label }, { message }) =>
+    warn(`${label}: ${message}`),
+  );
+  let users = 0;
+  let usedAt = Date.now();
+  let isComplete = false;
+  let latest: Progress | undefined;
+  let failure: string | undefined;
+  let attempt = new AbortController();
+
+  const run = async (): Promise<void> => {
+    while (!ending.signal.aborted) {
+      attempt = new AbortController();
+      const report = (progress: Progress): void => void (latest = progress);
+      try {
+        await fly(
+          { report, tally: createOriginTally(), tenants, record },
+          AbortSignal.any([ending.signal, attempt.signal]),
+        );
+        isComplete = true;
+        failure = undefined;
+        return;
+      } catch (thrown) {
+        if (ending.signal.aborted) return;
+        failure = toArtifactError(thrown).message;
+        warn(failure);
+        await sleep(retryMs, ending.signal);
+      }
+    }
+  };
+  const running = run();
+
+  const problem = (): string | undefined => {
+    if (failure !== undefined) return failure;
+    const failing = loading.states().find(state => state.kind === 'failing');
+    return failing?.kind === 'failing' ? failing.error.message : undefined;
+  };
+
+  return {
+    key: late.key,
+    id,
+    hasReads: reads.length > 0,
+    isComplete: () => isComplete,
+    problem,
+    use() {
+      users++;
+      usedAt = Date.now();
+      const leave = new DisposableStack();
+      leave.defer(() => void users--);
+      return { view: started.view, origin: started.origin, [Symbol.dispose]: () => leave.dispose() };
+    },
+    isIdle: time => users === 0 && usedAt <= time,
+    ask: loading.ask,
+    retry(other) {
+      from.content = waitingFor(other);
+      loading.retry();
+    },
+    status() {
+      const { bytes = 0, totalBytes = 0, bytesPerSecond = 0, waits } = latest ?? {};
+      const why = problem() ?? (isComplete ? undefined : waits);
+      return {
+        bytes: isComplete ? totalBytes : bytes,
+        totalBytes,
+        bytesPerSecond: isComplete ? 0 : bytesPerSecond,
+        waitingReads: reads.reduce((sum, each) => sum + each.waiting(), 0),
+        ...(why !== undefined && { problem: why }),
+      };
+    },
+    flight: () =>
+      isComplete
+        ? undefined
+        : { since, latest, wanters: [caller.who], cancel: async reason => attempt.abort(reason) },
+    async stop() {
+      ending.abort(new ArtifactError('cancelled', 'no volume shows it any more'));
+      started.end();
+      await running;
+    },
+    unmount: started.unmount,
+  };
+}
+
+/** It works for all callers, and its registry has just answered. */
+function waitingFor(content: AdmittedContent): AdmittedContent {
+  return content.waitingBy({ hasty: false, tell: () => {} });
+}

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ArtifactError } from '../../util/error.ts';
+import { createLoading, type LoadingLimits } from './loading.ts';
+
+type Work = { readonly layer: number; end(error?: ArtifactError): void };
+
+/** Layers whose works the test ends. */
+function openWorks(count: number, limits: Partial<LoadingLimits> = {}) {
+  const works: Work[] = [];
+  const failed: number[] = [];
+  const loading = createLoading(
+    Array.from({ length: count }, () => 'missing' as const),
+    {
+      bring: (layer, signal) =>
+        new Promise((resolve, reject) => {
+          signal.addEventListener('abort', () => reject(signal.reason));
+          works.push({ layer, end: error => (error === undefined ? resolve() : reject(error)) });
+        }),
+      failed: layer => void failed.push(layer),
+    },
+    { lanes: 1, more: 1, retryMs: 60_000, ...limits },
+  );
+  const settle = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
+  return {
+    loading,
+    failed,
+    started: () => works.map(({ layer }) => layer),
+    kinds: () => loading.states().map(({ kind }) => kind),
+    async end(layer: number, error?: ArtifactError) {
+      works.findLast(work => work.layer === layer)?.end(error);
+      await settle();
+    },
+  };
+}
+
+const refused = new ArtifactError('unauthenticated', 'the registry refuses');
+const never = new AbortController().signal;
+
+test('a layer that a read waits for starts beside the others, and what follows it comes next', async () => {
+  const { loading, started, end } = openWorks(5);
+  const ended = loading.run(never);
+  assert.deepEqual(started(), [0]);
+  loading.ask(2);
+  assert.deepEqual(started(), [0, 2]);
+  loading.ask(4); // both lanes are taken
+  assert.deepEqual(started(), [0, 2]);
+  await end(0);
+  assert.deepEqual(started(), [0, 2, 4]);
+  await end(4);
+  assert.deepEqual(started(), [0, 2, 4]);
+  await end(2);
+  for (const layer of [1, 3]) await end(layer);
+  await ended;
+  assert.deepEqual(started(), [0, 2, 4, 1, 3]);
+});
+
+test('a failure ends nothing: the layer is tried again at a read, at a retry, and from time to time', async () => {
+  const { loading, started, end, failed, kinds } = openWorks(2, { retryMs: 20 });
+  const ended = loading.run(never);
+  await end(0, refused);
+  assert.deepEqual([kinds(), failed], [['failing', 'coming'], [0]]);
+  await end(1);
+  loading.ask(0);
+  assert.deepEqual(started(), [0, 1, 0]);
+  await end(0, refused);
+  loading.retry();
+  assert.deepEqual(started(), [0, 1, 0, 0]);
+  await end(0, refused);
+  while (started().length < 5) await new Promise(resolve => setTimeout(resolve, 5));
+  await end(0);
+  await ended;
+  assert.deepEqual(kinds(), ['here', 'here']);
+});
+
+test('an abort ends it when its works have ended, and they count as missing', async () => {
+  const { loading, kinds, failed } = openWorks(2);
+  const controller = new AbortController();
+  const ended = loading.run(controller.signal);
+  controller.abort(refused);
+  await assert.rejects(ended, refused);
+  assert.deepEqual([kinds(), failed], [['missing', 'missing'], []]);
+});
+
+test('nothing is loaded where all is here', async () => {
+  const bring = (): Promise<void> => Promise.reject(refused);
+  await createLoading(['here'], { bring, failed() {} }, { lanes: 1, more: 1, retryMs: 1 }).run(never);
+});

@@ -1,0 +1,240 @@
+import type { Landings } from '../../ports/landing.ts';
+import type { LateViews } from '../../ports/late-views.ts';
+import type { ImageMounts } from '../../ports/mounter.ts';
+import type { LateStatus, LateSummary } from '../../ports/on-demand.ts';
+import type { Brief, VolumeRecord, VolumeRecords } from '../../ports/records.ts';
+import type { PullRequest } from '../../ports/request.ts';
+import type { Views } from '../../ports/store.ts';
+import type { Progress, Wanter } from '../../ports/usecases.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { sleep } from '../../util/sleep.ts';
+import { createFlights, type Flight, type FlightOptions } from '../pull/single-flight.ts';
+import type { createLateStart } from './late-start.ts';
+import { type LateCall, type LateUse, type LiveView, openLiveView } from './live-view.ts';
+import { createReads } from './reads.ts';
+
+/** The volumes that are mounted while their large layers still come. */
+export type OnDemand = {
+  /**
+   * Joins the late view of the same content and credential, or starts one. Undefined if all large layers are here, or if
+   * this node cannot load on demand: it is pulled as a whole then.
+   */
+  open(call: LateCall, signal: AbortSignal): Promise<LateUse | undefined>;
+  /** A volume ended: so does a late view that no other volume shows. */
+  ended(key: string): Promise<void>;
+  /** A volume was asked for again, perhaps with another credential: what fails of its late view is tried again. */
+  again(record: Brief<VolumeRecord>, request: PullRequest): void;
+  /** Continues the late views that volumes show, and ends those that none shows, now and from time to time. */
+  run(signal: AbortSignal): Promise<void>;
+  /** Undefined for a view that is no late one. */
+  status(key: string): LateStatus | undefined;
+  summary(): LateSummary;
+  list(): readonly Flight<Progress, Wanter>[];
+  /** Ends all work. Mounts stay, and a later process continues. */
+  stop(): Promise<void>;
+};
+
+/** Whether this node loads on demand, and if not, why. */
+export function formatOnDemand({ off }: Pick<LateSummary, 'off'>): string {
+  return `loading on demand: ${off === undefined ? 'on' : `off (${off}); volumes are loaded before they are mounted`}`;
+}
+
+/** The time in which kubelet publishes what it has asked for, and asks again. */
+const graceMs = 150_000;
+const tidyEveryMs = 30_000;
+
+/**
+ * @param patienceMs the longest wait of a read.
+ */
+export function createOnDemand(
+  world: Parameters<typeof openLiveView>[0] & {
+    readonly starts: ReturnType<typeof createLateStart>;
+    readonly lateViews: LateViews;
+    readonly images: Pick<ImageMounts, 'tidy'>;
+    readonly views: Pick<Views, 'find'>;
+    readonly volumes: Pick<VolumeRecords, 'listBrief'>;
+    /** Opens them at the first call; undefined if nothing may be loaded on demand. @throws why this node cannot. */
+    readonly openLandings: (() => Promise<Landings>) | undefined;
+    /** Pulls for a volume of an earlier process, whose late view is then opened. */
+    readonly pull: (request: PullRequest, signal: AbortSignal) => Promise<void>;
+  },
+  patienceMs: number,
+  flightOptions: FlightOptions<Wanter>,
+): OnDemand {
+  const { starts, lateViews, volumes, warn } = world;
+  const starting = createFlights<LiveView | undefined, Progress, Wanter>(flightOptions);
+  /** By their keys. */
+  const lives = new Map<string, LiveView>();
+  const ending = new Set<LiveView>();
+  /** Why those of an earlier process are not continued, by key; undefined while that is tried. */
+  const stalled = new Map<string, string | undefined>();
+  const closing = new AbortController();
+  let failedReads = 0;
+  let off = world.openLandings === undefined ? '--on-demand is off' : undefined;
+
+  const openLandings = async (): Promise<Landings | undefined> => {
+    if (world.openLandings === undefined) return undefined;
+    try {
+      const landings = await world.openLandings();
+      off = landings.failure();
+      return off === undefined ? landings : undefined;
+    } catch (thrown) {
+      off = toArtifactError(thrown).message;
+      return undefined;
+    }
+  };
+
+  const enliven = (live: LiveView): LiveView => {
+    lives.set(live.key, live);
+    stalled.delete(live.key);
+    return live;
+  };
+
+  const end = async (live: LiveView): Promise<void> => {
+    if (ending.has(live)) return;
+    ending.add(live);
+    await live.stop();
+    await live.unmount();
+    world.images.tidy();
+    await lateViews.remove(live.key);
+    lives.delete(live.key);
+    ending.delete(live);
+  };
+
+  /** The late view that a volume of an earlier process shows. */
+  const proceed = async (key: string, id: string, call: LateCall): Promise<LateUse> => {
+    const there = lives.get(key);
+    there?.retry(call.content);
+    if (there !== undefined) return there.use();
+    const late = await lateViews.find(key);
+    if (late === undefined) throw new ArtifactError('not-found', `the late view ${key} is gone`);
+    const started = await starts.continue(call.viewPlan, late);
+    return (lives.get(key) ?? enliven(openLiveView(world, id, call, started))).use();
+  };
+
+  const begin = async (id: string, call: LateCall, signal: AbortSignal): Promise<LateUse | undefined> => {
+    const { request, viewPlan, content, caller } = call;
+    const there = lives.values().find(live => live.id === id && live.hasReads && !ending.has(live));
+    if (there !== undefined) return there.use();
+    const landings = await openLandings();
+    if (landings === undefined) return undefined;
+    const live = await starting.join(
+      id,
+      async (flight, report, tenants) => {
+        let own: LiveView | undefined;
+        const openReads = (layer: number, size: number) =>
+          createReads(size, {
+            patienceMs,
+            asked: () => own?.ask(layer),
+            failed: () => void failedReads++,
+          });
+        const options = { platform: request.platform, landings, openReads };
+        const started = await starts.start(viewPlan, content, { report, tenants }, options, flight);
+        if (started !== undefined) own = enliven(openLiveView(world, id, call, started));
+        return own;
+      },
+      caller,
+      signal,
+    );
+    return live?.use();
+  };
+
+  const revive = async (record: Brief<VolumeRecord>, request: Partial<PullRequest>): Promise<void> => {
+    const { view: key, targetPath } = record;
+    if (stalled.has(key) && stalled.get(key) === undefined) return; // it is tried now
+    const before = stalled.get(key);
+    const late = await lateViews.find(key);
+    const selection = (await world.views.find(key))?.selection;
+    if (late === undefined || selection === undefined) return;
+    stalled.set(key, undefined);
+    try {
+      const revived: PullRequest = {
+        secrets: {},
+        caller: record.anywhere ? 'administrator' : 'pod',
+        ...(late.platform && { platform: late.platform }),
+        ...(record.pod && { pod: record.pod }),
+        ...request,
+        targetPath,
+        selection,
+        reference: record.resolved,
+        pinned: record.digest,
+        pullPolicy: 'IfNotPresent',
+        late: key,
+      };
+      await world.pull(revived, closing.signal);
+      stalled.delete(key);
+    } catch (thrown) {
+      const { message } = toArtifactError(thrown);
+      stalled.set(key, message);
+      if (!closing.signal.aborted && message !== before)
+        warn(`the volume at ${targetPath}, which is loaded on demand, is not continued: ${message}`);
+    }
+  };
+
+  const tidy = async (): Promise<void> => {
+    const records = new Map((await volumes.listBrief()).map(record => [record.view, record]));
+    const oldest = Date.now() - graceMs;
+    for (const live of lives.values()) if (!records.has(live.key) && live.isIdle(oldest)) await end(live);
+    for (const { key } of await lateViews.list()) {
+      const record = records.get(key);
+      if (lives.has(key) || (record === undefined && starting.list().length > 0)) continue;
+      if (record === undefined) await lateViews.remove(key);
+      else void revive(record, {}); // its registry may not answer
+    }
+  };
+
+  return {
+    open(call, signal) {
+      const { request, viewPlan, content } = call;
+      const id = `${viewPlan.key} ${content.id}`;
+      return request.late === undefined ? begin(id, call, signal) : proceed(request.late, id, call);
+    },
+    async ended(key) {
+      const live = lives.get(key);
+      if (live === undefined && (await lateViews.find(key)) === undefined) return;
+      if ((await volumes.listBrief()).some(({ view }) => view === key)) return;
+      if (live === undefined) await lateViews.remove(key);
+      else if (live.isIdle(Infinity)) await end(live);
+    },
+    again(record, request) {
+      const live = lives.get(record.view);
+      const isWrong = live === undefined ? stalled.has(record.view) : live.problem() !== undefined;
+      if (isWrong) void revive(record, request);
+    },
+    async run(signal) {
+      while (!signal.aborted) {
+        await tidy().catch((thrown: unknown) =>
+          warn(`volumes that are loaded on demand: ${toArtifactError(thrown).message}`),
+        );
+        await sleep(tidyEveryMs, signal);
+      }
+    },
+    status(key) {
+      const live = lives.get(key);
+      if (live !== undefined) return live.status();
+      if (!stalled.has(key)) return undefined;
+      const problem = stalled.get(key) ?? 'it is being continued';
+      return { bytes: 0, totalBytes: 0, bytesPerSecond: 0, waitingReads: 0, problem };
+    },
+    summary() {
+      const all = [...lives.values()];
+      const complete = all.filter(live => live.isComplete()).length;
+      const failing = all.filter(live => live.problem() !== undefined).length;
+      const statuses = all.map(live => live.status());
+      return {
+        loading: all.length - complete - failing,
+        stalled: failing + stalled.size,
+        complete,
+        missingBytes: statuses.reduce((sum, { bytes, totalBytes }) => sum + totalBytes - bytes, 0),
+        failedReads,
+        off,
+      };
+    },
+    list: () => [...starting.list(), ...[...lives.values()].flatMap(live => live.flight() ?? [])],
+    async stop() {
+      closing.abort();
+      await starting.stop();
+      await Promise.all(lives.values().map(live => live.stop()));
+    },
+  };
+}

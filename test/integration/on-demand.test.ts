@@ -1,0 +1,294 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
+import { sha256 } from '../support/oci/tar.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+
+const registry = await openFaultyRegistry();
+after(() => registry[Symbol.asyncDispose]());
+let pushed = 0;
+const mib = 1024 * 1024;
+
+type Sample = { readonly reference: string; readonly digests: Readonly<Record<string, string>> };
+
+/** Pushes an artifact of a small file and large ones of these sizes. */
+async function push(...sizes: readonly number[]): Promise<Sample> {
+  const files = [
+    { name: 'config.json', bytes: Buffer.from('{}') },
+    ...sizes.map((size, at) => ({ name: `shard-${at}`, bytes: randomBytes(size) })),
+  ];
+  const { reference } = await registry.push(`on-demand-${pushed++}`, 'v1', files);
+  return { reference, digests: Object.fromEntries(files.map(({ name, bytes }) => [name, sha256(bytes)])) };
+}
+
+async function publish(daemon: TestDaemon, { reference }: Sample) {
+  const request = await publishRequest(daemon.node, { reference, loading: 'onDemand' });
+  await daemon.csi.NodePublishVolume(request);
+  return request;
+}
+
+/** Reads in a process of its own, which is killed after so long: the digest, or the error. */
+function read(path: string, withinMs = 30_000): Promise<string> {
+  return new Promise(resolve => {
+    execFile('sha256sum', [path], { timeout: withinMs, killSignal: 'SIGKILL' }, (error, stdout, stderr) =>
+      resolve(error === null ? `sha256:${stdout.split(' ')[0]}` : error.killed ? 'killed' : stderr.trim()),
+    );
+  });
+}
+
+type Rule = Parameters<typeof registry.fault>[0];
+
+/** Spoils the answers to requests for these files of a sample. */
+function spoil(sample: Sample, names: readonly string[], fault: ReturnType<Rule>): void {
+  const spoilt = new Set(names.map(name => sample.digests[name]));
+  registry.fault(({ path }) => (spoilt.has(path.slice(path.lastIndexOf('/') + 1)) ? fault : undefined));
+}
+
+const heal = (): void => registry.fault(() => undefined);
+const slow = { kind: 'slow', bytesPerSecond: mib } as const;
+const away = { kind: 'status', status: 404 } as const;
+const patience = { flags: { '--on-demand-patience': '2s' } } as const;
+const [first, second] = ['shard-0', 'shard-1'];
+
+async function volumeOf({ artifacts }: TestDaemon, target: string) {
+  const { volumes } = await artifacts.ListVolumes({});
+  const found = volumes.find(({ target_path }) => target_path === target);
+  assert.ok(found);
+  return found;
+}
+
+async function waitFor(what: string, is: () => Promise<boolean>): Promise<void> {
+  const until = Date.now() + 40_000;
+  while (!(await is())) {
+    assert.ok(Date.now() < until, what);
+    await sleep(50);
+  }
+}
+
+const isComplete = async (daemon: TestDaemon, target: string): Promise<boolean> => {
+  const { loading } = await volumeOf(daemon, target);
+  return loading !== null && loading.total_bytes > 0 && loading.bytes === loading.total_bytes;
+};
+
+async function unpublish(
+  { csi }: TestDaemon,
+  { volume_id, target_path }: Awaited<ReturnType<typeof publish>>,
+) {
+  await csi.NodeUnpublishVolume({ volume_id, target_path });
+}
+
+test('a volume is mounted before its large layers are here, a read waits for its own, and all of it is right', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib, 2 * mib + 1234, 3 * mib);
+  await using daemon = await startDaemon(node);
+  spoil(sample, [first, second, 'shard-2'], slow);
+  const { target_path: target } = await publish(daemon, sample);
+  assert.equal(await read(join(target, 'config.json')), sample.digests['config.json']);
+  const reading = read(join(target, 'shard-2'));
+  await waitFor('it waits', async () => ((await volumeOf(daemon, target)).loading?.waiting_reads ?? 0) > 0);
+  for (const [name, digest] of Object.entries(sample.digests))
+    assert.equal(await read(join(target, name)), digest);
+  assert.equal(await reading, sample.digests['shard-2']);
+  heal();
+});
+
+test('a volume that is complete depends on nobody, and later ones show the ordinary view', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib, 2 * mib + 4096);
+  let target: string;
+  {
+    await using daemon = await startDaemon(node);
+    target = (await publish(daemon, sample)).target_path;
+    await waitFor('complete', () => isComplete(daemon, target));
+    const later = await publish(daemon, sample);
+    const views = [target, later.target_path].map(async path => (await volumeOf(daemon, path)).view);
+    const [ours = '', ordinary = ''] = await Promise.all(views);
+    assert.ok(ours.startsWith(`${ordinary}-`), ours);
+    assert.equal((await volumeOf(daemon, later.target_path)).loading, null);
+    assert.equal(statSync(join(later.target_path, first)).nlink, 3); // with the blob and the late view
+  }
+  for (const [name, digest] of Object.entries(sample.digests))
+    assert.equal(await read(join(target, name)), digest);
+  await using daemon = await startDaemon(node);
+  await daemon.artifacts.Prune({});
+  for (const [name, digest] of Object.entries(sample.digests))
+    assert.equal(await read(join(target, name)), digest);
+});
+
+test('what a registry refuses fails at once and says why, and comes when it no longer does', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib, 2 * mib);
+  await using daemon = await startDaemon(node, patience);
+  spoil(sample, [second], away);
+  const request = await publish(daemon, sample);
+  const { target_path: target, volume_id } = request;
+  assert.equal(await read(join(target, first)), sample.digests[first]);
+  assert.match(await read(join(target, second), 10_000), /Input\/output error/);
+  const { loading } = await volumeOf(daemon, target);
+  assert.match(loading?.problem ?? '', /404/);
+  const { volume_condition } = await daemon.csi.NodeGetVolumeStats({ volume_id, volume_path: target });
+  assert.ok(volume_condition?.abnormal);
+  assert.match(volume_condition.message, /cannot be read/);
+  assert.match(await read(join(target, second), 2_000), /Input\/output error/); // remembered
+  heal();
+  await daemon.csi.NodePublishVolume(request); // kubelet publishes again
+  await waitFor('complete', () => isComplete(daemon, target));
+  await sleep(5_000); // in which the failure is remembered by nobody: the kernel asks for what is here
+  assert.equal(await read(join(target, second)), sample.digests[second]);
+});
+
+test('wrong bytes are never shown', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib);
+  await using daemon = await startDaemon(node, patience);
+  spoil(sample, [first], { kind: 'wrong-bytes' });
+  const { target_path: target } = await publish(daemon, sample);
+  assert.match(await read(join(target, first), 15_000), /Input\/output error/);
+  heal();
+  await waitFor('right', async () => (await read(join(target, first))) === sample.digests[first]);
+});
+
+test('a read waits no longer than the patience, and the next one succeeds when the network is back', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib);
+  await using daemon = await startDaemon(node, patience);
+  spoil(sample, [first], { kind: 'stall', after: 0 });
+  const { target_path: target } = await publish(daemon, sample);
+  const begun = Date.now();
+  assert.match(await read(join(target, first), 15_000), /Input\/output error/);
+  const took = Date.now() - begun;
+  assert.ok(took >= 1_900 && took < 7_000, String(took));
+});
+
+test('a daemon that is killed leaves what is here, and the next one completes the same mount', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib, 2 * mib + 77);
+  let target: string;
+  {
+    await using daemon = await startDaemon(node, patience);
+    spoil(sample, [second], away);
+    target = (await publish(daemon, sample)).target_path;
+    assert.equal(await read(join(target, first)), sample.digests[first]);
+  }
+  assert.equal(await read(join(target, first)), sample.digests[first]);
+  assert.match(await read(join(target, second)), /Input\/output error/);
+  assert.equal(statSync(join(target, second)).size, 2 * mib + 77);
+  heal();
+  await using daemon = await startDaemon(node, patience);
+  await waitFor('complete', () => isComplete(daemon, target));
+  assert.equal(await read(join(target, second)), sample.digests[second]);
+});
+
+test('after a reboot nothing of an image is believed, and the same volume is loaded again', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib, 2 * mib);
+  let request: Awaited<ReturnType<typeof publish>>;
+  spoil(sample, [second], away);
+  {
+    await using daemon = await startDaemon(node, patience);
+    request = await publish(daemon, sample);
+    assert.equal(await read(join(request.target_path, first)), sample.digests[first]);
+  }
+  unmountBelow(node.kubeletDir);
+  const [key = ''] = readdirSync(join(node.stateDir, 'late'));
+  const record = join(node.stateDir, 'late', key, 'record');
+  writeFileSync(record, readFileSync(record, 'utf8').replace(/"bootId":"/, '"bootId":"an earlier one '));
+  await using daemon = await startDaemon(node, patience);
+  assert.deepEqual(readdirSync(join(node.stateDir, 'late')), []);
+  await daemon.csi.NodePublishVolume(request);
+  assert.equal(await read(join(request.target_path, first)), sample.digests[first]);
+  heal();
+  await waitFor(
+    'right',
+    async () => (await read(join(request.target_path, second))) === sample.digests[second],
+  );
+});
+
+test('an unpublish fails the reads that wait, ends the mount, and the download', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib);
+  await using daemon = await startDaemon(node);
+  spoil(sample, [first], { kind: 'stall', after: 100 });
+  const request = await publish(daemon, sample);
+  const reading = read(join(request.target_path, first));
+  await waitFor(
+    'it waits',
+    async () => ((await volumeOf(daemon, request.target_path)).loading?.waiting_reads ?? 0) > 0,
+  );
+  const killed = Date.now();
+  assert.equal(await read(join(request.target_path, first), 500), 'killed');
+  assert.ok(Date.now() - killed < 2_000);
+  await unpublish(daemon, request);
+  assert.match(await reading, /Input\/output error/);
+  assert.deepEqual(mountsBelow(node.kubeletDir), []);
+  assert.deepEqual(readdirSync(join(node.stateDir, 'late')), []);
+  assert.deepEqual((await daemon.artifacts.ListPulls({})).pulls, []);
+  heal();
+});
+
+test('pods share a volume that is loaded, and garbage collection takes nothing of it', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib);
+  await using daemon = await startDaemon(node);
+  spoil(sample, [first], slow);
+  const [one, other] = [await publish(daemon, sample), await publish(daemon, sample)];
+  const views = [one, other].map(async ({ target_path }) => (await volumeOf(daemon, target_path)).view);
+  assert.equal(new Set(await Promise.all(views)).size, 1);
+  const reading = read(join(other.target_path, first));
+  await unpublish(daemon, one);
+  await daemon.artifacts.Prune({});
+  for await (const { finding } of daemon.streams.Fsck({ repair: true })) assert.ok(!finding);
+  assert.equal(await reading, sample.digests[first]);
+  heal();
+});
+
+test('without room for all of it, a volume is refused before it is mounted', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(3 * mib);
+  await using daemon = await startDaemon(node, { flags: { '--cache-max': '2MiB' } });
+  const { code } = await publish(daemon, sample).then(
+    () => ({ code: 0 }),
+    (thrown: { code: number }) => thrown,
+  );
+  assert.equal(code, 8); // RESOURCE_EXHAUSTED
+  assert.deepEqual(mountsBelow(node.kubeletDir), []);
+});
+
+test('what is small, or here already, is an ordinary volume', async () => {
+  await using node = await testNode([registry.host]);
+  const small = await push(1000);
+  const large = await push(2 * mib);
+  await using daemon = await startDaemon(node);
+  await daemon.csi.NodePublishVolume(await publishRequest(node, { reference: large.reference }));
+  for (const sample of [small, large]) {
+    const { target_path } = await publish(daemon, sample);
+    assert.equal((await volumeOf(daemon, target_path)).loading, null);
+    assert.equal(await read(join(target_path, first)), sample.digests[first]);
+  }
+});
+
+test('a node that cannot load on demand, or must not, loads all of it first, and says why', async () => {
+  const cases = [
+    { views: 'trees', flags: {}, why: /mounts EROFS from block devices only/ },
+    { views: undefined, flags: { '--on-demand': 'off' }, why: /--on-demand is off/ },
+  ] as const;
+  for (const { views, flags, why } of cases) {
+    await using node = await testNode([registry.host], { views });
+    const sample = await push(2 * mib);
+    await using daemon = await startDaemon(node, { flags });
+    const { target_path } = await publish(daemon, sample);
+    assert.equal((await volumeOf(daemon, target_path)).loading, null);
+    assert.equal(await read(join(target_path, first)), sample.digests[first]);
+    const [ready, metrics] = await Promise.all(
+      ['/readyz', '/metrics'].map(async path => (await fetch(daemon.http + path)).text()),
+    );
+    assert.match(/^loading on demand: off .*$/m.exec(ready ?? '')?.[0] ?? '', why);
+    assert.match(/^oci_artifact_csi_on_demand\{.*\} 0$/m.exec(metrics ?? '')?.[0] ?? '', why);
+  }
+});
