@@ -1,16 +1,24 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { driverName, driverNamespace, driverSet } from '../support/cluster/driver.ts';
+import { version } from '../../src/util/version.ts';
+import { driverName, driverNamespace, driverSet, repository } from '../support/cluster/driver.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
 import { artifact, claim, namespace, pod, podSpec, type Volume } from '../support/cluster/objects.ts';
 import { hosts } from '../support/cluster/registries.ts';
 import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
+import { assertUnnoticed, driverImage, nextVersion, pushNextDriver } from '../support/cluster/update.ts';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
 
+/** The command of the README. */
+const install =
+  /^kubectl kustomize deploy .*$/m.exec(readFileSync(join(project, 'README.md'), 'utf8'))?.[0] ?? '';
+
+/** An artifact that no registry has. */
+const loaded = 'registry.example.com/models/tiny:1';
 const tiny = `${hosts.open}/models/tiny:1`;
 const listed = `${hosts.open}/models/listed:1`;
 const foreign = `${hosts.open}/models/foreign:1`;
@@ -44,6 +52,9 @@ describe('options of the chart', clusterNeeds, () => {
       uninstallGuard: true,
     });
   });
+
+  const applyManifests = (command: string): Promise<string> =>
+    cluster.run('sh', ['-euc', `cd ${project}; REGISTRY=${hosts.open}; ${command}`]);
 
   test('admission sets readOnly of a volume', async () => {
     const csi = { driver: driverName, volumeAttributes: { reference: tiny } };
@@ -161,24 +172,30 @@ describe('options of the chart', clusterNeeds, () => {
   });
 
   test('without Helm, the command of the README installs the driver, and a loaded artifact is mounted', async () => {
-    const readme = readFileSync(join(project, 'README.md'), 'utf8');
-    const install = /^kubectl kustomize deploy .*$/m.exec(readme)?.[0] ?? '';
-    const image = `${hosts.open}/oci-artifact-csi`;
-    await cluster.run('oras', ['tag', '--plain-http', `${image}:1`, '0.1.0']);
-    await cluster.run('sh', ['-euc', `cd ${project}; REGISTRY=${hosts.open}; ${install}`]);
+    await cluster.run('oras', ['tag', '--plain-http', `${repository}:1`, version]);
+    await applyManifests(install);
     // The disk of the machine is not the test's.
     const marks = ['CACHE_HIGH', 'CACHE_LOW', 'DISK_MAX'].map(name => `OCI_ARTIFACT_${name}=100`);
     await cluster.kubectl('-n', driverNamespace, 'set', 'env', driverSet, ...marks);
     await cluster.kubectl('-n', driverNamespace, 'rollout', 'status', driverSet, '--timeout=90s');
 
     const load = ['exec', '-i', '-n', driverNamespace, driverSet, '--', 'oci-artifact-csi', 'load', '-'];
-    const reference = 'registry.example.com/models/tiny:1';
     await cluster.run('oras', ['copy', '--from-plain-http', '--to-oci-layout', tiny, '/tmp/layout:1']);
-    await cluster.run('sh', ['-euc', `tar -C /tmp/layout -c . | kubectl ${[...load, reference].join(' ')}`]);
-    await cluster.apply(pod('loaded', { volumes: { models: artifact(reference) } }));
+    await cluster.run('sh', ['-euc', `tar -C /tmp/layout -c . | kubectl ${[...load, loaded].join(' ')}`]);
+    await cluster.apply(pod('loaded', { volumes: { models: artifact(loaded) } }));
     await cluster.ready('loaded');
     assert.equal(await cluster.exec('loaded', 'cat', '/models/hello.txt'), 'hello');
     await cluster.event('loaded', /models\/tiny:1/);
+  });
+
+  test('newer plain manifests are applied over older ones, and nothing ends', async (context: TestContext) => {
+    await pushNextDriver(cluster);
+    const newer = install.replace('| kubectl apply', `| sed 's|${version}|${nextVersion}|' | kubectl apply`);
+    await assertUnnoticed(context, cluster, loaded, () => applyManifests(newer));
+    assert.equal(await driverImage(cluster), `${repository}:${nextVersion}`);
+    assert.equal(await cluster.exec('loaded', 'cat', '/models/hello.txt'), 'hello');
+    const restarts = 'jsonpath={.status.containerStatuses[0].restartCount}';
+    assert.equal(await cluster.kubectl('get', 'pod', 'loaded', `--output=${restarts}`), '0');
     await cluster.remove('loaded');
   });
 });
