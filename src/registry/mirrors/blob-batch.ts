@@ -84,7 +84,10 @@ export function openBlobBatches(world: BlobWorld, onRequest: OnRequest): FetchBl
         const [target, arrival] = [targets[at], came[at]] as const;
         if (target === undefined || arrival === undefined) break;
         report(target, arrival.ms);
-        if (!isRight(descriptor, arrival.bytes)) break;
+        if (!isRight(descriptor, arrival.bytes)) {
+          isOver = true;
+          break;
+        }
         right.push({ descriptor, bytes: arrival.bytes, servedBy });
       }
       await take(right);
@@ -98,11 +101,12 @@ export function openBlobBatches(world: BlobWorld, onRequest: OnRequest): FetchBl
           const some = others.slice(next, next + turn);
           next += some.length;
           for (let done = 0; done < some.length && !isOver; ) {
-            if (series?.isOpen() !== true) series = downloads.series(sample);
+            const isNew = series?.isOpen() !== true;
+            if (series === undefined || isNew) series = downloads.series(sample);
             const right = await fetchSome(series, some.slice(done), signal);
             done += right;
-            // A server may close a connection after some answers.
-            if (right === 0) isOver = true;
+            // A server may close a connection after some answers, just as it is asked again.
+            if (right === 0 && isNew) isOver = true;
           }
         }
       } finally {
