@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { hash, randomBytes } from 'node:crypto';
+import { existsSync, linkSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { directory } from '../../../test/support/oci/nodes.ts';
+import { viewRecord } from '../../../test/support/oci/view-sample.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
+import { type Digest, toDigest } from '../../oci/digest.ts';
+import type { LateView } from '../../ports/late-views.ts';
+import { blobAttributes, type FileNode } from '../../tree/tree.ts';
+import { openStore, type Store } from '../store.ts';
+
+const never = new AbortController().signal;
+const source = 'r.example';
+const [large, small] = [randomBytes(2 ** 20 + 100), Buffer.from('small')];
+const digestOf = (bytes: Buffer): Digest => toDigest('sha256', hash('sha256', bytes));
+const [digest, smallDigest] = [digestOf(large), digestOf(small)];
+
+function file(of: Buffer): FileNode {
+  const content = { kind: 'blob', digest: digestOf(of) } as const;
+  return { kind: 'file', source: content, body: 0, size: of.length, attributes: blobAttributes, layer: 'l' };
+}
+
+async function createLate(store: Store): Promise<LateView> {
+  await store.blobs.put(smallDigest, small);
+  const record = { ...viewRecord, key: 'k', blobs: [digest, smallDigest], layers: [] };
+  const tree = directory({ large: file(large), small: file(small) });
+  const layers = [{ digest, size: large.length }];
+  const plan = {
+    key: 'k-1',
+    record,
+    tree,
+    layers,
+    source,
+    platform: undefined,
+    landingOf: () => '/dev/null',
+  };
+  const made = await store.lateViews.create(plan, never);
+  assert.ok(made);
+  return made.view;
+}
+
+async function download(store: Store, from: string): Promise<void> {
+  const descriptor = { digest, size: large.length, mediaType: '', annotations: {} };
+  await using ingest = await store.blobs.ingest(descriptor, from, never);
+  ingest.write(large);
+  await ingest.verify();
+  await ingest.commit();
+}
+
+function read(late: LateView): Buffer {
+  using open = late.open(0);
+  return readFileSync(open.fd);
+}
+
+test('the file of a layer has room from the start, and becomes its blob', async () => {
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
+  const late = await createLate(store);
+  const data = join(temporary.path, 'late/k-1/0');
+  assert.ok(statSync(data).blocks * 512 >= large.length);
+  assert.equal(statSync(data).size, 0);
+  await download(store, source);
+  const image = (await store.views.find('k-1'))?.image?.file ?? '';
+  const before = readFileSync(image);
+  await late.show(0);
+  assert.equal(statSync(data).ino, statSync(store.blobs.path(digest)).ino);
+  const end = readFileSync(join(temporary.path, 'late/k-1/0.end'));
+  assert.deepEqual(end.subarray(2 ** 20, 2 ** 20 + 100), large.subarray(2 ** 20));
+  assert.equal(end.length % 4096, 0);
+  const changed = [...readFileSync(image)].filter((byte, at) => byte !== before[at]);
+  assert.equal(changed.length, 2); // one byte for each chunk
+  assert.equal(await store.blobs.check(digest, never), undefined);
+});
+
+test('a blob of another download is copied into the file that the kernel has open', async () => {
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
+  const late = await createLate(store);
+  const { ino } = statSync(join(temporary.path, 'late/k-1/0'));
+  await download(store, 'another.example');
+  assert.notEqual(statSync(store.blobs.path(digest)).ino, ino);
+  await late.prepare(0);
+  await late.show(0);
+  assert.equal(statSync(join(temporary.path, 'late/k-1/0')).ino, ino);
+  assert.deepEqual(read(late), large);
+});
+
+test('a download that was dropped begins anew in the same file', async () => {
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
+  const late = await createLate(store);
+  const descriptor = { digest, size: large.length, mediaType: '', annotations: {} };
+  {
+    await using ingest = await store.blobs.ingest(descriptor, source, never);
+    assert.equal(ingest.offset, 0); // it is removed, because it has nothing
+  }
+  await late.prepare(0);
+  await download(store, source);
+  assert.equal(statSync(join(temporary.path, 'late/k-1/0')).ino, statSync(store.blobs.path(digest)).ino);
+});
+
+test('a late view is found after a restart, and after a reboot it is removed with its view', async () => {
+  await using temporary = await temporaryDirectory();
+  const stateDir = temporary.path;
+  {
+    await using store = await openStore({ stateDir, bootId: 'one' });
+    await createLate(store);
+  }
+  {
+    await using store = await openStore({ stateDir, bootId: 'one' });
+    const [found, ...others] = await store.lateViews.list();
+    assert.deepEqual([found?.key, found?.complete, others], ['k-1', 'k', []]);
+  }
+  mkdirSync(join(stateDir, 'late/torn'));
+  writeFileSync(join(stateDir, 'late/torn/record'), '{');
+  await using store = await openStore({ stateDir, bootId: 'two' });
+  assert.deepEqual(await store.lateViews.list(), []);
+  assert.equal(await store.views.find('k-1'), undefined);
+  for (const name of ['k-1', 'torn']) assert.ok(!existsSync(join(stateDir, 'late', name)));
+});
+
+test('its end leaves the blob as it was verified', async () => {
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
+  const late = await createLate(store);
+  await download(store, source);
+  await late.show(0);
+  const item = { kind: 'blobs', digest } as const;
+  await store.lateViews.remove('k-1');
+  assert.equal(statSync(store.blobs.path(digest)).nlink, 1);
+  assert.deepEqual(await store.evidence.states([item], 0, never), ['verified']);
+  linkSync(store.blobs.path(digest), join(temporary.path, 'link')); // as somebody else could
+  assert.deepEqual(await store.evidence.states([item], 0, never), ['changed']);
+});
