@@ -198,11 +198,11 @@ export async function openNode(
     await upkeep.ended();
   });
   const adapters = stack.move();
-  const facts = (): readonly string[] => [
-    formatVerity(store.verity),
-    formatSupport({ off: imagesOff }),
-    formatOnDemand(onDemand.summary()),
-  ];
+  // A command that only reads tries none of them.
+  const facts = () =>
+    reads
+      ? []
+      : [formatVerity(store.verity), formatSupport({ off: imagesOff }), formatOnDemand(onDemand.summary())];
   const notes = async () => [problems(), registry.pauses(), (await room.pressure()) ?? []].flat();
   const status = async (): Promise<NodeStatus> => ({
     stateDir: settings.stateDir,

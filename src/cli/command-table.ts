@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { isDigestStart } from '../oci/digest.ts';
 import { parseReference } from '../oci/reference.ts';
+import { invalidValue } from '../util/error.ts';
 import type { Act, Use } from './act.ts';
 import type { Topic } from './help/flag-topics.ts';
 import { addOutput } from './output-options.ts';
@@ -198,7 +199,11 @@ function same(command: Command): Command {
 
 /** Validates a reference before anything is opened or created. @throws ArtifactError `invalid`. */
 function verifyReference(text: string): string {
-  if (!isDigestStart(text)) parseReference(text);
+  if (isDigestStart(text)) return text;
+  // As a reference it would be a repository named after the algorithm.
+  if (/^sha(?:256|512):/.test(text))
+    throw invalidValue('digest', text, 'must have at least four hex digits, in lower case, after the colon');
+  parseReference(text);
   return text;
 }
 

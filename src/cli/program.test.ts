@@ -383,6 +383,15 @@ test('--timeout ends a command that takes longer, and says so', async () => {
   assert.equal((await runShell(['ls', '--timeout', 'soon'])).code, exitCodes.invalid);
 });
 
+test('a text that begins like a digest and is none is refused before anything is opened', async () => {
+  const builder = { open: async () => assert.fail('it was opened') };
+  for (const text of ['sha256:xyz', 'sha256:12', 'sha512:ABCDEF']) {
+    const ran = await runShell(['inspect', text], { builder });
+    assert.equal(ran.code, exitCodes.invalid);
+    assert.match(ran.stderr, /invalid digest ".*": must have at least four hex digits, in lower case/);
+  }
+});
+
 test('--timeout 0 is no limit, and neither is a time longer than a timer of Node', async () => {
   const list = async (): Promise<[]> => {
     await sleep(20);

@@ -116,7 +116,7 @@ const versions = ['v1', 'v1beta1', 'v1alpha1'];
 export function parseProviderConfig(text: string, file: string): readonly ProviderConfig[] {
   const top = parseYaml(text, { kind: 'kubernetes', file });
   top.only('apiVersion', 'kind', 'providers');
-  const kind = top.need('kind');
+  const kind = top.get('kind') ?? top.refuse('has no kind; write kind: CredentialProviderConfig');
   if (kind.text() !== 'CredentialProviderConfig') kind.invalid('must be CredentialProviderConfig');
   verifyVersion(top.need('apiVersion'), 'kubelet.config.k8s.io');
   return top
