@@ -16,6 +16,8 @@ export type Strained = Counts & { readonly killed: number; readonly asked: numbe
 
 const chunkSize = 2 ** 17;
 const chunks = 512;
+/** Long enough for most readers to live. */
+const killEveryMs = 500;
 
 /**
  * Reads a volume at random places in several processes while its bytes come, one of 5 reads of missing bytes is
@@ -29,6 +31,7 @@ export async function strain({ readers, milliseconds, isDirect, disturb }: Strai
   const until = Date.now() + milliseconds;
   const total = { right: 0, refused: 0, wrong: [] as string[], killed: 0, asked: 0 };
   const living = new Set<ChildProcess>();
+  let killedAt = Date.now();
   const read = async (): Promise<void> => {
     for (let left = milliseconds; left > 0; left = until - Date.now()) {
       const { process, found } = volume.lookOften(left, Math.random() * 2 ** 31);
@@ -45,7 +48,10 @@ export async function strain({ readers, milliseconds, isDirect, disturb }: Strai
   while (until - Date.now() > milliseconds / 4) {
     await sleep(150);
     disturb?.();
-    [...living][Math.floor(Math.random() * living.size * 4)]?.kill('SIGKILL');
+    if (Date.now() - killedAt > killEveryMs) {
+      [...living][Math.floor(Math.random() * living.size)]?.kill('SIGKILL');
+      killedAt = Date.now();
+    }
     await volume.tell({ kind: 'arrive', chunks: [Math.floor(Math.random() * chunks)] });
   }
   total.asked = (await volume.tell({ kind: 'state' })).reads;
