@@ -16,7 +16,7 @@ import { listMounts } from './support/os/mounts.ts';
 import { reportFiles } from './support/project/file-reporter.ts';
 import { type FileTime, formatTimes, timesVariable } from './support/project/file-times.ts';
 import { limitVariable } from './support/project/time-limit.ts';
-import { isCi } from './support/project/tools.ts';
+import { isCi, verboseVariable } from './support/project/tools.ts';
 import { installTools } from './tools/install.ts';
 import type { ToolGroup } from './tools/table.ts';
 
@@ -25,9 +25,9 @@ import type { ToolGroup } from './tools/table.ts';
  * test/cluster and test/arm64; `npm run test:faults`, `test:release` and so on run one of these each. It runs four
  * files at a time, because many of them wait, and two of the other directories, but one of test/cluster, where each has
  * a cluster; afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each file; with
- * --verbose, each test and its figures; with --times, at the end the time and CPU time of each file. The run has a
- * temporary directory of its own. It fails if a mount, a file or a process is left behind; in CI also if a test was
- * skipped.
+ * --verbose, each test and its figures, of which some are measured more often; with --times, at the end the time and CPU
+ * time of each file. The run has a temporary directory of its own. It fails if a mount, a file or a process is left
+ * behind; in CI also if a test was skipped.
  */
 
 const usage = `usage: npm test [-- --verbose] [-- --times] [-- file...]
@@ -68,6 +68,7 @@ const before = listMounts();
 const shared = tmpdir();
 const directory = mkdtempSync(join(shared, 'oac-')); // short: it contains unix sockets
 process.env['TMPDIR'] = directory;
+if (verbose) process.env[verboseVariable] = 'true';
 // Tests start more than a thousand programs, and most of the time of a start is for compiling the same files.
 const compiled = mkdtempSync(join(shared, 'oac-compiled-'));
 process.env['NODE_COMPILE_CACHE'] = compiled;

@@ -9,7 +9,7 @@ import { cpuWaitOf } from '../os/cpu-time.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
 import type { Cluster } from './cluster.ts';
 import { driverName } from './driver.ts';
-import { openStallClock } from './stall-clock.ts';
+import { openStallClock } from './driver-cgroups.ts';
 
 /** What the calls to a socket showed. */
 export type Probed = {

@@ -6,6 +6,10 @@ import { groupOf, type Program, programs, toolsDirectory } from '../../tools/tab
 /** In CI nothing is skipped: a test that lacks a program fails there. */
 export const isCi: boolean = process.env['CI'] !== undefined && process.env['CI'] !== '';
 
+/** Set if figures of tests are printed: then some are measured more often. */
+export const verboseVariable = 'OCI_ARTIFACT_TEST_VERBOSE';
+export const isVerbose: boolean = process.env[verboseVariable] !== undefined;
+
 /**
  * The path of a program: in .tools/bin if it is built from source, else the first on the PATH or in an sbin directory;
  * undefined if there is none.

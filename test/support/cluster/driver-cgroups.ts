@@ -15,12 +15,8 @@ export function openStallClock(cgroup: string): StallClock {
   const directories = new Map<string, { readonly since: number; last: number }>();
   return {
     find() {
-      for (const path of globSync('/proc/[0-9]*/cmdline')) {
-        if (!read(path).endsWith('\0serve\0')) continue;
-        const own =
-          /^0::(?<path>.*)$/m.exec(read(path.replace(/cmdline$/, 'cgroup')))?.groups?.['path'] ?? '';
-        const directory = join(cgroupRoot(), own);
-        if (!directory.startsWith(`${cgroup}/`) || directories.has(directory)) continue;
+      for (const directory of driverCgroups(cgroup)) {
+        if (directories.has(directory)) continue;
         const since = stallOf(directory) ?? 0;
         directories.set(directory, { since, last: since });
       }
@@ -34,6 +30,23 @@ export function openStallClock(cgroup: string): StallClock {
       return sum;
     },
   };
+}
+
+/** The cgroups of the containers that run the driver, in a machine with this directory of cgroups. */
+export function driverCgroups(cgroup: string): readonly string[] {
+  const found = globSync('/proc/[0-9]*/cmdline').flatMap(path => {
+    if (!read(path).endsWith('\0serve\0')) return [];
+    const own = /^0::(?<path>.*)$/m.exec(read(path.replace(/cmdline$/, 'cgroup')))?.groups?.['path'] ?? '';
+    const directory = join(cgroupRoot(), own);
+    return directory.startsWith(`${cgroup}/`) ? [directory] : [];
+  });
+  return [...new Set(found)];
+}
+
+/** The seconds of CPU time of all processes that a cgroup and those below it ever had. */
+export function cpuOfCgroup(directory: string): number {
+  const us = /^usage_usec (?<us>\d+)$/m.exec(read(join(directory, 'cpu.stat')))?.groups?.['us'];
+  return Number(us ?? 0) / 1e6;
 }
 
 /** As `some` counts it: the time for which at least one process waited. */
