@@ -1,4 +1,5 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
+import { openRegular } from '../util/regular-file.ts';
 import { type FsContext, longestSource, openFsContext } from './fs-context.ts';
 import type { DetachedMount } from './mount.ts';
 
@@ -38,7 +39,7 @@ function configure({ image, devices, isDirect, context }: ErofsFiles, stack: Dis
   const fs = stack.use(openFsContext('erofs', image));
   const toSource = (path: string): string => {
     if (Buffer.byteLength(path) <= longestSource) return path;
-    const fd = openSync(path, 'r');
+    const fd = openRegular(path);
     stack.defer(() => closeSync(fd));
     return `/proc/self/fd/${fd}`;
   };

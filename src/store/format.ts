@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
+import { readRegular } from '../util/regular-file.ts';
 import { unlessAbsent } from './files/absent.ts';
 import { writeAside } from './files/atomic-file.ts';
 import type { Directory } from './files/directory.ts';
@@ -43,7 +43,7 @@ export async function verifyFormat(stateDir: string, migrations: number): Promis
 /** Returns the version of a layout, 0 for a new one. @throws `invalid` for a layout of a newer program. */
 export async function verifyNotNewer(stateDir: string, migrations: number): Promise<number> {
   const path = join(stateDir, 'format');
-  const version = parseVersion(await unlessAbsent(readFile(path, 'utf8')), path);
+  const version = parseVersion(await unlessAbsent((async () => readRegular(path))()), path);
   if (version > migrations) throw tooNew(stateDir, version, migrations);
   return version;
 }

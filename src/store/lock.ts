@@ -1,10 +1,11 @@
-import { constants, readFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { constants } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { lockFile } from '../linux/lock.ts';
 import { ArtifactError } from '../util/error.ts';
+import { readRegular } from '../util/regular-file.ts';
 import { unlessAbsent } from './files/absent.ts';
+import { openHandle } from './files/file-handle.ts';
 
 /**
  * Locks the state directory for this process, until the lock is disposed or the process ends, however it ends.
@@ -12,7 +13,7 @@ import { unlessAbsent } from './files/absent.ts';
  * @throws `busy` naming the holder.
  */
 export async function takeLock(stateDir: string): Promise<AsyncDisposable> {
-  const file = await open(join(stateDir, 'lock'), constants.O_RDWR | constants.O_CREAT, 0o600);
+  const file = await openHandle(join(stateDir, 'lock'), constants.O_RDWR | constants.O_CREAT, 0o600);
   try {
     if (!lockFile(file.fd)) throw toBusy(stateDir);
     await file.truncate();
@@ -31,7 +32,7 @@ export async function takeLock(stateDir: string): Promise<AsyncDisposable> {
 
 /** Keeps writers out while this process reads. It locks nothing if the directory is new. @throws `busy`. */
 export async function shareLock(stateDir: string): Promise<AsyncDisposable> {
-  const file = await unlessAbsent(open(join(stateDir, 'lock'), constants.O_RDONLY));
+  const file = await unlessAbsent(openHandle(join(stateDir, 'lock')));
   if (file === undefined) return { async [Symbol.asyncDispose]() {} };
   try {
     if (!lockFile(file.fd, 'shared')) throw toBusy(stateDir);
@@ -45,7 +46,7 @@ export async function shareLock(stateDir: string): Promise<AsyncDisposable> {
 /** Returns the process that locks the state directory, in words. */
 export function readHolder(stateDir: string): string {
   try {
-    return readFileSync(join(stateDir, 'lock'), 'utf8').trim() || 'another process';
+    return readRegular(join(stateDir, 'lock')).trim() || 'another process';
   } catch {
     return 'another process';
   }

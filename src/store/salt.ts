@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readRegular } from '../util/regular-file.ts';
 import { unlessAbsent } from './files/absent.ts';
 import { writeAside } from './files/atomic-file.ts';
 import type { Directory } from './files/directory.ts';
@@ -9,7 +9,7 @@ import type { Scratch } from './files/scratch.ts';
 /** Returns random bytes of this node, in hex, created once: hashes made with them mean nothing elsewhere. */
 export async function openSalt(root: Directory, scratch: Scratch): Promise<string> {
   const path = join(root.path, 'salt');
-  const known = await unlessAbsent(readFile(path, 'utf8'));
+  const known = await unlessAbsent((async () => readRegular(path))());
   if (known !== undefined && /^[0-9a-f]{64}$/.test(known)) return known;
   const salt = randomBytes(32).toString('hex');
   if (scratch.isClosed) return salt;

@@ -1,10 +1,11 @@
-import { existsSync } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { chmod, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setXattr } from '../linux/xattr.ts';
 import { ArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 import { unlessAbsent } from './files/absent.ts';
+import { openHandle } from './files/file-handle.ts';
 
 /** Every new filesystem has it. */
 const ofNobody = 'lost+found';
@@ -28,7 +29,7 @@ export async function verifyOwn(stateDir: string): Promise<boolean> {
 
 /** Created before anything else: after a crash, the directory is recognized. */
 export async function markOwn(stateDir: string): Promise<void> {
-  await using _ = await open(join(stateDir, 'format'), 'a', 0o600);
+  await using _ = await openHandle(join(stateDir, 'format'), constants.O_WRONLY | constants.O_CREAT, 0o600);
 }
 
 /**

@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isLocked, lockFile, unlockFile } from '../linux/lock.ts';
 import { errnoOf } from '../util/error.ts';
+import { openHandle } from './files/file-handle.ts';
 import { toBusy } from './lock.ts';
 
 /**
@@ -52,11 +52,13 @@ export const turnEveryMs = 50;
 export async function takeTurn(stateDir: string, wait: Wait | undefined): Promise<Turn> {
   const path = join(stateDir, 'lock');
   let isWritable = true;
-  const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600).catch((thrown: unknown) => {
-    if (errnoOf(thrown) !== 'EROFS') throw thrown;
-    isWritable = false;
-    return open(path, constants.O_RDONLY);
-  });
+  const file = await openHandle(path, constants.O_RDWR | constants.O_CREAT, 0o600).catch(
+    (thrown: unknown) => {
+      if (errnoOf(thrown) !== 'EROFS') throw thrown;
+      isWritable = false;
+      return openHandle(path);
+    },
+  );
   const { fd } = file;
   const isStateFree = (): boolean => !isLocked(fd, stateByte);
   const close = { [Symbol.asyncDispose]: () => file.close() };

@@ -1,7 +1,8 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { constants, createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib';
 import { ArtifactError, errnoOf } from '../util/error.ts';
+import { openRegular } from '../util/regular-file.ts';
 
 /** Bytes read, and bytes inflated, at a time. Less costs time between threads, more costs memory. */
 const chunkSize = 128 * 1024;
@@ -43,7 +44,7 @@ export function detectCompression(start: Buffer): Compression {
 }
 
 function readStart(path: string): { readonly start: Buffer; readonly size: number } {
-  const fd = openSync(path, 'r');
+  const fd = openRegular(path);
   try {
     const start = Buffer.alloc(magicBytes);
     return { start: start.subarray(0, readSync(fd, start, 0, magicBytes, 0)), size: fstatSync(fd).size };
@@ -92,7 +93,7 @@ export async function* readUncompressed(
  * the descriptor.
  */
 function* readChunks(path: string): Generator<Buffer> {
-  const fd = openSync(path, 'r');
+  const fd = openRegular(path);
   try {
     for (;;) {
       const chunk = Buffer.allocUnsafe(chunkSize);

@@ -1,9 +1,10 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTime } from '../linux/stat.ts';
 import { offerXattr } from '../linux/xattr.ts';
 import { bodyName } from '../tree/layer-files.ts';
 import { startPace } from '../util/pace.ts';
+import { openRegular } from '../util/regular-file.ts';
 import type { SetXattrs } from './xattr-batch.ts';
 
 const never = new AbortController().signal;
@@ -18,7 +19,7 @@ export const setXattrs: SetXattrs = async ({ into, bodies }) => {
   const dropped: string[] = [];
   for (const { body, xattrs, mtime } of bodies) {
     const path = join(into, bodyName(body));
-    const fd = openSync(path, 'r');
+    const fd = openRegular(path);
     try {
       for (const [name, value] of Object.entries(xattrs)) {
         if (!offerXattr(fd, name, Buffer.from(value, 'latin1'))) dropped.push(name);

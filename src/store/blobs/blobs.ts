@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto';
 import {
   closeSync,
-  constants,
   existsSync,
   fchmodSync,
   fstatSync,
@@ -13,16 +12,18 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf, toDigest } from '../../oci/digest.ts';
 import type { Blobs, Held, Item } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
+import { openRegular } from '../../util/regular-file.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import type { DigestDirectories, Directory } from '../files/directory.ts';
 import { attempt } from '../files/failure.ts';
+import { openHandle } from '../files/file-handle.ts';
 import { hashFile } from '../files/file-hash.ts';
 import { removeTree } from '../files/scratch.ts';
 import { formatStored, type Unsynced } from '../files/unsynced.ts';
@@ -200,7 +201,7 @@ function toItem(digest: Digest): Item {
 function partialSize(path: string, size: number): number {
   const length = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   if (length <= size) return length;
-  const fd = openSync(path, 'r');
+  const fd = openRegular(path);
   try {
     return filledOf(fd, length, size);
   } finally {
@@ -228,7 +229,7 @@ function setMode(fd: number): void {
 }
 
 async function readSmall(path: string, digest: Digest): Promise<Uint8Array> {
-  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  await using file = await openHandle(path);
   const { size } = await file.stat();
   if (size <= readLimit) return file.readFile();
   throw new ArtifactError(

@@ -1,13 +1,15 @@
 import { createHash, type Hash, hash } from 'node:crypto';
 import { constants, existsSync, fstatSync, ftruncateSync, lstatSync, readdirSync, writeSync } from 'node:fs';
-import { type FileHandle, open, rm } from 'node:fs/promises';
+import { type FileHandle, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf, isDigest, toDigest } from '../../oci/digest.ts';
 import type { Ingest } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
+import { isIrregular } from '../../util/regular-file.ts';
 import { attempt, toStoreError } from '../files/failure.ts';
+import { openHandle } from '../files/file-handle.ts';
 import { hashFile } from '../files/file-hash.ts';
 import type { Writeback } from '../files/writeback.ts';
 import { filledOf, openHoles } from './holes.ts';
@@ -36,8 +38,13 @@ export async function openIngest(
   const { digest, size } = descriptor;
   const algorithm = algorithmOf(digest);
   const doing = `downloading blob ${digest}`;
+  const create = (): Promise<FileHandle> => openHandle(path, constants.O_RDWR | constants.O_CREAT, 0o644);
   const file = await attempt(doing, () =>
-    open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644),
+    create().catch(async (thrown: unknown) => {
+      if (!isIrregular(thrown)) throw thrown;
+      await rm(path, { recursive: true, force: true });
+      return create();
+    }),
   );
   const state = createFileState();
   /** The hash of the bytes that were written here, from the first on. */

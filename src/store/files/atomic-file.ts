@@ -1,5 +1,6 @@
 import { closeSync, fsync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { errnoOf } from '../../util/error.ts';
 
 const sync = promisify(fsync);
 
@@ -23,9 +24,20 @@ export async function writeAside(
     } finally {
       closeSync(fd);
     }
-    renameSync(aside, path);
+    replace(path, aside);
   } catch (thrown) {
     rmSync(aside, { force: true });
     throw thrown;
+  }
+}
+
+/** A directory that somebody put in the place of the file is no content. */
+function replace(path: string, by: string): void {
+  try {
+    renameSync(by, path);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== 'EISDIR') throw thrown;
+    rmSync(path, { recursive: true });
+    renameSync(by, path);
   }
 }

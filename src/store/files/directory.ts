@@ -6,6 +6,7 @@ import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { makeDirectories } from '../../util/make-directories.ts';
 import { shareRuns } from '../../util/shared-run.ts';
 import { unlessAbsent } from './absent.ts';
+import { syncEntry } from './file-handle.ts';
 
 /** An open directory of the state directory. Concurrent callers share one sync. */
 export type Directory = AsyncDisposable & {
@@ -39,7 +40,7 @@ export async function openDirectory(path: string): Promise<Directory> {
         .take(few + 1)
         .toArray();
       if (some.length > few) await syncAround();
-      else await Promise.all(some.map(syncOne));
+      else await Promise.all(some.map(path => syncEntry(path)));
     },
     [Symbol.asyncDispose]: () => handle.close(),
   };
@@ -75,11 +76,6 @@ export function readDirectory(path: string): Directory {
     async syncAll() {},
     async [Symbol.asyncDispose]() {},
   };
-}
-
-async function syncOne(path: PathLike): Promise<void> {
-  await using file = await open(path);
-  await file.sync();
 }
 
 /** Files or directories named by digest: `<root>/<algorithm>/<hex>`. */

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { readRegular } from '../../util/regular-file.ts';
 import { shareRuns } from '../../util/shared-run.ts';
 import { writeAside } from './atomic-file.ts';
 import type { Directory } from './directory.ts';
@@ -123,7 +123,7 @@ function parseList(text: string): { readonly bootId: string; readonly names: Rea
 
 function readIfThere(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readRegular(path);
   } catch (thrown) {
     if (errnoOf(thrown) === 'ENOENT') return '';
     throw thrown;

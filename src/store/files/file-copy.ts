@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { copyFile as copyBytes, open } from 'node:fs/promises';
 import { setTime } from '../../linux/stat.ts';
 import { getXattr, listXattrs, setXattr } from '../../linux/xattr.ts';
+import { openHandle } from './file-handle.ts';
 
 /**
  * Makes a durable copy with the same mode, owner, times and `user.*` attributes. It shares the data blocks if the
@@ -9,7 +10,7 @@ import { getXattr, listXattrs, setXattr } from '../../linux/xattr.ts';
  */
 export async function copyFile(from: string, to: Buffer): Promise<void> {
   await copyBytes(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-  await using source = await open(from);
+  await using source = await openHandle(from);
   await using copy = await open(to, 'r+');
   const { uid, gid, mode, mtimeNs } = await source.stat({ bigint: true });
   for (const name of listXattrs(source.fd).filter(name => name.startsWith('user.'))) {

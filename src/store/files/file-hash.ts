@@ -1,7 +1,7 @@
 import { createHash, hash as hashAtOnce } from 'node:crypto';
-import { constants, type PathLike } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type PathLike } from 'node:fs';
 import { type Algorithm, type Digest, toDigest } from '../../oci/digest.ts';
+import { openHandle } from './file-handle.ts';
 
 /** Bytes read and hashed at once: about 1 ms between turns of the event loop. */
 const step = 1024 * 1024;
@@ -12,7 +12,7 @@ export async function hashFile(
   algorithm: Algorithm,
   signal: AbortSignal,
 ): Promise<{ readonly size: number; readonly hex: string }> {
-  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  await using file = await openHandle(path);
   const hash = createHash(algorithm);
   const buffer = Buffer.allocUnsafe(Math.min((await file.stat()).size, step));
   for (let size = 0; ; ) {

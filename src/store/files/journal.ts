@@ -1,5 +1,6 @@
-import { appendFileSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, rmSync, writeFileSync } from 'node:fs';
 import { startPace } from '../../util/pace.ts';
+import { isIrregular, openRegular, readRegular } from '../../util/regular-file.ts';
 import { writeAside } from './atomic-file.ts';
 
 /**
@@ -31,6 +32,7 @@ export function readJournal(path: string): Journal {
 
 /** Keys and values contain no line break, and keys no space. An empty value removes a key. */
 export async function openJournal(path: string, aside: () => string): Promise<Journal> {
+  makeWay(path);
   const { lines, closed } = parse(path);
   const values = new Map(lines);
   let waiting: string[] = [];
@@ -50,7 +52,7 @@ export async function openJournal(path: string, aside: () => string): Promise<Jo
     written += waiting.length;
     waiting = [];
     try {
-      if (text !== '') appendFileSync(path, text);
+      if (text !== '') append(path, text);
     } catch {
       // A full disk: what is not recorded is verified again.
     }
@@ -78,12 +80,31 @@ export async function openJournal(path: string, aside: () => string): Promise<Jo
       await rewriting;
       flush();
       try {
-        appendFileSync(path, `${end}\n`, { flush: true });
+        append(path, `${end}\n`, fsyncSync);
       } catch {
         // A full disk: the next process does not know how this one ended, and verifies more.
       }
     },
   };
+}
+
+/** Removes something that is no file, which could never be written. */
+function makeWay(path: string): void {
+  try {
+    append(path, '');
+  } catch (thrown) {
+    if (isIrregular(thrown)) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+function append(path: string, text: string, settle = (_fd: number): void => {}): void {
+  const fd = openRegular(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, 0o666);
+  try {
+    writeFileSync(fd, text);
+    settle(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** There may be hundreds of thousands of lines. */
@@ -115,7 +136,7 @@ function parse(path: string): { lines: ReadonlyMap<string, string>; closed: bool
 
 function readIfWhole(path: string): string {
   try {
-    return readFileSync(path, 'latin1');
+    return readRegular(path, 'latin1');
   } catch {
     return ''; // absent or unreadable: nothing is known, and all is verified again
   }

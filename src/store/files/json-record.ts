@@ -1,16 +1,8 @@
-import {
-  closeSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  type Stats,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { closeSync, fstatSync, readFileSync, rmSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { errnoOf } from '../../util/error.ts';
+import { openRegular } from '../../util/regular-file.ts';
+import { openHandle } from './file-handle.ts';
 
 /** The fields of a record file, not verified yet. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -105,7 +97,7 @@ export function writeNew(path: string, text: string): boolean {
 export type File = { readonly text: string; readonly time: number };
 
 export async function readHere(path: string): Promise<File> {
-  const fd = openSync(path, 'r');
+  const fd = openRegular(path);
   try {
     return { time: timeOf(fstatSync(fd)), text: readFileSync(fd, 'utf8') };
   } finally {
@@ -115,7 +107,8 @@ export async function readHere(path: string): Promise<File> {
 
 /** The text is read in a thread, because the disk may be slow. The mtime is in memory then. */
 export async function readThere(path: string): Promise<File> {
-  const text = await readFile(path, 'utf8');
+  await using file = await openHandle(path);
+  const text = await file.readFile('utf8');
   return { time: timeOf(statSync(path)), text };
 }
 

@@ -3,10 +3,10 @@ import { syncFileSystem } from '../../linux/io.ts';
 import { isDigest } from '../../oci/digest.ts';
 import type { Stored } from '../../ports/durability.ts';
 import { abortable } from '../../util/abortable.ts';
-import { errnoOf } from '../../util/error.ts';
 import { unlessAbsent } from './absent.ts';
 import type { Directory } from './directory.ts';
 import type { DurableList } from './durable-list.ts';
+import { syncEntry } from './file-handle.ts';
 
 /**
  * The content that is complete at its path, and that the disk may not have yet. It is listed, durably, before it gets
@@ -83,7 +83,7 @@ export async function openUnsynced(root: Directory, list: DurableList): Promise<
     const syncs = new Map<string, Promise<void>>();
     const syncPath = (path: Path): Promise<void> => {
       const key = typeof path === 'string' ? path : path.toString('latin1');
-      const sync = syncs.get(key) ?? syncOne(path);
+      const sync = syncs.get(key) ?? unlessAbsent(syncEntry(path));
       syncs.set(key, sync);
       return sync;
     };
@@ -215,16 +215,6 @@ export async function openUnsynced(root: Directory, list: DurableList): Promise<
       await disk?.close();
     },
   };
-}
-
-/** Content that was removed meanwhile needs no sync. */
-async function syncOne(path: Path): Promise<void> {
-  try {
-    await using file = await open(path);
-    await file.sync();
-  } catch (thrown) {
-    if (errnoOf(thrown) !== 'ENOENT') throw thrown;
-  }
 }
 
 /** Returns the name of what is stored, for the list of what a power cut may take. */

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { closeSync, constants, openSync, readlinkSync, readSync } from 'node:fs';
+import { closeSync, readlinkSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Algorithm } from '../../oci/digest.ts';
+import { openRegular } from '../../util/regular-file.ts';
 import { type AskThread, answerQuestions } from '../../util/thread.ts';
 
 export type HashQuestion = {
@@ -27,7 +28,7 @@ function threadId(): number {
 async function hashSlowly(question: HashQuestion, ask: AskThread, signal: AbortSignal): Promise<Hashed> {
   const { path, algorithm, bytesPerSecond } = question;
   await (introduced ??= ask(threadId()));
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const fd = openRegular(path);
   try {
     const hash = createHash(algorithm);
     for (let size = 0; ; ) {

@@ -1,8 +1,9 @@
-import { closeSync, constants, lstatSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, lstatSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sealFile } from '../../linux/io.ts';
 import type { Item } from '../../ports/store.ts';
 import { errnoOf } from '../../util/error.ts';
+import { openRegular } from '../../util/regular-file.ts';
 import type { Scratch } from '../files/scratch.ts';
 import type { EvidenceStore, FilesOf } from './evidence.ts';
 
@@ -75,7 +76,7 @@ async function probe(path: string, enable: Enable): Promise<string | undefined> 
 }
 
 async function seal(path: string, enable: Enable): Promise<void> {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const fd = openRegular(path);
   try {
     await enable(fd);
   } catch (thrown) {

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import type { ChunkMap } from '../../erofs/chunk-map.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Platform } from '../../oci/platform.ts';
+import { readRegular } from '../../util/regular-file.ts';
 import {
   type Guard,
   isAbsentOr,
@@ -53,7 +53,7 @@ const isRecord = isShaped<LateRecord>({
 export function readLate(path: string, key: string): LateRecord | undefined {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readRegular(path);
   } catch {
     return undefined;
   }

@@ -19,6 +19,7 @@ import type { ViewImage } from '../../ports/store.ts';
 import type { FileNode } from '../../tree/tree.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { doInSlices } from '../../util/pace.ts';
+import { openRegular } from '../../util/regular-file.ts';
 import type { BlobStore } from '../blobs/blobs.ts';
 import { writeAside } from '../files/atomic-file.ts';
 import type { Directory } from '../files/directory.ts';
@@ -105,7 +106,7 @@ export function openLateViews(
           shown.add(layer);
         }),
       open(layer) {
-        const fd = openSync(dataOf(key, layer), 'r');
+        const fd = openRegular(dataOf(key, layer));
         return { fd, [Symbol.dispose]: () => closeSync(fd) };
       },
     };
@@ -223,7 +224,7 @@ function copyEnd(map: ChunkMap, data: string, to: string): void {
   const end = endOf(map);
   if (end === undefined) return;
   const bytes = Buffer.alloc(end.to - end.from);
-  const from = openSync(data, 'r');
+  const from = openRegular(data);
   const fd = openSync(to, 'r+');
   try {
     const read = readSync(from, bytes, 0, bytes.length, end.from);

@@ -1,8 +1,9 @@
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, readSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
+import { openRegular } from '../../util/regular-file.ts';
 
 /** The files of a late view that are here before it is mounted, copied into one file, each at a block of its own. */
 export type SmallFiles = {
@@ -55,7 +56,7 @@ function keyOf({ source: { kind, digest }, body }: FileNode): string {
 const buffer = Buffer.alloc(256 * 1024);
 
 function copyBytes(from: string, to: number, at: number, size: number): void {
-  const fd = openSync(from, 'r');
+  const fd = openRegular(from);
   try {
     for (let done = 0; done < size; ) {
       const read = readSync(fd, buffer, 0, Math.min(buffer.length, size - done), done);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { closeSync, fstatSync, readSync } from 'node:fs';
+import { type FileHandle } from 'node:fs/promises';
 import type { TocEntry, TocSummary } from '../../tree/toc.ts';
 import {
   checksumLength,
@@ -11,12 +11,11 @@ import {
   tailLength,
 } from '../../tree/toc-text.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { openRegular } from '../../util/regular-file.ts';
+import { openHandle } from '../files/file-handle.ts';
 
 /** Receives the entries of a table as they are read. The reader waits for it. */
 export type TakeEntries = (entries: readonly TocEntry[]) => void | Promise<void>;
-
-/** A table is a file of this program: a symlink is not accepted. */
-const own = constants.O_RDONLY | constants.O_NOFOLLOW;
 
 /** Bytes read, hashed and parsed between turns of the event loop: some hundred entries. */
 const step = 64 * 1024;
@@ -28,7 +27,7 @@ const step = 64 * 1024;
  * @throws `corrupt` for anything but a complete table with the right checksum; ENOENT unchanged; the signal's reason.
  */
 export async function readToc(path: string, take: TakeEntries, signal: AbortSignal): Promise<TocSummary> {
-  await using file = await open(path, own);
+  await using file = await openHandle(path);
   const end = (await file.stat()).size - checksumLength;
   const decoder = createTocDecoder();
   let failure: { readonly thrown: unknown } | undefined;
@@ -60,7 +59,7 @@ export async function readToc(path: string, take: TakeEntries, signal: AbortSign
 export async function readTocTotals(
   path: string,
 ): Promise<(TocTotals & { size: number; since: number }) | undefined> {
-  await using file = await open(path, own);
+  await using file = await openHandle(path);
   const { size, mtimeMs } = await file.stat();
   const totals = parseTail(await readAt(file, size - tailLength, tailLength));
   return totals && { ...totals, size, since: mtimeMs };
@@ -68,7 +67,7 @@ export async function readTocTotals(
 
 /** Whether a table is complete, and of another version: this program does not read it, and nothing is wrong with it. */
 export async function isOutdated(path: string, signal: AbortSignal): Promise<boolean> {
-  await using file = await open(path, own);
+  await using file = await openHandle(path);
   const { size } = await file.stat();
   if (!isOfOtherVersion(await readAt(file, size - tailLength, tailLength))) return false;
   const end = size - checksumLength;
@@ -84,7 +83,7 @@ export async function isOutdated(path: string, signal: AbortSignal): Promise<boo
 export function readTotals(path: string): TocTotals | undefined {
   let fd: number | undefined;
   try {
-    fd = openSync(path, own);
+    fd = openRegular(path);
     const tail = Buffer.alloc(tailLength);
     const bytesRead = readSync(fd, tail, 0, tailLength, Math.max(fstatSync(fd).size - tailLength, 0));
     return parseTail(tail.subarray(0, bytesRead));

@@ -224,10 +224,10 @@ test('an unreadable record is reported once and skipped, but not by callers that
   assert.equal(await store.volumes.find(volume.targetPath), undefined);
   assert.deepEqual(await store.volumes.list(), [other]);
   await store.volumes.list();
-  assert.deepEqual(notes, [`${path}, a volume record, cannot be read (EISDIR) and is skipped`]);
+  assert.deepEqual(notes, [`${path}, a volume record, cannot be read (DIRECTORY) and is skipped`]);
   await assert.rejects(store.volumes.listAll(), {
     code: 'internal',
-    message: new RegExp(`^${path}, a volume record, cannot be read .EISDIR.*, or remove that file`),
+    message: new RegExp(`^${path}, a volume record, cannot be read .DIRECTORY.*, or remove that file`),
   });
   await store.volumes.remove(volume.targetPath);
   assert.deepEqual(await store.volumes.listAll(), [other]);

@@ -1,7 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import {
   closeSync,
-  constants,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -21,6 +20,7 @@ import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
+import { openRegular } from '../../util/regular-file.ts';
 import { howToMend } from '../files/failure.ts';
 import { findDamage } from '../integrity/damage.ts';
 import type { Comparison } from './view-compare.ts';
@@ -194,8 +194,6 @@ export async function checkImage(view: View, look: Look, signal: AbortSignal): P
   return damage && `its image ${damage.problem}`;
 }
 
-/** An image is a file of this program: a symlink is not followed, and a FIFO is not waited for. */
-const own = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const [directoryMode, imageMode] = [0o700, 0o600];
 
 async function findDifference(
@@ -204,7 +202,7 @@ async function findDifference(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const pace = startPace(signal);
-  const fd = openSync(path, own);
+  const fd = openRegular(path);
   try {
     let at = 0;
     for (const slice of slices) {

@@ -1,4 +1,5 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
+import { readRegular } from '../../util/regular-file.ts';
 import { writeAside } from '../files/atomic-file.ts';
 import { type FileAt, stampFiles } from '../integrity/stamp.ts';
 
@@ -76,7 +77,7 @@ const separator = Buffer.of(0);
 function readParts(path: string): readonly Buffer[] {
   let bytes: Buffer;
   try {
-    bytes = readFileSync(path);
+    bytes = Buffer.from(readRegular(path, 'latin1'), 'latin1');
   } catch {
     return [];
   }
