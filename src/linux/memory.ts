@@ -25,13 +25,16 @@ export type Returned = {
  * keeps freed memory, so an idle process would keep the memory of its busiest moment. It collects in a second in which
  * the process, with all its threads, did little, once after a busy second. After less work, such as a call now and then,
  * it waits for a second in which almost nothing happens, and for some growth, so that calls seldom meet a process that
- * has just been emptied. Each step takes its own turn of the event loop.
+ * has just been emptied. A second may be quiet because the machine is busy: what follows then needs no growth. Each step
+ * takes its own turn of the event loop.
  */
 export function returnMemory(onReturned: (returned: Returned) => void): Disposable {
   const collect = loadCollector();
   const trim = loadTrim();
   let lowest = process.memoryUsage.rss();
   let worked = true; // the start
+  /** Whether almost nothing happened at the last collection, so that the memory after it is that of an idle process. */
+  let settled = true;
   let spentMs = 0;
   let last = process.cpuUsage();
   let since = performance.now();
@@ -61,9 +64,10 @@ export function returnMemory(onReturned: (returned: Returned) => void): Disposab
     worked ||= share > quietShare;
     const before = process.memoryUsage.rss();
     lowest = Math.min(lowest, before);
-    const isWorthwhile = spentMs >= worthMs && before - lowest >= worthwhile;
+    const isWorthwhile = spentMs >= worthMs && (!settled || before - lowest >= worthwhile);
     if (worked ? share > quietShare : share > silentShare || !isWorthwhile) return;
     worked = false;
+    settled = share <= silentShare;
     spentMs = 0;
     void giveBack(before);
   };
