@@ -86,8 +86,8 @@ export function openPulling(
       viewBuilder,
       openLandings: settings.onDemand === 'on' ? landings.open : undefined,
       pull: async (request, signal) => (await pull.pull(request, () => {}, signal))[Symbol.dispose](),
+      patienceMs: settings.onDemandPatience,
     },
-    settings.onDemandPatience,
     flightOptions(world.kubelet),
   );
   const admit = createAdmission({ ...world, resolver });

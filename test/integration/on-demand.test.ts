@@ -158,12 +158,15 @@ test('a read waits no longer than the patience, and the next one succeeds when t
   await using node = await testNode([registry.host]);
   const sample = await push(2 * mib);
   await using daemon = await startDaemon(node, patience);
-  spoil(sample, [first], { kind: 'stall', after: 0 });
+  spoil(sample, [first], { kind: 'stall', after: mib }); // the connection stays, and says no more
   const { target_path: target } = await publish(daemon, sample);
   const begun = Date.now();
   assert.match(await read(join(target, first), 15_000), /Input\/output error/);
   const took = Date.now() - begun;
   assert.ok(took >= 1_900 && took < 7_000, String(took));
+  heal();
+  await sleep(5_100); // the failure is remembered for 5 s
+  assert.equal(await read(join(target, first)), sample.digests[first]);
 });
 
 test('a daemon that is killed leaves what is here, and the next one completes the same mount', async () => {

@@ -24,6 +24,8 @@ export type LateFlight = {
 
 /** Layers that are loaded at a time, and beside them those that reads wait for. */
 const lanes = { lanes: 2, more: 4, retryMs: 30_000 } as const;
+/** A server has so long for its first byte, or half the patience of a read, if that is shorter. */
+const longestSilenceMs = 30_000;
 
 /** Loads the layers of a late view that is mounted. */
 export function createLateFlight(
@@ -31,6 +33,8 @@ export function createLateFlight(
     readonly source: LayerFetcher;
     readonly viewBuilder: Pick<ViewBuilder, 'prepare'>;
     readonly leases: Pick<Leases, 'hold'>;
+    /** The longest wait of a read. */
+    readonly patienceMs: number;
   },
   viewPlan: ViewPlan,
   { late, layers, reads }: Started,
@@ -42,12 +46,15 @@ export function createLateFlight(
   const proofs = new Map<Digest, HashingSink>();
   let work: { readonly tracker: ProgressTracker; readonly tenants: BuildContext['tenants'] } | undefined;
 
-  const bring = async (number: number, signal: AbortSignal): Promise<void> => {
+  const bring = async (number: number, heard: () => void, signal: AbortSignal): Promise<void> => {
     const layer = layers[number];
     if (layer === undefined || work === undefined) return;
     const { tracker, tenants } = work;
     const { content } = from;
-    const came = (): void => void given.add(layer);
+    const came = (): void => {
+      given.add(layer);
+      heard();
+    };
     await late.prepare(number);
     await throughPauses(
       () => source.bring(layer, { content, tenants, came, proofs, form: 'bodies' }, signal),
@@ -70,7 +77,7 @@ export function createLateFlight(
         if (layer !== undefined) failed(layer, error);
       },
     },
-    lanes,
+    { ...lanes, silentMs: Math.min(longestSilenceMs, world.patienceMs / 2) },
   );
 
   return {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ArtifactError } from '../../util/error.ts';
 import { createLoading, type LoadingLimits } from './loading.ts';
 
-type Work = { readonly layer: number; end(error?: ArtifactError): void };
+type Work = { readonly layer: number; heard(): void; end(error?: ArtifactError): void };
 
 /** Layers whose works the test ends. */
 function openWorks(count: number, limits: Partial<LoadingLimits> = {}) {
@@ -12,20 +12,21 @@ function openWorks(count: number, limits: Partial<LoadingLimits> = {}) {
   const loading = createLoading(
     Array.from({ length: count }, () => 'missing' as const),
     {
-      bring: (layer, signal) =>
+      bring: (layer, heard, signal) =>
         new Promise((resolve, reject) => {
           signal.addEventListener('abort', () => reject(signal.reason));
-          works.push({ layer, end: error => (error === undefined ? resolve() : reject(error)) });
+          works.push({ layer, heard, end: error => (error === undefined ? resolve() : reject(error)) });
         }),
       failed: layer => void failed.push(layer),
     },
-    { lanes: 1, more: 1, retryMs: 60_000, ...limits },
+    { lanes: 1, more: 1, retryMs: 60_000, silentMs: 60_000, ...limits },
   );
   const settle = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
   return {
     loading,
     failed,
     started: () => works.map(({ layer }) => layer),
+    heard: (layer: number) => works.findLast(work => work.layer === layer)?.heard(),
     kinds: () => loading.states().map(({ kind }) => kind),
     async end(layer: number, error?: ArtifactError) {
       works.findLast(work => work.layer === layer)?.end(error);
@@ -73,6 +74,22 @@ test('a failure ends nothing: the layer is tried again at a read, at a retry, an
   assert.deepEqual(kinds(), ['here', 'here']);
 });
 
+test('a read starts a silent download again, before all others, and no other one', async () => {
+  const { loading, started, heard, end, failed } = openWorks(3, { more: 0, silentMs: 100 });
+  const ended = loading.run(never);
+  loading.ask(0); // it has just begun
+  await new Promise(resolve => setTimeout(resolve, 150));
+  heard(0);
+  loading.ask(0);
+  assert.deepEqual(started(), [0]);
+  await new Promise(resolve => setTimeout(resolve, 150));
+  loading.ask(0);
+  await new Promise(resolve => setImmediate(resolve));
+  assert.deepEqual([started(), failed], [[0, 0], []]);
+  for (const layer of [0, 1, 2]) await end(layer);
+  await ended;
+});
+
 test('an abort ends it when its works have ended, and they count as missing', async () => {
   const { loading, kinds, failed } = openWorks(2);
   const controller = new AbortController();
@@ -84,5 +101,7 @@ test('an abort ends it when its works have ended, and they count as missing', as
 
 test('nothing is loaded where all is here', async () => {
   const bring = (): Promise<void> => Promise.reject(refused);
-  await createLoading(['here'], { bring, failed() {} }, { lanes: 1, more: 1, retryMs: 1 }).run(never);
+  await createLoading(['here'], { bring, failed() {} }, { lanes: 1, more: 1, retryMs: 1, silentMs: 1 }).run(
+    never,
+  );
 });

@@ -1,4 +1,4 @@
-import { type ArtifactError, toArtifactError } from '../../util/error.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { createOrder } from './order.ts';
 
 /** `here`: verified, and shown by the volume. `failing`: reads get an error until it is tried again. */
@@ -8,7 +8,7 @@ export type LayerState =
 
 /** The layers of one volume that are loaded while it is mounted, by number. */
 export type Loading = {
-  /** A read waits for a layer. One that fails is tried again at once. */
+  /** A read waits for a layer. One that fails, or whose download is silent, is tried again at once. */
   ask(layer: number): void;
   /** Tries again what fails. */
   retry(): void;
@@ -18,22 +18,33 @@ export type Loading = {
 };
 
 export type LoadingWork = {
-  /** Fetches and verifies a layer, and shows its bytes. */
-  bring(layer: number, signal: AbortSignal): Promise<void>;
+  /** Fetches and verifies a layer, and shows its bytes. `heard`: called as bytes come. */
+  bring(layer: number, heard: () => void, signal: AbortSignal): Promise<void>;
   /** A layer failed, and is tried again later. */
   failed(layer: number, error: ArtifactError): void;
 };
 
-/** `lanes`: layers that are loaded at a time; `more`: beside them while a read waits for another one. */
-export type LoadingLimits = { readonly lanes: number; readonly more: number; readonly retryMs: number };
+/**
+ * `lanes`: layers that are loaded at a time; `more`: beside them while a read waits for another one. `silentMs`: a
+ * download that brought nothing for so long is silent: its server may have lost the connection, and never say so.
+ */
+export type LoadingLimits = {
+  readonly lanes: number;
+  readonly more: number;
+  readonly retryMs: number;
+  readonly silentMs: number;
+};
+
+type Download = { readonly ending: AbortController; heardAt: number };
 
 export function createLoading(
   layers: readonly ('missing' | 'here')[],
   { bring, failed }: LoadingWork,
-  { lanes, more, retryMs }: LoadingLimits,
+  { lanes, more, retryMs, silentMs }: LoadingLimits,
 ): Loading {
   const states = layers.map((kind): LayerState => ({ kind }));
   const order = createOrder(layers.length);
+  const downloads = new Map<number, Download>();
   const isMissing = (layer: number): boolean => states[layer]?.kind === 'missing';
   let pump = (): void => {};
 
@@ -48,6 +59,9 @@ export function createLoading(
     ask(layer) {
       order.ask(layer);
       if (states[layer]?.kind === 'failing') states[layer] = { kind: 'missing' };
+      const download = downloads.get(layer);
+      if (download !== undefined && performance.now() - download.heardAt >= silentMs)
+        download.ending.abort(new ArtifactError('unavailable', 'the download was silent; it starts again'));
       pump();
     },
     retry,
@@ -58,14 +72,18 @@ export function createLoading(
       const work = async (layer: number): Promise<void> => {
         working++;
         states[layer] = { kind: 'coming' };
+        const download: Download = { ending: new AbortController(), heardAt: performance.now() };
+        downloads.set(layer, download);
+        const either = AbortSignal.any([signal, download.ending.signal]);
         try {
-          await bring(layer, signal);
+          await bring(layer, () => void (download.heardAt = performance.now()), either);
           states[layer] = { kind: 'here' };
         } catch (thrown) {
           const error = toArtifactError(thrown);
-          states[layer] = signal.aborted ? { kind: 'missing' } : { kind: 'failing', error };
-          if (!signal.aborted) failed(layer, error);
+          states[layer] = either.aborted ? { kind: 'missing' } : { kind: 'failing', error };
+          if (!either.aborted) failed(layer, error);
         }
+        downloads.delete(layer);
         working--;
         pump();
       };

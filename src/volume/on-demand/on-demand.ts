@@ -43,9 +43,6 @@ export function formatOnDemand({ off }: Pick<LateSummary, 'off'>): string {
 const graceMs = 150_000;
 const tidyEveryMs = 30_000;
 
-/**
- * @param patienceMs the longest wait of a read.
- */
 export function createOnDemand(
   world: Parameters<typeof openLiveView>[0] & {
     readonly starts: ReturnType<typeof createLateStart>;
@@ -58,10 +55,9 @@ export function createOnDemand(
     /** Pulls for a volume of an earlier process, whose late view is then opened. */
     readonly pull: (request: PullRequest, signal: AbortSignal) => Promise<void>;
   },
-  patienceMs: number,
   flightOptions: FlightOptions<Wanter>,
 ): OnDemand {
-  const { starts, lateViews, volumes, warn } = world;
+  const { starts, lateViews, volumes, warn, patienceMs } = world;
   const starting = createFlights<LiveView | undefined, Progress, Wanter>(flightOptions);
   /** By their keys. */
   const lives = new Map<string, LiveView>();
