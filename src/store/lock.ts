@@ -5,7 +5,7 @@ import { lockFile } from '../linux/lock.ts';
 import { ArtifactError } from '../util/error.ts';
 import { readRegular } from '../util/regular-file.ts';
 import { unlessAbsent } from './files/absent.ts';
-import { openHandle } from './files/file-handle.ts';
+import { openHandle } from './files/directory.ts';
 
 /**
  * Locks the state directory for this process, until the lock is disposed or the process ends, however it ends.

@@ -5,7 +5,7 @@ import { setXattr } from '../linux/xattr.ts';
 import { ArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 import { unlessAbsent } from './files/absent.ts';
-import { openHandle } from './files/file-handle.ts';
+import { openHandle } from './files/directory.ts';
 
 /** Every new filesystem has it. */
 const ofNobody = 'lost+found';

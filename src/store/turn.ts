@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isLocked, lockFile, unlockFile } from '../linux/lock.ts';
 import { errnoOf } from '../util/error.ts';
-import { openHandle } from './files/file-handle.ts';
+import { openHandle } from './files/directory.ts';
 import { toBusy } from './lock.ts';
 
 /**

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { needs } from '../../test/support/project/tools.ts';
-import { openHandle } from '../store/files/file-handle.ts';
+import { openHandle } from '../store/files/directory.ts';
 import { isIrregular, openRegular, readRegular } from './regular-file.ts';
 
 const directory = await temporaryDirectory();

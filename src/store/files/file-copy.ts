@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { copyFile as copyBytes, open } from 'node:fs/promises';
 import { setTime } from '../../linux/stat.ts';
 import { getXattr, listXattrs, setXattr } from '../../linux/xattr.ts';
-import { openHandle } from './file-handle.ts';
+import { openHandle } from './directory.ts';
 
 /**
  * Makes a durable copy with the same mode, owner, times and `user.*` attributes. It shares the data blocks if the

@@ -1,7 +1,7 @@
 import { createHash, hash as hashAtOnce } from 'node:crypto';
 import { type PathLike } from 'node:fs';
 import { type Algorithm, type Digest, toDigest } from '../../oci/digest.ts';
-import { openHandle } from './file-handle.ts';
+import { openHandle } from './directory.ts';
 
 /** Bytes read and hashed at once: about 1 ms between turns of the event loop. */
 const step = 1024 * 1024;

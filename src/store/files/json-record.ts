@@ -2,7 +2,7 @@ import { closeSync, fstatSync, readFileSync, rmSync, type Stats, statSync, write
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { errnoOf } from '../../util/error.ts';
 import { openRegular } from '../../util/regular-file.ts';
-import { openHandle } from './file-handle.ts';
+import { openHandle } from './directory.ts';
 
 /** The fields of a record file, not verified yet. */
 export type Fields = Readonly<Record<string, unknown>>;

@@ -5,8 +5,8 @@ import type { Stored } from '../../ports/durability.ts';
 import { abortable } from '../../util/abortable.ts';
 import { unlessAbsent } from './absent.ts';
 import type { Directory } from './directory.ts';
+import { syncEntry } from './directory.ts';
 import type { DurableList } from './durable-list.ts';
-import { syncEntry } from './file-handle.ts';
 
 /**
  * The content that is complete at its path, and that the disk may not have yet. It is listed, durably, before it gets

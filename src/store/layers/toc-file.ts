@@ -12,7 +12,7 @@ import {
 } from '../../tree/toc-text.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openRegular } from '../../util/regular-file.ts';
-import { openHandle } from '../files/file-handle.ts';
+import { openHandle } from '../files/directory.ts';
 
 /** Receives the entries of a table as they are read. The reader waits for it. */
 export type TakeEntries = (entries: readonly TocEntry[]) => void | Promise<void>;
