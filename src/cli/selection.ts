@@ -20,11 +20,7 @@ export function addSelection(command: Command): Command {
     )
     .option('--sub-path <path>', 'show only this directory or file of the artifact', verifiedAs('subPath'))
     .option('--include <globs>', 'layer names to have, separated by commas', verifiedAs('include'))
-    .option(
-      '--exclude <globs>',
-      'layer names to leave out; takes precedence over --include',
-      verifiedAs('exclude'),
-    )
+    .option('--exclude <globs>', 'layer names to leave out, even if included', verifiedAs('exclude'))
     .option(
       '--platform <os/arch>',
       'os/arch or os/arch/variant, for an index (default the node)',
