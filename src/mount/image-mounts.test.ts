@@ -93,6 +93,33 @@ test('the mount of an image is made again of a volume, without the flags of that
   assert.deepEqual(made?.options, ['ro', 'nosuid', 'nodev', 'relatime']);
 });
 
+test(
+  'a late image is unmounted after its landings, also where it was unmounted by hand',
+  asRoot,
+  async () => {
+    await using node = await openNode();
+    const { images, mounter, view, target } = node;
+    for (const byHand of [false, true]) {
+      const mounted: number[] = [];
+      const landing = {
+        path: '',
+        [Symbol.dispose]: () => void mounted.push(mountsBelow(node.directory).length),
+      };
+      {
+        await using _kept = await images.keep(view.image, [landing]);
+        await mounter.mount(images.shown(view), target, []);
+        images.tidy();
+        await mounter.unmount(target);
+        images.tidy(); // no volume shows it now
+        assert.equal(mountsBelow(node.directory).length, 1);
+        if (byHand) unmountBelow(node.directory);
+        assert.deepEqual(mounted, []);
+      }
+      assert.deepEqual([mounted, node.list()], [[byHand ? 0 : 1], []]);
+    }
+  },
+);
+
 test('the mount of an image is not made again of what hides the volume', asRoot, async () => {
   await using node = await openNode();
   const { images, mounter, view, target } = node;

@@ -1,5 +1,6 @@
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { close, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, posix } from 'node:path';
+import { promisify } from 'node:util';
 import { isImageName } from '../erofs/image.ts';
 import {
   type OpenDirectory,
@@ -104,7 +105,8 @@ export function openImageMounts(directory: string, context: string | undefined):
     using parent = openIfThere(directory);
     if (parent === undefined) return;
     while (await detachMountInThread(parent, name));
-    removeDirectory(parent, name);
+    using point = openIfThere(join(directory, name));
+    if (point !== undefined) removeDirectory(parent, name);
   };
 
   /** Unmounts each image that no volume shows. Returns why some stay. */
@@ -153,18 +155,20 @@ export function openImageMounts(directory: string, context: string | undefined):
         attach(mount, at);
       });
     },
-    async keep(image) {
+    async keep(image, landings) {
       const at = mountPointOf(image);
       const name = basename(at);
-      const doing = `mount the image ${image.file} at ${at}`;
+      await using held = new AsyncDisposableStack();
       try {
-        using mount = await createErofsMountInThread({ ...image, image: image.file, context });
+        const mount = await createErofsMountInThread({ ...image, image: image.file, context });
+        held.defer(() => closeInPool(mount.fd));
         kept.add(name);
+        held.defer(() => release(name));
+        for (const landing of landings) held.use(landing); // so they end before its mounts
         attach(mount, at);
-        return { [Symbol.asyncDispose]: () => release(name) };
+        return held.move();
       } catch (thrown) {
-        kept.delete(name);
-        throw toMountError(thrown, doing);
+        throw toMountError(thrown, `mount the image ${image.file} at ${at}`);
       }
     },
     tidy() {
@@ -186,6 +190,9 @@ function verifyDirectory(path: string): void {
       `${path} is not a directory; remove it, so that images can be mounted there`,
     );
 }
+
+/** The last descriptor of a mount unmounts it, and that may wait. */
+const closeInPool = promisify(close);
 
 function foreign(path: string): ArtifactError {
   return new ArtifactError(

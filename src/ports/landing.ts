@@ -33,8 +33,14 @@ export type Landings = AsyncDisposable & {
 /** The mounts of the images of late views. */
 export type LateMounts = {
   /**
-   * Mounts the image of a late view and keeps it, although no volume shows it, until this is disposed. Both work in a
-   * thread: the kernel opens its landings, and its last unmount may wait for reads of them. @throws `denied`; `internal`.
+   * Mounts the image of a late view and keeps it, although no volume shows it, until this is disposed: that ends the
+   * landings of its devices first, and then unmounts it. The last unmount waits for reads of missing bytes. If this
+   * process were killed while they wait for it, it could not end, because only its end would answer them.
+   *
+   * Both work in a thread: the kernel opens the landings. It is held by a descriptor, too, so that no other unmount of
+   * it is the last one, even if somebody unmounts it by hand.
+   *
+   * @throws `denied`; `internal`.
    */
-  keep(image: ViewImage): Promise<AsyncDisposable>;
+  keep(image: ViewImage, landings: readonly Landing[]): Promise<AsyncDisposable>;
 };

@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { watchConnections } from '../support/late/watchdog.ts';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
 import { sha256 } from '../support/oci/tar.ts';
 import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
@@ -232,6 +233,22 @@ test('an unpublish fails the reads that wait, ends the mount, and the download',
   assert.deepEqual(mountsBelow(node.kubeletDir), []);
   assert.deepEqual(readdirSync(join(node.stateDir, 'late')), []);
   assert.deepEqual((await daemon.artifacts.ListPulls({})).pulls, []);
+  heal();
+});
+
+test('an unpublish ends a volume whose image was unmounted by hand, although a killed reader left a read', async () => {
+  await using _watch = await watchConnections(30_000);
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib);
+  await using daemon = await startDaemon(node);
+  spoil(sample, [first], { kind: 'stall', after: 100 });
+  const request = await publish(daemon, sample);
+  assert.equal(await read(join(request.target_path, first), 500), 'killed');
+  unmountBelow(join(node.kubeletDir, 'plugins'));
+  const begun = Date.now();
+  await unpublish(daemon, request);
+  assert.ok(Date.now() - begun < 5_000);
+  assert.deepEqual(mountsBelow(node.kubeletDir), []);
   heal();
 });
 

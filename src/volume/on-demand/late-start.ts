@@ -29,7 +29,7 @@ export type Started = {
   readonly reads: readonly LayerReads[];
   /** Fails all reads of missing bytes, from now on. */
   end(): void;
-  /** Unmounts the image, after that. */
+  /** Ends the reads, and then unmounts the image. */
   unmount(): Promise<void>;
 };
 
@@ -74,7 +74,7 @@ export function createLateStart(world: {
     const made = await lateViews.create(plan, signal);
     if (made === undefined) return undefined;
     undo.defer(() => lateViews.remove(key));
-    const kept = undo.use(await images.keep(made.image));
+    const kept = undo.use(await images.keep(made.image, landed));
     const view = await findView(key);
     signal.throwIfAborted();
     undo.move();

@@ -89,12 +89,15 @@ export function createOnDemand(
   const end = async (live: LiveView): Promise<void> => {
     if (ending.has(live)) return;
     ending.add(live);
-    await live.stop();
-    await live.unmount();
-    world.images.tidy();
-    await lateViews.remove(live.key);
-    lives.delete(live.key);
-    ending.delete(live);
+    try {
+      await live.stop();
+      await live.unmount();
+      world.images.tidy();
+      await lateViews.remove(live.key);
+      lives.delete(live.key);
+    } finally {
+      ending.delete(live); // what fails is tried again by tidy
+    }
   };
 
   /** The late view that a volume of an earlier process shows. */
