@@ -61,7 +61,7 @@ const files: readonly Row[] = [
     file: 'certs/HOST/ca.crt',
     right: certificate.cert,
     broken: 'nothing',
-    reason: /ca\.crt holds no certificates.*; until it is right, what needs it is refused$/m,
+    reason: /ca\.crt must have PEM .*; until it is right, what needs it is refused$/m,
   },
   {
     flag: '--auth-file',
@@ -75,7 +75,7 @@ const files: readonly Row[] = [
     file: 'ca.pem',
     right: certificate.cert,
     broken: 'nothing',
-    reason: /ca\.pem holds no certificates.*; until it is right, what needs it is refused$/m,
+    reason: /ca\.pem must have PEM .*; until it is right, what needs it is refused$/m,
   },
 ];
 

@@ -19,7 +19,6 @@ const bounded: Readonly<Record<string, string>> = {
   'policy/signature/identity.ts': 'reads a prefix of the policy of the node',
   'registry/config/registries-conf.ts': 'reads a configuration file',
   'registry/config/registry-rule.ts': 'reads a configuration file',
-  'unpack/headers.ts': 'a field of a header of tar has at most 155 bytes',
   'util/go-duration.ts': 'the text has at most 64 characters',
 };
 

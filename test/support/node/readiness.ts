@@ -1,3 +1,6 @@
-/** The response of /readyz if nothing is wrong: it is ready, and whether fs-verity seals the cache. */
-export const ready: RegExp =
-  /^ready\nfs-verity: (?:on|off \([^)\n]+\); [^\n]+)\nEROFS views: (?:on|off \([^)\n]+\); [^\n]+)\n$/;
+const switched = String.raw`(?:on|off \([^)\n]+\); [^\n]+)`;
+
+/** The response of /readyz if nothing is wrong: it is ready, and which features of the node it uses. */
+export const ready: RegExp = new RegExp(
+  `^ready\nfs-verity: ${switched}\nEROFS views: ${switched}\nloading on demand: ${switched}\n$`,
+);
