@@ -85,7 +85,8 @@ test('an interrupted pull says that the same command continues, and exits 130', 
   const ran = await runShell(['pull', 'z:1'], {
     signal: controller.signal,
     artifacts: {
-      pull: async (_request, _update, signal) => {
+      pull: async (_request, update, signal) => {
+        update({ phase: 'download', bytes: 5, totalBytes: 9, layers: 0, totalLayers: 1, bytesPerSecond: 0 });
         controller.abort(interruption());
         signal.throwIfAborted();
         return pulled;

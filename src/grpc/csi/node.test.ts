@@ -100,7 +100,7 @@ const refused: readonly (readonly [string, Partial<Wire>, RegExp])[] = [
   [
     'an unknown attribute',
     attribute('pullpolicy', 'Always'),
-    /no volume attribute "pullpolicy" \(did you mean pullPolicy\?\); those that exist are reference, pullPolicy, platform, unpack, subPath, include, exclude$/,
+    /no volume attribute "pullpolicy" \(did you mean pullPolicy\?\); those that exist are reference, pullPolicy, platform, unpack, subPath, include, exclude, loading$/,
   ],
   ['defaultMode', attribute('defaultMode', '0444'), /defaultMode is reserved .*; leave it out/],
   [
