@@ -22,13 +22,13 @@ function file(of: Buffer): FileNode {
   return { kind: 'file', source: content, body: 0, size: of.length, attributes: blobAttributes, layer: 'l' };
 }
 
-async function createLate(store: Store): Promise<LateView> {
+async function createLate(store: Store, key = 'k-1'): Promise<LateView> {
   await store.blobs.put(smallDigest, small);
   const record = { ...viewRecord, key: 'k', blobs: [digest, smallDigest], layers: [] };
   const tree = directory({ large: file(large), small: file(small) });
   const layers = [{ digest, size: large.length }];
   const plan = {
-    key: 'k-1',
+    key,
     record,
     tree,
     layers,
@@ -99,6 +99,66 @@ test('a download that was dropped begins anew in the same file', async () => {
   await late.prepare(0);
   await download(store, source);
   assert.equal(statSync(join(temporary.path, 'late/k-1/0')).ino, statSync(store.blobs.path(digest)).ino);
+});
+
+/** Writes wrong bytes where the next download of the layer does. */
+async function spoilDownload(store: Store): Promise<void> {
+  const descriptor = { digest, size: large.length, mediaType: '', annotations: {} };
+  await using ingest = await store.blobs.ingest(descriptor, source, never);
+  ingest.restart();
+  ingest.write(Buffer.alloc(large.length));
+  await assert.rejects(ingest.verify(), /have digest/);
+}
+
+test('what is shown is no longer written to, also by the next process, whose cache lost the blob', async () => {
+  await using temporary = await temporaryDirectory();
+  const options = { stateDir: temporary.path, bootId: 'one' };
+  {
+    await using store = await openStore(options);
+    const late = await createLate(store);
+    await download(store, source);
+    await late.show(0);
+  }
+  await using store = await openStore(options);
+  await store.blobs.remove(digest);
+  const late = await store.lateViews.find('k-1');
+  assert.ok(late);
+  assert.ok(late.isShown(0));
+  await late.prepare(0);
+  await spoilDownload(store);
+  assert.deepEqual(read(late), large);
+});
+
+test('the file of two late views is not written to for one when the other shows it', async () => {
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
+  const [shown, other] = [await createLate(store, 'k-1'), await createLate(store, 'k-2')];
+  await download(store, source);
+  await shown.show(0);
+  await store.blobs.remove(digest);
+  await other.prepare(0);
+  await spoilDownload(store);
+  assert.deepEqual(read(shown), large);
+  await download(store, 'another.example');
+  await other.show(0);
+  assert.deepEqual([read(shown), read(other)], [large, large]);
+});
+
+test('a layer of which a killed process showed the first chunk only is shown as a whole', async () => {
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
+  const late = await createLate(store);
+  const image = (await store.views.find('k-1'))?.image?.file ?? '';
+  const before = readFileSync(image);
+  await download(store, source);
+  await late.show(0);
+  const after = readFileSync(image);
+  const [first = 0] = [...after.keys()].filter(at => after[at] !== before[at]);
+  writeFileSync(image, before);
+  assert.ok(!(await store.lateViews.find('k-1'))?.isShown(0));
+  writeFileSync(image, Buffer.concat([after.subarray(0, first + 1), before.subarray(first + 1)]));
+  assert.ok((await store.lateViews.find('k-1'))?.isShown(0));
+  assert.deepEqual(readFileSync(image), after);
 });
 
 test('a late view is found after a restart, and after a reboot it is removed with its view', async () => {

@@ -1,23 +1,11 @@
-import {
-  closeSync,
-  constants,
-  ftruncateSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  writeSync,
-} from 'node:fs';
-import { copyFile } from 'node:fs/promises';
+import { closeSync, lstatSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ChunkMap, chunkEntries, countChunks, endOf } from '../../erofs/chunk-map.ts';
 import { planImage } from '../../erofs/image-plan.ts';
 import { chunkMapsOf, type DeviceRole, layOutLateFiles } from '../../erofs/late-files.ts';
-import { allocateFile } from '../../linux/io.ts';
 import type { LateLayer, LateView, LateViewPlan, LateViews } from '../../ports/late-views.ts';
 import type { ViewImage } from '../../ports/store.ts';
 import type { FileNode } from '../../tree/tree.ts';
-import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { doInSlices } from '../../util/pace.ts';
 import { openRegular } from '../../util/regular-file.ts';
 import type { BlobStore } from '../blobs/blobs.ts';
@@ -30,6 +18,7 @@ import { writeImageFile } from '../views/view-image.ts';
 import type { ViewContents } from '../views/view-tree.ts';
 import type { ViewStore } from '../views/views.ts';
 import { type LateRecord, readLate } from './late-record.ts';
+import { allocate, chunkSizeOf, copyEnd, findShown, showChunks, writeOver } from './layer-file.ts';
 import { packSmallFiles } from './small-files.ts';
 
 /**
@@ -43,8 +32,6 @@ export type LateViewStore = LateViews & {
 
 /** The size of blocks in the image: that of a page, in which files are read. */
 const blockSize = 4096;
-/** A file has at most so many chunks, each with an entry of 8 bytes in the image. */
-const maxChunks = 2 ** 16;
 
 export function openLateViews(
   directory: Directory,
@@ -72,17 +59,20 @@ export function openLateViews(
   /** Makes the file of a layer that of its blob, of which another download may have made another file. */
   const fill = async (key: string, layer: number, { digest }: LateLayer): Promise<string> => {
     const [data, blob] = [dataOf(key, layer), blobs.path(digest)];
-    if (lstatSync(data).ino !== lstatSync(blob).ino) await copyFile(blob, data, constants.COPYFILE_FICLONE);
+    if (lstatSync(data).ino !== lstatSync(blob).ino) await writeOver(data, blob);
     return data;
   };
 
-  const open = ({ key, complete, source, platform, layers }: LateRecord): LateView => {
+  /** `shown`: the layers whose bytes the image shows. */
+  const open = (
+    { key, complete, source, platform, layers }: LateRecord,
+    shown = new Set<number>(),
+  ): LateView => {
     const layerAt = (layer: number): LateRecord['layers'][number] => {
       const found = layers[layer];
       if (found !== undefined) return found;
       throw new ArtifactError('internal', `the late view ${key} has no layer ${layer}`);
     };
-    const shown = new Set<number>();
     return {
       key,
       complete,
@@ -92,12 +82,14 @@ export function openLateViews(
       prepare: layer =>
         attempt(`taking room for ${layerAt(layer).digest}`, async () => {
           const { size } = layerAt(layer);
+          if (shown.has(layer)) return; // no download may write to what is shown
           await blobs.share(layerAt(layer), source, dataOf(key, layer));
           await allocate(dataOf(key, layer), size);
         }),
       show: layer =>
         attempt(`showing ${layerAt(layer).digest} in late view ${key}`, async () => {
           const { map } = layerAt(layer);
+          if (shown.has(layer)) return;
           const data = await fill(key, layer, layerAt(layer));
           if (map !== undefined) {
             copyEnd(map, data, endFileOf(key, layer));
@@ -172,7 +164,9 @@ export function openLateViews(
 
   const find = async (key: string): Promise<LateView | undefined> => {
     const record = readLate(recordOf(key), key);
-    return record?.bootId === bootId && (await views.find(key)) !== undefined ? open(record) : undefined;
+    const image = record?.bootId === bootId ? (await views.find(key))?.image?.file : undefined;
+    if (record === undefined || image === undefined) return undefined;
+    return open(record, findShown(record.layers, image));
   };
 
   const remove = async (key: string): Promise<void> => {
@@ -199,50 +193,4 @@ export function openLateViews(
       for (const key of await directory.list()) if (!kept.has(key)) await remove(key);
     },
   };
-}
-
-function chunkSizeOf(size: number): number {
-  let chunkSize = 1024 * 1024;
-  while (size > chunkSize * maxChunks) chunkSize *= 2;
-  return chunkSize;
-}
-
-/** Not every filesystem can take room ahead. */
-async function allocate(path: string, size: number): Promise<void> {
-  const fd = openSync(path, 'r+');
-  try {
-    await allocateFile(fd, size).catch((thrown: unknown) => {
-      if (errnoOf(thrown) !== 'EOPNOTSUPP') throw thrown;
-    });
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Copies the last chunk, unless it ends with a block: the kernel reads whole blocks, and a blob has its exact size. */
-function copyEnd(map: ChunkMap, data: string, to: string): void {
-  const end = endOf(map);
-  if (end === undefined) return;
-  const bytes = Buffer.alloc(end.to - end.from);
-  const from = openRegular(data);
-  const fd = openSync(to, 'r+');
-  try {
-    const read = readSync(from, bytes, 0, bytes.length, end.from);
-    if (read !== bytes.length) throw new ArtifactError('corrupt', `${data} is shorter than its blob`);
-    writeSync(fd, bytes, 0, bytes.length, end.from);
-    ftruncateSync(fd, end.paddedTo);
-  } finally {
-    closeSync(fd);
-    closeSync(from);
-  }
-}
-
-function showChunks(map: ChunkMap, image: string): void {
-  const { at, bytes } = chunkEntries(map, { from: 0, to: countChunks(map), isPresent: true });
-  const fd = openSync(image, 'r+');
-  try {
-    writeSync(fd, bytes, 0, bytes.length, at);
-  } finally {
-    closeSync(fd);
-  }
 }

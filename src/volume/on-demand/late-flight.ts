@@ -68,7 +68,7 @@ export function createLateFlight(
   };
 
   const loading = createLoading(
-    layers.map(() => 'missing'),
+    layers.map((_, number) => (late.isShown(number) ? 'here' : 'missing')),
     {
       bring,
       failed(number, error) {
