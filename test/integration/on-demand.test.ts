@@ -126,27 +126,31 @@ test('a volume that is complete depends on nobody, and later ones show the ordin
     assert.equal(await read(join(target, name)), digest);
 });
 
-test('what a registry refuses fails at once and says why, and comes when it no longer does', async () => {
-  await using node = await testNode([registry.host]);
-  const sample = await push(2 * mib, 2 * mib);
-  await using daemon = await startDaemon(node, patience);
-  spoil(sample, [second], away);
-  const request = await publish(daemon, sample);
-  const { target_path: target, volume_id } = request;
-  assert.equal(await read(join(target, first)), sample.digests[first]);
-  assert.match(await read(join(target, second), 10_000), /Input\/output error/);
-  const { loading } = await volumeOf(daemon, target);
-  assert.match(loading?.problem ?? '', /404/);
-  const { volume_condition } = await daemon.csi.NodeGetVolumeStats({ volume_id, volume_path: target });
-  assert.ok(volume_condition?.abnormal);
-  assert.match(volume_condition.message, /cannot be read/);
-  assert.match(await read(join(target, second), 2_000), /Input\/output error/); // remembered
-  heal();
-  await daemon.csi.NodePublishVolume(request); // kubelet publishes again
-  await waitFor('complete', () => isComplete(daemon, target));
-  await sleep(5_000); // in which the failure is remembered by nobody: the kernel asks for what is here
-  assert.equal(await read(join(target, second)), sample.digests[second]);
-});
+for (const [status, why] of [
+  [404, /404/],
+  [401, /401/],
+] as const)
+  test(`a layer that a registry answers with ${status} fails at once and says why, and comes when it no longer does`, async () => {
+    await using node = await testNode([registry.host]);
+    const sample = await push(2 * mib, 2 * mib);
+    await using daemon = await startDaemon(node, patience);
+    spoil(sample, [second], { kind: 'status', status });
+    const request = await publish(daemon, sample);
+    const { target_path: target, volume_id } = request;
+    assert.equal(await read(join(target, first)), sample.digests[first]);
+    assert.match(await read(join(target, second), 10_000), /Input\/output error/);
+    const { loading } = await volumeOf(daemon, target);
+    assert.match(loading?.problem ?? '', why);
+    const { volume_condition } = await daemon.csi.NodeGetVolumeStats({ volume_id, volume_path: target });
+    assert.ok(volume_condition?.abnormal);
+    assert.match(volume_condition.message, /cannot be read/);
+    assert.match(await read(join(target, second), 2_000), /Input\/output error/); // remembered
+    heal();
+    await daemon.csi.NodePublishVolume(request); // kubelet publishes again
+    await waitFor('complete', () => isComplete(daemon, target));
+    await sleep(5_000); // in which the failure is remembered by nobody: the kernel asks for what is here
+    assert.equal(await read(join(target, second)), sample.digests[second]);
+  });
 
 test('wrong bytes are never shown', async () => {
   await using node = await testNode([registry.host]);
@@ -273,15 +277,21 @@ test('pods share a volume that is loaded, and garbage collection takes nothing o
 });
 
 test('without room for all of it, a volume is refused before it is mounted', async () => {
-  await using node = await testNode([registry.host]);
-  const sample = await push(3 * mib);
-  await using daemon = await startDaemon(node, { flags: { '--cache-max': '2MiB' } });
-  const { code } = await publish(daemon, sample).then(
-    () => ({ code: 0 }),
-    (thrown: { code: number }) => thrown,
-  );
-  assert.equal(code, 8); // RESOURCE_EXHAUSTED
-  assert.deepEqual(mountsBelow(node.kubeletDir), []);
+  const cases = [
+    { sizes: [3 * mib], room: '2MiB' },
+    { sizes: [mib, mib, 2 * mib], room: '5MiB' }, // small files are stored, and copied for the image
+  ];
+  for (const { sizes, room } of cases) {
+    await using node = await testNode([registry.host]);
+    const sample = await push(...sizes);
+    await using daemon = await startDaemon(node, { flags: { '--cache-max': room } });
+    const { code } = await publish(daemon, sample).then(
+      () => ({ code: 0 }),
+      (thrown: { code: number }) => thrown,
+    );
+    assert.equal(code, 8, room); // RESOURCE_EXHAUSTED
+    assert.deepEqual(mountsBelow(node.kubeletDir), []);
+  }
 });
 
 test('what is small, or here already, is an ordinary volume', async () => {

@@ -65,6 +65,7 @@ export function createLateStart(world: {
     const large = layers.map(({ descriptor: { digest, size } }) => ({ digest, size }));
     const copied = record.bytes - large.reduce((sum, { size }) => sum + size, 0);
     if (copied > mostCopied) return undefined;
+    using _room = await room.reserve(viewPlan.reference, viewPlan.plan.layers, [], () => copied, signal);
     const reads = layers.map((_, layer) => undo.use(openReads(layer, large[layer]?.size ?? 0)));
     const landed = reads.map(file => undo.use(landings.add(file)));
     const landingOf = (layer: number): string => landed[layer]?.path ?? '';
@@ -122,7 +123,7 @@ export function createLateStart(world: {
       await viewBuilder.fetch(viewPlan, first, 'bodies', content, { ...context, tally }, signal);
       for (const layer of large) tally.found(layer, world.source.progress(layer, content.registry));
       const late = { ...options, source: content.registry, origin: tally.origin(plan.layers) };
-      return mount(viewPlan, large, late, context.tenants, signal);
+      return await mount(viewPlan, large, late, context.tenants, signal);
     },
     /** Continues one that an earlier process has started. */
     async continue(viewPlan: ViewPlan, late: LateView): Promise<Started> {
