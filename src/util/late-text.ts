@@ -10,15 +10,21 @@ type Loaded = {
 };
 
 /**
- * How far a volume is loaded: "on demand: 3.1 GiB of 7.2 GiB, 212 MiB/s, ready in 20 s, 3 reads wait". Without percent
- * signs, which kubelet would format.
+ * How far a volume is loaded: "on demand: 43 % of 7.2 GiB, 212 MiB/s, ready in 20 s, 3 reads wait". For people: kubelet
+ * would format the percent sign.
  */
 export function formatLate({ bytes, totalBytes, bytesPerSecond, waitingReads, problem }: Loaded): string {
-  if (bytes === totalBytes && totalBytes > 0) return 'on demand: all is here';
+  if (isLoaded({ bytes, totalBytes })) return 'on demand: all is here';
   const rate = bytesPerSecond === 0 ? [] : [`${formatSize(bytesPerSecond)}/s`];
   const left = bytesPerSecond === 0 ? [] : [`ready in ${Math.ceil((totalBytes - bytes) / bytesPerSecond)} s`];
   const waits =
     waitingReads === 0 ? [] : [`${waitingReads} ${waitingReads === 1 ? 'read waits' : 'reads wait'}`];
-  const known = totalBytes === 0 ? [] : [`${formatSize(bytes)} of ${formatSize(totalBytes)}`];
+  const known =
+    totalBytes === 0 ? [] : [`${Math.floor((100 * bytes) / totalBytes)} % of ${formatSize(totalBytes)}`];
   return `on demand: ${[...known, ...rate, ...left, ...waits, ...(problem === undefined ? [] : [problem])].join(', ')}`;
+}
+
+/** Before the first report nothing is known of it. */
+export function isLoaded({ bytes, totalBytes }: Pick<Loaded, 'bytes' | 'totalBytes'>): boolean {
+  return bytes === totalBytes && totalBytes > 0;
 }

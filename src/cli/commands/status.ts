@@ -1,6 +1,7 @@
 import type { DaemonStatus } from '../../ports/node-status.ts';
 import type { PrefetchState, PrefetchStatus } from '../../ports/prefetch.ts';
 import type { PullStatus, Wanter } from '../../ports/usecases.ts';
+import { isLoaded } from '../../util/late-text.ts';
 import { formatSize } from '../../util/size.ts';
 import { version } from '../../util/version.ts';
 import { formatAge, formatDiskUsage, registrationWords } from '../../util/words.ts';
@@ -28,6 +29,7 @@ export async function status(shell: Shell): Promise<void> {
   ]);
   const pulls = found.toSorted((a, b) => a.since - b.since);
   const mounted = volumes.filter(volume => volume.mounted).length;
+  const loading = volumes.filter(({ loading: late }) => late && !isLoaded(late)).length;
   const waiting = pulls.flatMap(pull =>
     pull.progress.waits === undefined ? [] : [`${referencesOf(pull)}: ${pull.progress.waits}`],
   );
@@ -42,7 +44,7 @@ export async function status(shell: Shell): Promise<void> {
         ...entry,
         ...(nextAt === undefined ? {} : { nextAt: toTimestamp(nextAt) }),
       })),
-      volumes: { published: volumes.length, mounted },
+      volumes: { published: volumes.length, mounted, loading },
       pulls: pulls.map(pull => ({ ...pull, since: toTimestamp(pull.since) })),
     },
     text: () =>
@@ -51,7 +53,10 @@ export async function status(shell: Shell): Promise<void> {
         ...formatDaemon(node.daemon),
         ['state directory', `${node.stateDir}, ${formatSize(node.cacheBytes)} of content`],
         ['disk', formatDiskUsage(node.disk)],
-        ['volumes', `${volumes.length}, ${mounted} mounted`],
+        [
+          'volumes',
+          `${volumes.length}, ${mounted} mounted${loading === 0 ? '' : `, ${loading} still loading`}`,
+        ],
         ...node.facts.map(fact => ['node', fact] as const),
         // Problems that affect readiness are shown above.
         ...problems.map(problem => ['problem', problem] as const),
