@@ -42,12 +42,24 @@ test('status shows both versions, kubelet, the disk, the volumes, and what is wr
     client: { version },
     ...nodeStatus,
     prefetch: nodeStatus.prefetch.map(entry => ({ ...entry, nextAt: toTimestamp(entry.nextAt ?? 0) })),
-    volumes: { published: 2, mounted: 1 },
+    volumes: { published: 2, mounted: 1, loading: 0 },
     pulls: [],
   });
   const { daemon: _, ...direct } = nodeStatus;
   const alone = await runShell(['status'], { artifacts: { ...around, status: async () => direct } });
   assert.match(alone.stdout, /^daemon: +none; the state directory is used directly$/m);
+});
+
+test('status counts the volumes that are mounted and still load', async () => {
+  const late = { bytes: 50, totalBytes: 100, bytesPerSecond: 0, waitingReads: 0 };
+  const volumes = async () =>
+    [late, { ...late, bytes: 100 }, undefined].map(loading => ({
+      ...volume,
+      mounted: true,
+      ...(loading && { loading }),
+    }));
+  const { stdout } = await runShell(['status'], { artifacts: { ...around, volumes } });
+  assert.match(stdout, /^volumes: +3, 3 mounted, 1 still loading$/m);
 });
 
 test('what keeps a node from being ready is shown once, though it is a broken file as well', async () => {
