@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ociManifest } from '../../src/oci/manifest.ts';
 import { watchConnections } from '../support/late/watchdog.ts';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
 import { sha256 } from '../support/oci/tar.ts';
@@ -28,6 +29,33 @@ async function push(...sizes: readonly number[]): Promise<Sample> {
   return { reference, digests: Object.fromEntries(files.map(({ name, bytes }) => [name, sha256(bytes)])) };
 }
 
+/** Pushes the manifest of an artifact whose large files the registry lacks. */
+async function pushSizes(...sizes: readonly number[]): Promise<Sample> {
+  const sample = await push();
+  const { registry: store, host } = registry;
+  const repository = sample.reference.slice(host.length + 1, -':v1'.length);
+  const layers = sizes.map((size, at) => ({
+    mediaType: 'application/octet-stream',
+    digest: sha256(randomBytes(32)),
+    size,
+    annotations: { 'org.opencontainers.image.title': `shard-${at}` },
+  }));
+  const config = {
+    mediaType: 'application/vnd.oci.empty.v1+json',
+    digest: sha256(Buffer.from('{}')),
+    size: 2,
+  };
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: ociManifest,
+    artifactType: 'application/x',
+    config,
+    layers,
+  };
+  await store.putManifest(repository, 'v1', ociManifest, Buffer.from(JSON.stringify(manifest)));
+  return sample;
+}
+
 async function publish(daemon: TestDaemon, { reference }: Sample) {
   const request = await publishRequest(daemon.node, { reference, loading: 'onDemand' });
   await daemon.csi.NodePublishVolume(request);
@@ -42,6 +70,8 @@ function read(path: string, withinMs = 30_000): Promise<string> {
     );
   });
 }
+
+const shards = (size: number): readonly number[] => Array.from({ length: 30 }, () => size);
 
 type Rule = Parameters<typeof registry.fault>[0];
 
@@ -278,20 +308,38 @@ test('pods share a volume that is loaded, and garbage collection takes nothing o
 
 test('without room for all of it, a volume is refused before it is mounted', async () => {
   const cases = [
-    { sizes: [3 * mib], room: '2MiB' },
-    { sizes: [mib, mib, 2 * mib], room: '5MiB' }, // small files are stored, and copied for the image
+    { make: () => push(3 * mib), flags: { '--cache-max': '2MiB' } },
+    // Small files are stored, and copied for the image.
+    { make: () => push(mib, mib, 2 * mib), flags: { '--cache-max': '5MiB' } },
+    { make: () => pushSizes(...shards(mib * mib)), flags: {} }, // more than any disk
   ];
-  for (const { sizes, room } of cases) {
+  for (const { make, flags } of cases) {
     await using node = await testNode([registry.host]);
-    const sample = await push(...sizes);
-    await using daemon = await startDaemon(node, { flags: { '--cache-max': room } });
+    const sample = await make();
+    await using daemon = await startDaemon(node, { flags });
     const { code } = await publish(daemon, sample).then(
       () => ({ code: 0 }),
       (thrown: { code: number }) => thrown,
     );
-    assert.equal(code, 8, room); // RESOURCE_EXHAUSTED
+    assert.equal(code, 8); // RESOURCE_EXHAUSTED
     assert.deepEqual(mountsBelow(node.kubeletDir), []);
+    assert.deepEqual(readdirSync(join(node.stateDir, 'late')), []);
   }
+});
+
+test('a volume of many large files is mounted within seconds, and its room is taken', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await pushSizes(...shards(64 * mib));
+  await using daemon = await startDaemon(node);
+  const begun = performance.now();
+  const request = await publish(daemon, sample);
+  assert.ok(performance.now() - begun < 10_000);
+  const [key = ''] = readdirSync(join(node.stateDir, 'late'));
+  for (const at of [0, 29]) {
+    assert.equal(statSync(join(request.target_path, `shard-${at}`)).size, 64 * mib);
+    assert.ok(statSync(join(node.stateDir, 'late', key, String(at))).blocks * 512 >= 64 * mib);
+  }
+  await unpublish(daemon, request);
 });
 
 test('what is small, or here already, is an ordinary volume', async () => {
