@@ -227,6 +227,32 @@ test('a daemon that is killed leaves what is here, and the next one completes th
   assert.equal(await read(join(target, second)), sample.digests[second]);
 });
 
+test('a volume that cannot be continued counts as stalled until it ends', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib);
+  let request: Awaited<ReturnType<typeof publish>>;
+  {
+    await using daemon = await startDaemon(node, patience);
+    spoil(sample, [first], away);
+    request = await publish(daemon, sample);
+  }
+  registry.fault(() => ({ kind: 'status', status: 401 }));
+  await using daemon = await startDaemon(node, patience);
+  const stalled = async (): Promise<string | undefined> =>
+    /^oci_artifact_csi_on_demand_views\{state="stalled"\} (\d+)$/m.exec(
+      await (await fetch(`${daemon.http}/metrics`)).text(),
+    )?.[1];
+  await waitFor('stalled', async () => (await stalled()) === '1');
+  const { loading } = await volumeOf(daemon, request.target_path);
+  assert.ok(loading?.problem);
+  await daemon.csi.NodePublishVolume(request); // what a failing attempt leaves alone
+  assert.equal(statSync(join(request.target_path, first)).size, 2 * mib);
+  await unpublish(daemon, request);
+  await waitFor('none', async () => (await stalled()) === '0');
+  assert.deepEqual(mountsBelow(node.kubeletDir), []);
+  heal();
+});
+
 test('after a reboot nothing of an image is believed, and the same volume is loaded again', async () => {
   await using node = await testNode([registry.host]);
   const sample = await push(2 * mib, 2 * mib);

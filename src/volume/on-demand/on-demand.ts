@@ -62,7 +62,7 @@ export function createOnDemand(
   /** By their keys. */
   const lives = new Map<string, LiveView>();
   const ending = new Set<LiveView>();
-  /** Why those of an earlier process are not continued, by key; undefined while that is tried. */
+  /** Why the last try to continue one with another credential failed, by key; undefined while it is tried. */
   const stalled = new Map<string, string | undefined>();
   const closing = new AbortController();
   let failedReads = 0;
@@ -163,6 +163,7 @@ export function createOnDemand(
       await world.pull(revived, closing.signal);
       stalled.delete(key);
     } catch (thrown) {
+      if (!stalled.has(key)) return; // its last volume has ended
       const { message } = toArtifactError(thrown);
       stalled.set(key, message);
       if (!closing.signal.aborted && message !== before)
@@ -192,6 +193,7 @@ export function createOnDemand(
       const live = lives.get(key);
       if (live === undefined && (await lateViews.find(key)) === undefined) return;
       if ((await volumes.listBrief()).some(({ view }) => view === key)) return;
+      stalled.delete(key);
       if (live === undefined) await lateViews.remove(key);
       else if (live.isIdle(Infinity)) await end(live);
     },
@@ -222,7 +224,7 @@ export function createOnDemand(
       const statuses = all.map(live => live.status());
       return {
         loading: all.length - complete - failing,
-        stalled: failing + stalled.size,
+        stalled: failing + [...stalled.keys()].filter(key => !lives.has(key)).length,
         complete,
         missingBytes: statuses.reduce((sum, { bytes, totalBytes }) => sum + totalBytes - bytes, 0),
         failedReads,
