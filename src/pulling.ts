@@ -72,8 +72,7 @@ export function openPulling(
   const starts = createLateStart({ ...world, viewBuilder, trees, source });
   const landings = openLater(async () => {
     if (imagesOff !== undefined) throw new ArtifactError('unavailable', imagesOff);
-    const timeoutSeconds = Math.ceil(settings.onDemandPatience / 1000) + beyondPatience;
-    const support = await world.tryLandings(join(stateDir, 'tmp'), timeoutSeconds);
+    const support = await world.tryLandings(join(stateDir, 'tmp'), longestReadSeconds);
     if (support.kind === 'on') return support.landings;
     throw new ArtifactError('unavailable', support.reason);
   });
@@ -96,8 +95,8 @@ export function openPulling(
   return { manifests, naming, trees, resolver, source, onDemand, pull };
 }
 
-/** Seconds beyond the patience after which the kernel gives up a landing that does not answer. */
-const beyondPatience = 240;
+/** Seconds after which the kernel gives up landings that do not answer: a read waits while anything comes. */
+const longestReadSeconds = 18 * 60 * 60;
 
 /** Opens it at the first call: most nodes load nothing on demand. */
 function openLater(

@@ -87,7 +87,7 @@ export const contentFlags: Flags<
   },
   onDemandPatience: {
     value: 'DURATION',
-    says: 'how long a read waits for content that is loaded on demand, before it fails (EIO)',
+    says: 'how long a read waits for content that is loaded on demand, while nothing of it comes, before it fails (EIO)',
     preset: '60s',
     parse: parseDuration,
   },

@@ -18,6 +18,8 @@ export type LateSource = { content: AdmittedContent };
 
 export type LateFlight = {
   readonly loading: Loading;
+  /** When bytes came last, or were verified, as `performance.now()`. */
+  heardAt(): number;
   /** Loads all layers, and then builds the view that later volumes get. @throws the signal's reason; what the build throws. */
   fly(context: BuildContext, signal: AbortSignal): Promise<void>;
 };
@@ -26,6 +28,8 @@ export type LateFlight = {
 const lanes = { lanes: 2, more: 4, retryMs: 30_000 } as const;
 /** A server has so long for its first byte, or half the patience of a read, if that is shorter. */
 const longestSilenceMs = 30_000;
+/** How often it is looked whether another pull brings a layer, or its bytes are verified: that takes long, and is silent. */
+const listenMs = 1_000;
 
 /** Loads the layers of a late view that is mounted. */
 export function createLateFlight(
@@ -33,7 +37,7 @@ export function createLateFlight(
     readonly source: LayerFetcher;
     readonly viewBuilder: Pick<ViewBuilder, 'prepare'>;
     readonly leases: Pick<Leases, 'hold'>;
-    /** The longest wait of a read. */
+    /** The longest wait of a read while nothing comes. */
     readonly patienceMs: number;
   },
   viewPlan: ViewPlan,
@@ -46,16 +50,34 @@ export function createLateFlight(
   const proofs = new Map<Digest, HashingSink>();
   let work: { readonly tracker: ProgressTracker; readonly tenants: BuildContext['tenants'] } | undefined;
 
+  let heardAt = 0;
+
+  /** Calls back while a layer comes that another pull may be bringing, and while it is verified. */
+  const listen = (layer: LayerPlan, heard: () => void): Disposable => {
+    const here = (): number => source.progress(layer, from.content.registry);
+    let last = here();
+    return setInterval(() => {
+      const now = here();
+      if (now !== last || now >= layer.descriptor.size) heard();
+      last = now;
+    }, listenMs).unref();
+  };
+
   const bring = async (number: number, heard: () => void, signal: AbortSignal): Promise<void> => {
     const layer = layers[number];
     if (layer === undefined || work === undefined) return;
     const { tracker, tenants } = work;
     const { content } = from;
-    const came = (): void => {
-      given.add(layer);
+    const alive = (): void => {
+      heardAt = performance.now();
       heard();
     };
+    const came = (): void => {
+      given.add(layer);
+      alive();
+    };
     await late.prepare(number);
+    using _listening = listen(layer, alive);
     await throughPauses(
       () => source.bring(layer, { content, tenants, came, proofs, form: 'bodies' }, signal),
       pause => tracker.pause(layer, pause),
@@ -82,6 +104,7 @@ export function createLateFlight(
 
   return {
     loading,
+    heardAt: () => heardAt,
     async fly(context, signal) {
       using _held = await leases.hold(viewPlan.held);
       const tracker = createProgressTracker({

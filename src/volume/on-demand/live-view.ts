@@ -38,6 +38,8 @@ export type LiveView = {
   isIdle(since: number): boolean;
   /** A read waits for a layer. */
   ask(layer: number): void;
+  /** When bytes came last, as `performance.now()`. */
+  heardAt(): number;
   /** Tries again at once what fails, with the credential of this content. */
   retry(content: AdmittedContent): void;
   status(): LateStatus;
@@ -66,8 +68,12 @@ export function openLiveView(
   const warn = (text: string): void =>
     world.warn(`${reference}, which is loaded on demand: ${text}; it is tried again`);
   const from = { content: waitingFor(content) };
-  const { loading, fly } = createLateFlight(world, viewPlan, started, from, ({ label }, { message }) =>
-    warn(`${label}: ${message}`),
+  const { loading, heardAt, fly } = createLateFlight(
+    world,
+    viewPlan,
+    started,
+    from,
+    ({ label }, { message }) => warn(`${label}: ${message}`),
   );
   let users = 0;
   let usedAt = Date.now();
@@ -119,6 +125,7 @@ export function openLiveView(
     },
     isIdle: time => users === 0 && usedAt <= time,
     ask: loading.ask,
+    heardAt,
     retry(other) {
       from.content = waitingFor(other);
       loading.retry();

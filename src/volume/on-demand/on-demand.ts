@@ -121,9 +121,12 @@ export function createOnDemand(
       id,
       async (flight, report, tenants) => {
         let own: LiveView | undefined;
+        const crowd = { waiting: 0 };
         const openReads = (layer: number, size: number) =>
           createReads(size, {
             patienceMs,
+            heardAt: () => own?.heardAt() ?? 0,
+            crowd,
             asked: () => own?.ask(layer),
             failed: () => void failedReads++,
           });

@@ -5,10 +5,12 @@ import { createReads } from './reads.ts';
 
 const refused = new ArtifactError('not-found', 'the registry lacks it');
 
-function open(patienceMs = 60_000) {
+function open(patienceMs = 60_000, heardAt = () => 0) {
   const counts = { asked: 0, failed: 0 };
   const reads = createReads(100, {
     patienceMs,
+    heardAt,
+    crowd: { waiting: 0 },
     asked: () => void counts.asked++,
     failed: () => void counts.failed++,
   });
@@ -46,8 +48,32 @@ test('a failure ends the reads that wait and those that the kernel repeats, and 
 test('a read waits no longer than the patience, and its repetition does not wait', async () => {
   const { reads } = open(30);
   const begun = performance.now();
-  await assert.rejects(reads.bring(0, 10), /did not come within 0.03 s/);
-  await assert.rejects(reads.bring(0, 10), /did not come/);
+  await assert.rejects(reads.bring(0, 10), /nothing came within 0.03 s/);
+  await assert.rejects(reads.bring(0, 10), /nothing came/);
   assert.ok(performance.now() - begun < 1_000);
+  reads[Symbol.dispose]();
+});
+
+test('a read waits longer while something comes, and one that began later has its own time', async () => {
+  const begun = performance.now();
+  const { reads } = open(200, () => Math.min(performance.now(), begun + 300));
+  const first = reads.bring(0, 10).catch(() => performance.now() - begun);
+  await new Promise(resolve => setTimeout(resolve, 400));
+  const second = reads.bring(0, 10).catch(() => performance.now() - begun);
+  const [took, tookLater] = await Promise.all([first, second]);
+  assert.ok(took >= 490, String(took));
+  assert.ok(tookLater >= 590, String(tookLater));
+  reads[Symbol.dispose]();
+});
+
+test('only so many reads of a volume wait', async () => {
+  const { reads, counts } = open();
+  const waiting = Array.from({ length: 4096 }, () => reads.bring(0, 10));
+  await assert.rejects(reads.bring(0, 10), /reads of the volume wait already/);
+  assert.deepEqual(counts, { asked: 4096, failed: 1 });
+  reads.serve(() => ({ fd: 7, [Symbol.dispose]() {} }));
+  assert.deepEqual(new Set(await Promise.all(waiting)), new Set([7]));
+  const later = reads.bring(0, 10);
+  assert.equal(await later, 7);
   reads[Symbol.dispose]();
 });

@@ -1,6 +1,7 @@
 import type { LandingFile } from '../../ports/landing.ts';
 import type { OpenFile } from '../../ports/late-views.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { createWaiters, type Patience } from './waiters.ts';
 
 /** The reads of a layer that is not here yet: they wait until it is, until it fails, and no longer than the patience. */
 export type LayerReads = Disposable &
@@ -13,37 +14,27 @@ export type LayerReads = Disposable &
     waiting(): number;
   };
 
-/** `patienceMs`: the longest wait of a read. `asked`: called for each read that begins to wait; `failed`: for one that fails. */
-export type ReadLimits = {
-  readonly patienceMs: number;
-  readonly asked: () => void;
-  readonly failed: () => void;
-};
+/** `failed`: called for a read that fails. */
+export type ReadLimits = Patience & { readonly failed: () => void };
 
 /** The kernel repeats a failed read at once, and must not wait again. */
 const rememberMs = 5_000;
 
-export function createReads(size: number, { patienceMs, asked, failed }: ReadLimits): LayerReads {
-  const waiters = new Set<PromiseWithResolvers<number>>();
+export function createReads(size: number, { failed, ...patience }: ReadLimits): LayerReads {
   let whole: (() => OpenFile) | undefined;
   let file: OpenFile | undefined;
   let failure: { readonly error: ArtifactError; readonly until: number } | undefined;
-  const fail = (error: ArtifactError, forMs: number): void => {
+  const remember = (error: ArtifactError, forMs = rememberMs): void => {
     failure = { error, until: Date.now() + forMs };
-    for (const { reject } of waiters) reject(error);
   };
+  const waiters = createWaiters(patience, remember);
   return {
     size,
     async bring() {
       try {
         if (whole !== undefined) return (file ??= whole()).fd;
         if (failure !== undefined && Date.now() < failure.until) throw failure.error;
-        const waiter = Promise.withResolvers<number>();
-        waiters.add(waiter);
-        const late = new ArtifactError('unavailable', `it did not come within ${patienceMs / 1000} s`);
-        using _patience = setTimeout(() => fail(late, rememberMs), patienceMs);
-        asked();
-        return await waiter.promise.finally(() => waiters.delete(waiter));
+        return await waiters.wait();
       } catch (thrown) {
         failed();
         throw thrown;
@@ -51,14 +42,19 @@ export function createReads(size: number, { patienceMs, asked, failed }: ReadLim
     },
     serve(open) {
       whole ??= open;
-      if (waiters.size === 0) return;
+      if (waiters.count() === 0) return;
       file ??= whole();
-      for (const { resolve } of waiters) resolve(file.fd);
+      waiters.serve(file.fd);
     },
-    fail: error => fail(error, rememberMs),
-    waiting: () => waiters.size,
+    fail(error) {
+      remember(error);
+      waiters.fail(error);
+    },
+    waiting: waiters.count,
     [Symbol.dispose]() {
-      fail(new ArtifactError('cancelled', 'the volume ended'), Infinity);
+      const ended = new ArtifactError('cancelled', 'the volume ended');
+      remember(ended, Infinity);
+      waiters.fail(ended);
       whole = undefined;
       file?.[Symbol.dispose]();
       file = undefined;

@@ -1,0 +1,68 @@
+import { ArtifactError } from '../../util/error.ts';
+
+/** Reads that wait for one layer, each as long as anything of the volume comes within the patience. */
+export type Waiters = {
+  /** Resolves with a descriptor of the bytes. @throws why they do not come; `exhausted` if too many wait. */
+  wait(): Promise<number>;
+  serve(fd: number): void;
+  fail(error: ArtifactError): void;
+  count(): number;
+};
+
+/** `patienceMs`: the longest wait while nothing comes. `heardAt`: when bytes of the volume came last, as `performance.now()`. */
+export type Patience = {
+  readonly patienceMs: number;
+  readonly heardAt: () => number;
+  /** How many reads of all layers of the volume wait. */
+  readonly crowd: { waiting: number };
+  /** Called for each read that begins to wait. */
+  readonly asked: () => void;
+};
+
+/** A program may read ahead without waiting, and the kernel asks for 65,535 reads of all volumes at a time. */
+const mostWaiting = 4096;
+
+type Waiter = PromiseWithResolvers<number> & { readonly since: number };
+
+/** `expired`: called for a read whose patience ends. */
+export function createWaiters(
+  { patienceMs, heardAt, crowd, asked }: Patience,
+  expired: (error: ArtifactError) => void,
+): Waiters {
+  /** In the order in which they began. */
+  const waiters = new Set<Waiter>();
+  let timer: NodeJS.Timeout | undefined;
+  const expire = (): void => {
+    timer = undefined;
+    for (const waiter of waiters) {
+      const left = Math.max(waiter.since, heardAt()) + patienceMs - performance.now();
+      if (left > 0) return void (timer = setTimeout(expire, left));
+      const error = new ArtifactError('unavailable', `nothing came within ${patienceMs / 1000} s`);
+      expired(error);
+      waiters.delete(waiter);
+      waiter.reject(error);
+    }
+  };
+  return {
+    async wait() {
+      if (crowd.waiting >= mostWaiting)
+        throw new ArtifactError('exhausted', `${mostWaiting} reads of the volume wait already`);
+      const waiter = { ...Promise.withResolvers<number>(), since: performance.now() };
+      waiters.add(waiter);
+      crowd.waiting++;
+      timer ??= setTimeout(expire, patienceMs);
+      asked();
+      try {
+        return await waiter.promise;
+      } finally {
+        waiters.delete(waiter);
+        crowd.waiting--;
+        if (waiters.size === 0) clearTimeout(timer);
+        if (waiters.size === 0) timer = undefined;
+      }
+    },
+    serve: fd => waiters.forEach(({ resolve }) => resolve(fd)),
+    fail: error => waiters.forEach(({ reject }) => reject(error)),
+    count: () => waiters.size,
+  };
+}
