@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,6 +11,8 @@ import { watchConnections } from '../support/late/watchdog.ts';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
 import { sha256 } from '../support/oci/tar.ts';
 import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
+import { runProgram } from '../support/os/program.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 const registry = await openFaultyRegistry();
@@ -112,6 +115,18 @@ async function unpublish(
   { volume_id, target_path }: Awaited<ReturnType<typeof publish>>,
 ) {
   await csi.NodeUnpublishVolume({ volume_id, target_path });
+}
+
+/** Ends the FUSE connections of a process, as the kernel does when they are not answered. */
+async function abortFuse(pid: number): Promise<void> {
+  await using control = await temporaryDirectory();
+  runProgram('mount', '-t', 'fusectl', 'fusectl', control.path);
+  for (const fd of readdirSync(`/proc/${pid}/fdinfo`)) {
+    const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => ''); // it was just closed
+    const [, connection] = /^fuse_connection:\s*(\d+)/m.exec(info) ?? [];
+    if (connection !== undefined) writeFileSync(join(control.path, connection, 'abort'), '1');
+  }
+  runProgram('umount', control.path);
 }
 
 test('a volume is mounted before its large layers are here, a read waits for its own, and all of it is right', async () => {
@@ -221,10 +236,30 @@ test('a daemon that is killed leaves what is here, and the next one completes th
   assert.equal(await read(join(target, first)), sample.digests[first]);
   assert.match(await read(join(target, second)), /Input\/output error/);
   assert.equal(statSync(join(target, second)).size, 2 * mib + 77);
-  heal();
+  spoil(sample, [second], slow);
   await using daemon = await startDaemon(node, patience);
+  const problem = async () => (await volumeOf(daemon, target)).loading?.problem ?? '';
+  await waitFor('it says why reads fail', async () => /the daemon .* has ended/.test(await problem()));
   await waitFor('complete', () => isComplete(daemon, target));
+  await waitFor('no read fails', async () => (await problem()) === '');
   assert.equal(await read(join(target, second)), sample.digests[second]);
+  heal();
+});
+
+test('where the kernel ends the reads of missing content, volumes say so, and later ones do not join them', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib);
+  await using daemon = await startDaemon(node, patience);
+  spoil(sample, [first], slow);
+  const { target_path: target } = await publish(daemon, sample);
+  await abortFuse(daemon.pid);
+  await waitFor('it says so', async () =>
+    /the kernel has ended/.test((await volumeOf(daemon, target)).loading?.problem ?? ''),
+  );
+  const later = await publish(daemon, sample);
+  assert.equal((await volumeOf(daemon, later.target_path)).loading, null);
+  assert.equal(await read(join(later.target_path, first)), sample.digests[first]);
+  heal();
 });
 
 test('a volume that cannot be continued counts as stalled until it ends', async () => {

@@ -25,8 +25,10 @@ export type Started = {
   readonly origin: Origin;
   /** The plans of its large layers. */
   readonly layers: readonly LayerPlan[];
-  /** Their reads. Without them, missing bytes fail: the landings of an earlier process are dead. */
+  /** Their reads. */
   readonly reads: readonly LayerReads[];
+  /** Why reads of missing bytes fail at once, whatever comes; undefined if they wait. */
+  failure(): string | undefined;
   /** Fails all reads of missing bytes, from now on. */
   end(): void;
   /** Ends the reads, and then unmounts the image. */
@@ -85,6 +87,7 @@ export function createLateStart(world: {
       origin,
       layers,
       reads,
+      failure: landings.failure,
       end() {
         for (const { [Symbol.dispose]: dispose } of [...landed, ...reads]) dispose();
       },
@@ -136,7 +139,8 @@ export function createLateStart(world: {
         );
       const view = await findView(late.key);
       const origin = createOriginTally().origin(viewPlan.plan.layers);
-      return { view, late, origin, layers, reads: [], end() {}, unmount: async () => {} };
+      const failure = (): string => 'the daemon that answered reads of what is missing has ended';
+      return { view, late, origin, layers, reads: [], failure, end() {}, unmount: async () => {} };
     },
   };
 }

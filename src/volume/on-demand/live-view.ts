@@ -29,7 +29,7 @@ export type LiveView = {
   readonly key: string;
   readonly id: string;
   /** Whether reads of missing bytes wait. */
-  readonly hasReads: boolean;
+  hasReads(): boolean;
   isComplete(): boolean;
   /** Why reads of missing bytes fail; undefined if none does. */
   problem(): string | undefined;
@@ -107,13 +107,14 @@ export function openLiveView(
   const problem = (): string | undefined => {
     if (failure !== undefined) return failure;
     const failing = loading.states().find(state => state.kind === 'failing');
-    return failing?.kind === 'failing' ? failing.error.message : undefined;
+    if (failing?.kind === 'failing') return failing.error.message;
+    return isComplete ? undefined : started.failure();
   };
 
   return {
     key: late.key,
     id,
-    hasReads: reads.length > 0,
+    hasReads: () => started.failure() === undefined,
     isComplete: () => isComplete,
     problem,
     use() {

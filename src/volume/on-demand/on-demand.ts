@@ -113,7 +113,7 @@ export function createOnDemand(
 
   const begin = async (id: string, call: LateCall, signal: AbortSignal): Promise<LateUse | undefined> => {
     const { request, viewPlan, content, caller } = call;
-    const there = lives.values().find(live => live.id === id && live.hasReads && !ending.has(live));
+    const there = lives.values().find(live => live.id === id && live.hasReads() && !ending.has(live));
     if (there !== undefined) return there.use();
     const landings = await openLandings();
     if (landings === undefined) return undefined;
