@@ -114,9 +114,9 @@ export function createLateFlight(
         isShown: layer => given.has(layer) || from.content.knows(layer.descriptor),
         report: context.report,
       });
-      for (const [number, { kind }] of loading.states().entries()) {
+      for (const [number, state] of loading.states().entries()) {
         const layer = layers[number];
-        if (kind === 'here' && layer !== undefined) tracker.done(layer);
+        if (state === 'here' && layer !== undefined) tracker.done(layer);
       }
       work = { tracker, tenants: context.tenants };
       using _ticking = setInterval(tracker.tick, 500).unref();

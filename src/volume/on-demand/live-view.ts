@@ -105,10 +105,8 @@ export function openLiveView(
   const running = run();
 
   const problem = (): string | undefined => {
-    if (failure !== undefined) return failure;
-    const failing = loading.states().find(state => state.kind === 'failing');
-    if (failing?.kind === 'failing') return failing.error.message;
-    return isComplete ? undefined : started.failure();
+    const failed = loading.problem() ?? reads.map(each => each.problem()).find(Boolean);
+    return failure ?? failed?.message ?? (isComplete ? undefined : started.failure());
   };
 
   return {

@@ -27,7 +27,7 @@ function openWorks(count: number, limits: Partial<LoadingLimits> = {}) {
     failed,
     started: () => works.map(({ layer }) => layer),
     heard: (layer: number) => works.findLast(work => work.layer === layer)?.heard(),
-    kinds: () => loading.states().map(({ kind }) => kind),
+    kinds: () => [...loading.states()],
     async end(layer: number, error?: ArtifactError) {
       works.findLast(work => work.layer === layer)?.end(error);
       await settle();
@@ -72,6 +72,23 @@ test('a failure ends nothing: the layer is tried again at a read, at a retry, an
   await end(0);
   await ended;
   assert.deepEqual(kinds(), ['here', 'here']);
+});
+
+test('the problem of a layer stays while it is tried again, until bytes of it come', async () => {
+  const { loading, heard, end, kinds } = openWorks(2);
+  const ended = loading.run(never);
+  await end(0, refused);
+  loading.retry();
+  assert.equal(loading.problem(), refused);
+  await end(1);
+  assert.deepEqual([kinds(), loading.problem()], [['coming', 'here'], refused]);
+  heard(0);
+  assert.equal(loading.problem(), undefined);
+  await end(0, refused);
+  loading.ask(0);
+  await end(0);
+  await ended;
+  assert.equal(loading.problem(), undefined);
 });
 
 test('a read starts a silent download again, before all others, and no other one', async () => {

@@ -2,9 +2,7 @@ import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { createOrder } from './order.ts';
 
 /** `here`: verified, and shown by the volume. `failing`: reads get an error until it is tried again. */
-export type LayerState =
-  | { readonly kind: 'missing' | 'coming' | 'here' }
-  | { readonly kind: 'failing'; readonly error: ArtifactError };
+export type LayerState = 'missing' | 'coming' | 'here' | 'failing';
 
 /** The layers of one volume that are loaded while it is mounted, by number. */
 export type Loading = {
@@ -13,6 +11,8 @@ export type Loading = {
   /** Tries again what fails. */
   retry(): void;
   states(): readonly LayerState[];
+  /** Why a layer failed last, until bytes of it come: a try that is under way may fail again. */
+  problem(): ArtifactError | undefined;
   /** Loads the layers until all are here. No failure ends it. @throws the signal's reason, after its works have ended. */
   run(signal: AbortSignal): Promise<void>;
 };
@@ -42,23 +42,26 @@ export function createLoading(
   { bring, failed }: LoadingWork,
   { lanes, more, retryMs, silentMs }: LoadingLimits,
 ): Loading {
-  const states = layers.map((kind): LayerState => ({ kind }));
+  const states: LayerState[] = [...layers];
+  const problems = new Map<number, ArtifactError>();
   const order = createOrder(layers.length);
   const downloads = new Map<number, Download>();
-  const isMissing = (layer: number): boolean => states[layer]?.kind === 'missing';
+  const isMissing = (layer: number): boolean => states[layer] === 'missing';
   let pump = (): void => {};
 
+  const fail = (layer: number, error: ArtifactError): void => {
+    problems.set(layer, error);
+    failed(layer, error);
+  };
   const retry = (): void => {
-    for (const [layer, { kind }] of states.entries()) {
-      if (kind === 'failing') states[layer] = { kind: 'missing' };
-    }
+    for (const [layer, state] of states.entries()) if (state === 'failing') states[layer] = 'missing';
     pump();
   };
 
   return {
     ask(layer) {
       order.ask(layer);
-      if (states[layer]?.kind === 'failing') states[layer] = { kind: 'missing' };
+      if (states[layer] === 'failing') states[layer] = 'missing';
       const download = downloads.get(layer);
       if (download !== undefined && performance.now() - download.heardAt >= silentMs)
         download.ending.abort(new ArtifactError('unavailable', 'the download was silent; it starts again'));
@@ -66,29 +69,34 @@ export function createLoading(
     },
     retry,
     states: () => states,
+    problem: () => problems.values().next().value,
     async run(signal) {
       const { promise: ended, resolve: end } = Promise.withResolvers<void>();
       let working = 0;
       const work = async (layer: number): Promise<void> => {
         working++;
-        states[layer] = { kind: 'coming' };
+        states[layer] = 'coming';
         const download: Download = { ending: new AbortController(), heardAt: performance.now() };
         downloads.set(layer, download);
         const either = AbortSignal.any([signal, download.ending.signal]);
+        const heard = (): void => {
+          download.heardAt = performance.now();
+          problems.delete(layer);
+        };
         try {
-          await bring(layer, () => void (download.heardAt = performance.now()), either);
-          states[layer] = { kind: 'here' };
+          await bring(layer, heard, either);
+          states[layer] = 'here';
+          problems.delete(layer);
         } catch (thrown) {
-          const error = toArtifactError(thrown);
-          states[layer] = either.aborted ? { kind: 'missing' } : { kind: 'failing', error };
-          if (!either.aborted) failed(layer, error);
+          states[layer] = either.aborted ? 'missing' : 'failing';
+          if (!either.aborted) fail(layer, toArtifactError(thrown));
         }
         downloads.delete(layer);
         working--;
         pump();
       };
       pump = () => {
-        if (signal.aborted || states.every(({ kind }) => kind === 'here'))
+        if (signal.aborted || states.every(state => state === 'here'))
           return working === 0 ? end() : undefined;
         while (working < (order.isAsked(isMissing) ? lanes + more : lanes)) {
           const next = order.next(isMissing);

@@ -54,6 +54,17 @@ test('a read waits no longer than the patience, and its repetition does not wait
   reads[Symbol.dispose]();
 });
 
+test('reads that failed by their patience are a problem until something comes', async () => {
+  let heardAt = 0;
+  const { reads } = open(30, () => heardAt);
+  assert.equal(reads.problem(), undefined);
+  await assert.rejects(reads.bring(0, 10), /nothing came/);
+  assert.match(reads.problem()?.message ?? '', /nothing came within 0.03 s/);
+  heardAt = performance.now();
+  assert.equal(reads.problem(), undefined);
+  reads[Symbol.dispose]();
+});
+
 test('a read waits longer while something comes, and one that began later has its own time', async () => {
   const begun = performance.now();
   const { reads } = open(200, () => Math.min(performance.now(), begun + 300));

@@ -12,6 +12,8 @@ export type LayerReads = Disposable &
     fail(error: ArtifactError): void;
     /** How many wait. */
     waiting(): number;
+    /** Why reads failed, until something of the volume comes. */
+    problem(): ArtifactError | undefined;
   };
 
 /** `failed`: called for a read that fails. */
@@ -23,9 +25,9 @@ const rememberMs = 5_000;
 export function createReads(size: number, { failed, ...patience }: ReadLimits): LayerReads {
   let whole: (() => OpenFile) | undefined;
   let file: OpenFile | undefined;
-  let failure: { readonly error: ArtifactError; readonly until: number } | undefined;
+  let failure: { readonly error: ArtifactError; readonly at: number; readonly until: number } | undefined;
   const remember = (error: ArtifactError, forMs = rememberMs): void => {
-    failure = { error, until: Date.now() + forMs };
+    failure = { error, at: performance.now(), until: Date.now() + forMs };
   };
   const waiters = createWaiters(patience, remember);
   return {
@@ -51,6 +53,7 @@ export function createReads(size: number, { failed, ...patience }: ReadLimits): 
       waiters.fail(error);
     },
     waiting: waiters.count,
+    problem: () => (whole || (failure?.at ?? 0) <= patience.heardAt() ? undefined : failure?.error),
     [Symbol.dispose]() {
       const ended = new ArtifactError('cancelled', 'the volume ended');
       remember(ended, Infinity);
