@@ -69,6 +69,26 @@ test('all blobs of a batch come, each by one request that is reported', async ()
   assert.ok(slots.most > 1);
 });
 
+test('a connection keeps no more in memory than a few blobs of the largest size', async () => {
+  const sources = Array.from({ length: 40 }, (_, at) => ({ bytes: Buffer.alloc(64 * 1024, at + 1) }));
+  const { layers } = await registry.push('team/larger', 'v1', sources);
+  const taken: number[] = [];
+  const batch: BlobBatch = {
+    descriptors: layers,
+    slot: async () => ({ [Symbol.dispose]() {} }),
+    async take(some) {
+      taken.push(some.length);
+    },
+  };
+  await using client = openTestClient();
+  await client.blobs({ registry: registry.host, path: 'team/larger' }, batch, anonymous, never);
+  assert.equal(
+    taken.reduce((sum, count) => sum + count, 0),
+    40,
+  );
+  assert.ok(Math.max(...taken) <= 4, String(taken));
+});
+
 test('the credential and the mirror of the first blob serve for all', async () => {
   await using guarded = await openFaultyRegistry({ guard: bearer });
   await guarded.push(

@@ -26,6 +26,8 @@ export type FetchBlobs = (
 const connections = 24;
 /** The blobs after which a connection lets others have its slot, and what came is stored. */
 const turn = 32;
+/** Their bytes, which are in memory until then: a hostile registry must not decide how much that is. */
+const turnBytes = 256 * 1024;
 
 /**
  * Fetches the blobs of a batch. The first is fetched as every blob is: by whichever endpoint has it, with its
@@ -98,7 +100,7 @@ export function openBlobBatches(world: BlobWorld, onRequest: OnRequest): FetchBl
       try {
         while (!isOver && next < others.length) {
           using _slot = await slot(signal);
-          const some = others.slice(next, next + turn);
+          const some = others.slice(next, next + countTurn(others.slice(next, next + turn)));
           next += some.length;
           for (let done = 0; done < some.length && !isOver; ) {
             const isNew = series?.isOpen() !== true;
@@ -116,6 +118,16 @@ export function openBlobBatches(world: BlobWorld, onRequest: OnRequest): FetchBl
     const lanes = Math.min(connections, Math.ceil(others.length / turn));
     await doAll([...Array(lanes).keys()], lanes, work, signal);
   };
+}
+
+/** How many of these blobs are one turn: at least one. */
+function countTurn(descriptors: readonly Descriptor[]): number {
+  let bytes = 0;
+  const tooMany = descriptors.findIndex(({ size }, at) => {
+    bytes += size;
+    return at > 0 && bytes > turnBytes;
+  });
+  return tooMany < 0 ? descriptors.length : tooMany;
 }
 
 function isRight({ digest, size }: Descriptor, bytes: Uint8Array): boolean {
