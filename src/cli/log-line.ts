@@ -1,7 +1,7 @@
 import { formatJson, printable } from '../util/printable.ts';
 
 /** Fields in the order in which people read them; the others follow, and then the long ones. */
-const origin = ['pulled', 'resumed', 'cached', 'pulledLayers', 'cachedLayers'];
+const origin = ['pulled', 'resumed', 'cached', 'later', 'pulledLayers', 'cachedLayers'];
 const first = ['pod', 'reference', 'bytes', ...origin, 'ms', 'code', 'error'];
 const last = ['digest', 'volumeId', 'target', 'method', 'stack'];
 

@@ -4,12 +4,13 @@ import type { Volume, VolumeStatus } from './usecases.ts';
 
 /**
  * Where the bytes of a volume's layers came from, as the registry stores them. `resumed`: those of interrupted
- * downloads, which the pull continued. `cached`: those of layers that were complete; `pulled`: all others.
+ * downloads, which the pull continued. `cached`: those of layers that were complete; `later`: those that come while it is mounted; `pulled`: all others.
  */
 export type Origin = {
   readonly pulled: number;
   readonly resumed: number;
   readonly cached: number;
+  readonly later?: number;
   readonly pulledLayers: number;
   readonly cachedLayers: number;
 };

@@ -141,6 +141,9 @@ test('a volume is mounted before its large layers are here, a read waits for its
   for (const [name, digest] of Object.entries(sample.digests))
     assert.equal(await read(join(target, name)), digest);
   assert.equal(await reading, sample.digests['shard-2']);
+  const [, published = '{}'] = /^(.*"msg":"volume published".*)$/m.exec(daemon.output()) ?? [];
+  const { pulled, later } = JSON.parse(published) as { readonly pulled: number; readonly later: number };
+  assert.ok(pulled < mib && later === 7 * mib + 1234, published);
   heal();
 });
 

@@ -124,8 +124,11 @@ export function createLateStart(world: {
       const first = { missing: missing.filter(layer => !isLarge(layer)), unproven };
       const tally = createOriginTally();
       await viewBuilder.fetch(viewPlan, first, 'bodies', content, { ...context, tally }, signal);
-      for (const layer of large) tally.found(layer, world.source.progress(layer, content.registry));
-      const late = { ...options, source: content.registry, origin: tally.origin(plan.layers) };
+      const isLate = new Set(large);
+      const origin = tally.origin(plan.layers.filter(layer => !isLate.has(layer)));
+      const had = large.map(layer => world.source.progress(layer, content.registry));
+      const later = lacking - had.reduce((sum, bytes) => sum + bytes, 0);
+      const late = { ...options, source: content.registry, origin: { ...origin, later } };
       return await mount(viewPlan, large, late, context.tenants, signal);
     },
     /** Continues one that an earlier process has started. */
