@@ -102,7 +102,7 @@ test('a command takes the flags that its help shows, and no help is wider than 8
   }
   const { stdout: pull } = await runShell(['pull', '--help']);
   assert.match(pull, /^Without a daemon:\n(?: .*\n)*  --registries-conf <FILE>/m);
-  assert.doesNotMatch(pull, /--prefetch|--scrub-interval/, 'what only the daemon does');
+  assert.doesNotMatch(pull, /--prefetch|--on-demand|--scrub-interval/, 'what only the daemon does');
   assert.match((await runShell(['ls', '--help'])).stdout, /^Aliases: list, images$/m);
 });
 
