@@ -90,6 +90,8 @@ export type Registry = {
 
 export type BlobBatch = {
   readonly descriptors: readonly Descriptor[];
+  /** Opens what receives a blob that is fetched as every other one. */
+  open(descriptor: Descriptor): Sink & { readonly bytes: Uint8Array };
   /** Waits until one more connection may be used. It is returned after some blobs, and waited for again. */
   slot(signal: AbortSignal): Promise<Disposable>;
   /** Receives some that came. */

@@ -14,6 +14,7 @@ import { ofBlob } from '../../../test/support/registry/testbed.ts';
 import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { ArrivedBlob, BlobBatch } from '../../ports/registry.ts';
+import { createMemorySink } from '../../volume/sinks/memory-sink.ts';
 import { toUpstream } from '../config/route.ts';
 import { parseProxies, type RequestReport } from '../http/egress.ts';
 
@@ -36,6 +37,7 @@ function openBatch(descriptors: readonly Descriptor[] = layers) {
   const slots = { held: 0, most: 0 };
   const batch: BlobBatch = {
     descriptors,
+    open: createMemorySink,
     async slot() {
       slots.most = Math.max(slots.most, ++slots.held);
       return { [Symbol.dispose]: () => void slots.held-- };
@@ -75,6 +77,7 @@ test('a connection keeps no more in memory than a few blobs of the largest size'
   const taken: number[] = [];
   const batch: BlobBatch = {
     descriptors: layers,
+    open: createMemorySink,
     slot: async () => ({ [Symbol.dispose]() {} }),
     async take(some) {
       taken.push(some.length);

@@ -3,7 +3,7 @@ import type { Keyring } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, hexOf } from '../../oci/digest.ts';
 import type { Reference } from '../../oci/reference.ts';
-import type { ArrivedBlob, BlobBatch, Sink } from '../../ports/registry.ts';
+import type { ArrivedBlob, BlobBatch } from '../../ports/registry.ts';
 import { doAll } from '../../util/abortable.ts';
 import type { Upstream } from '../config/route.ts';
 import type { Downloads } from '../download/downloads.ts';
@@ -40,12 +40,12 @@ const turnBytes = 256 * 1024;
 export function openBlobBatches(world: BlobWorld, onRequest: OnRequest): FetchBlobs {
   const { downloads } = world;
 
-  return async (reference, { descriptors, slot, take }, keyring, signal) => {
+  return async (reference, { descriptors, open, slot, take }, keyring, signal) => {
     const [first, ...others] = descriptors;
     if (first === undefined) return;
     const noted = noteRequests(downloads);
     const fetchBlob = openBlobFailover({ ...world, downloads: noted.downloads });
-    const sink = openBuffer(first);
+    const sink = open(first);
     let servedBy: Upstream;
     {
       using _slot = await slot(signal);
@@ -160,23 +160,4 @@ function noteRequests(downloads: Downloads) {
     },
   };
   return { downloads: noting, sample: (): HttpRequest | undefined => noted };
-}
-
-/** The bytes of one blob. */
-function openBuffer({ size }: Descriptor): Sink & { readonly bytes: Buffer } {
-  const bytes = Buffer.alloc(size);
-  let offset = 0;
-  return {
-    bytes,
-    get offset() {
-      return offset;
-    },
-    write(chunk) {
-      bytes.set(chunk, offset);
-      offset += chunk.length;
-    },
-    restart() {
-      offset = 0;
-    },
-  };
 }

@@ -5,14 +5,14 @@ import type { ArrivedBlob } from '../../ports/registry.ts';
 import type { Blobs } from '../../ports/store.ts';
 import type { FairSlots } from '../../util/fair-slots.ts';
 import { createSharedTurns } from '../../util/mutex.ts';
+import { createMemorySink } from '../sinks/memory-sink.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import type { Errand } from './errand.ts';
 
 export type SmallLayers = {
   /**
    * Fetches small layers of one artifact together, each once, as far as the registry simply sends them and nothing
-   * bounds their rate. Calls back with
-   * those that are in the cache. The others must be fetched one by one.
+   * bounds their rate. Calls back with those that are in the cache. The others must be fetched one by one.
    *
    * @throws as `LayerFetcher.bring`, for the first of them.
    */
@@ -63,7 +63,7 @@ export function createSmallLayers(
         await stored(arrived.flatMap(({ descriptor }) => missing.get(descriptor.digest) ?? []));
       };
       const slot = (signal: AbortSignal): Promise<Disposable> => slots.acquire(registry, tenants, signal);
-      await content.fetchBlobs({ descriptors, slot, take }, signal);
+      await content.fetchBlobs({ descriptors, open: createMemorySink, slot, take }, signal);
     },
   };
 }
