@@ -1,11 +1,10 @@
-import { Gauge, type Registry } from 'prom-client';
+import type { Gauge } from 'prom-client';
 import type { LateSummary } from '../ports/on-demand.ts';
 
 /** Gauges of volumes that are loaded while they are mounted. */
-export function observeLate(registry: Registry): { set(summary: LateSummary | undefined): void } {
-  const registers = [registry];
-  const gauge = (name: string, help: string, labelNames: readonly string[] = []): Gauge =>
-    new Gauge({ name, help, labelNames: [...labelNames], registers });
+export function observeLate(gauge: (name: string, help: string, labelNames?: readonly string[]) => Gauge): {
+  set(summary: LateSummary | undefined): void;
+} {
   const volumes = gauge(
     'oci_artifact_csi_on_demand_views',
     'Artifacts that volumes show although not all of their content was here, by state',

@@ -176,7 +176,7 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
     'oci_artifact_csi_fsverity',
     'Whether the cache is sealed by fs-verity, so that nobody can change it: 1 or 0',
   );
-  const late = observeLate(registry);
+  const late = observeLate(gauge);
   const prefetch = gauge(
     'oci_artifact_csi_prefetch_artifacts',
     'Artifacts of the list of --prefetch, by their state on this node',
