@@ -14,8 +14,8 @@ import { errnoOf } from './error.ts';
 export const direct: number = constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 /**
- * Opens a regular file: the only way in which files of the state directory are opened. Something else may be in the
- * place of one, where a plain open would follow it, or stop the thread.
+ * Opens a regular file, as what is in the state directory must be. Something else may be in the place of one, where a
+ * plain open would follow it, or stop the thread.
  *
  * @param flags of open(2), for reading if they are not given.
  * @throws errors of the filesystem; an error whose code names what is there, if that is no regular file.

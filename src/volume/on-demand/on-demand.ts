@@ -175,6 +175,7 @@ export function createOnDemand(
   };
 
   const tidy = async (): Promise<void> => {
+    if (lives.size === 0 && (await lateViews.list()).length === 0) return; // as on most nodes
     const records = new Map((await volumes.listBrief()).map(record => [record.view, record]));
     const oldest = Date.now() - graceMs;
     for (const live of lives.values()) if (!records.has(live.key) && live.isIdle(oldest)) await end(live);
