@@ -24,8 +24,9 @@ export type Command =
 export type Numbered = { readonly number: number; readonly command: Command };
 
 export type ServerState = {
-  /** The reads of missing bytes, and how many of them wait. */
+  /** The reads of missing bytes, how many of them were refused at random, and how many wait. */
   readonly reads: number;
+  readonly refused: number;
   readonly waiting: number;
   /** Chunks. */
   readonly present: number;

@@ -1,21 +1,23 @@
 /**
  * A process that reads a late file, and compares each byte with the pattern. Usage: `one <file> <how> <offset> <length>`
- * prints what it found; `many <file> <milliseconds> <seed>` prints counts of random reads.
+ * prints what it found; `many <file> <milliseconds> <seed>` prints counts of random reads, a line at least every
+ * `tellEveryMs` while they go on.
  */
-import { fstatSync, openSync, readSync, unlinkSync } from 'node:fs';
+import { fstatSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { check, libc } from '../../../src/linux/libc.ts';
 import { errnoOf } from '../../../src/util/error.ts';
 import { patternAt } from './pattern.ts';
-import type { Counts, How } from './volume.ts';
+import type { How } from './volume.ts';
 
 const mmap = libc.func('uintptr_t mmap(uintptr_t, size_t, int, int, int, int64)');
 const pwrite = libc.func('int64 pwrite(int, uintptr_t, size_t, int64)');
 const sendfile = libc.func('int64 sendfile(int, int, void *, size_t)');
 const posixFadvise = libc.func('int posix_fadvise(int, int64, int64, int)');
 const lseek = libc.func('int64 lseek(int, int64, int)');
+const tellEveryMs = 100;
 const [PROT_READ, MAP_SHARED, POSIX_FADV_DONTNEED] = [1, 1, 4];
 
 const [mode, path = '', ...rest] = process.argv.slice(2);
@@ -60,10 +62,11 @@ function lookOnce(how: How, offset: number, length: number): string {
   return look(how, offset, length, patternAt(offset, length));
 }
 
-function lookOften(milliseconds: number, seed: number): Counts {
+function lookOften(milliseconds: number, seed: number): void {
   const all = patternAt(0, size);
-  const counts = { right: 0, refused: 0, wrong: [] as string[] };
+  const counts = { right: 0, failed: 0, wrong: [] as string[] };
   const until = Date.now() + milliseconds;
+  let toldAt = Date.now();
   let state = seed * 2_654_435_761 + 1;
   const random = (below: number): number => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
@@ -76,15 +79,19 @@ function lookOften(milliseconds: number, seed: number): Counts {
     const at = random(size - length + 1);
     const found = look(how, at, length, all.subarray(at));
     if (found === 'right') counts.right++;
-    else if (found === 'EIO' || found === 'EFAULT') counts.refused++;
+    else if (found === 'EIO' || found === 'EFAULT') counts.failed++;
     else counts.wrong.push(`${how} ${found}`);
+    if (Date.now() - toldAt > tellEveryMs) toldAt = tell(counts);
   }
-  return counts;
+  tell(counts);
+}
+
+/** Returns when. */
+function tell(found: unknown): number {
+  writeSync(1, `${JSON.stringify(found)}\n`);
+  return Date.now();
 }
 
 const [first = '', second = '', third = ''] = rest;
-const found =
-  mode === 'one'
-    ? lookOnce(first as How, Number(second), Number(third))
-    : lookOften(Number(first), Number(second));
-process.stdout.write(JSON.stringify(found));
+if (mode === 'one') tell(lookOnce(first as How, Number(second), Number(third)));
+else lookOften(Number(first), Number(second));

@@ -25,6 +25,7 @@ const [image, data, end] = (['image', 'data', 'end'] as const).map(name =>
 
 const present = new Set<number>();
 let reads = 0;
+let refused = 0;
 const waiting = new Set<() => void>();
 let policy: Policy = { kind: 'wait' };
 
@@ -51,7 +52,10 @@ async function bring(offset: number, length: number): Promise<number> {
   if (policy.kind === 'lie') return data;
   const { delayMs, refusedShare } = policy;
   if (delayMs > 0) await sleep(Math.random() * delayMs);
-  if (Math.random() < refusedShare) throw new Error('refused at random');
+  if (Math.random() < refusedShare) {
+    refused++;
+    throw new Error('refused at random');
+  }
   const last = Math.floor((offset + length - 1) / map.chunkSize);
   for (let chunk = Math.floor(offset / map.chunkSize); chunk <= last; chunk++) arrive(chunk);
   return data;
@@ -102,7 +106,7 @@ function send(message: Served): void {
 
 async function answer({ number, command }: Numbered): Promise<void> {
   await follow(command);
-  const state = { reads, waiting: waiting.size, present: present.size, failure: landings.failure() };
+  const state = { reads, refused, waiting: waiting.size, present: present.size, failure: landings.failure() };
   if (process.connected) send({ kind: 'done', number, state });
 }
 

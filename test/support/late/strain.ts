@@ -11,12 +11,11 @@ type Strain = {
   readonly disturb?: () => void;
 };
 
-/** What readers found that lived, and how many were killed. */
-export type Strained = Counts & { readonly killed: number; readonly asked: number };
+/** What readers found, how many were killed, and how many reads of missing bytes the server got and refused. */
+export type Strained = Counts & { readonly killed: number; readonly asked: number; readonly refused: number };
 
 const chunkSize = 2 ** 17;
 const chunks = 512;
-/** Long enough for most readers to live. */
 const killEveryMs = 500;
 
 /**
@@ -29,7 +28,7 @@ export async function strain({ readers, milliseconds, isDirect, disturb }: Strai
   await using volume = await openLateVolume(shape);
   await volume.tell({ kind: 'policy', policy: { kind: 'arrive', delayMs: 8, refusedShare: 0.2 } });
   const until = Date.now() + milliseconds;
-  const total = { right: 0, refused: 0, wrong: [] as string[], killed: 0, asked: 0 };
+  const total = { right: 0, failed: 0, wrong: [] as string[], killed: 0, asked: 0, refused: 0 };
   const living = new Set<ChildProcess>();
   let killedAt = Date.now();
   const read = async (): Promise<void> => {
@@ -38,9 +37,9 @@ export async function strain({ readers, milliseconds, isDirect, disturb }: Strai
       living.add(process);
       const counts = await found;
       living.delete(process);
-      if (counts === undefined) total.killed++;
+      if (process.signalCode !== null) total.killed++;
       total.right += counts?.right ?? 0;
-      total.refused += counts?.refused ?? 0;
+      total.failed += counts?.failed ?? 0;
       total.wrong.push(...(counts?.wrong ?? []));
     }
   };
@@ -54,7 +53,9 @@ export async function strain({ readers, milliseconds, isDirect, disturb }: Strai
     }
     await volume.tell({ kind: 'arrive', chunks: [Math.floor(Math.random() * chunks)] });
   }
-  total.asked = (await volume.tell({ kind: 'state' })).reads;
+  const state = await volume.tell({ kind: 'state' });
+  total.asked = state.reads;
+  total.refused = state.refused;
   volume.server.kill('SIGKILL');
   await sleep(milliseconds / 10);
   volume.heal();

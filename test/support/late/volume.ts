@@ -10,7 +10,7 @@ import type { Command, Served, ServerState, Shape } from './commands.ts';
 import { healLateVolume } from './heal.ts';
 
 export type How = 'pread' | 'mmap' | 'sendfile';
-export type Counts = { readonly right: number; readonly refused: number; readonly wrong: readonly string[] };
+export type Counts = { readonly right: number; readonly failed: number; readonly wrong: readonly string[] };
 
 /** A mounted volume with one late file, served by a process of its own, and readers in others. */
 export type LateVolume = AsyncDisposable & {
@@ -25,7 +25,7 @@ export type LateVolume = AsyncDisposable & {
   tell(command: Command): Promise<ServerState>;
   /** Reads in a process, which may be killed; returns what it found: `right`, `wrong at ...`, or an errno. */
   look(how: How, offset: number, length: number): Look;
-  /** Reads at random places, for so long. Undefined if the process was killed. */
+  /** Reads at random places, for so long. What a killed process had told is found, undefined if it had told nothing. */
   lookOften(milliseconds: number, seed: number): Reader<Counts | undefined>;
 };
 
@@ -112,9 +112,14 @@ export async function openLateVolume(of: Partial<Omit<Shape, 'directory'>> = {})
     },
     lookOften(milliseconds, seed) {
       const reader = read('many', file, String(milliseconds), String(seed));
-      const found = reader.found.then(text =>
-        text.startsWith('{') ? (JSON.parse(text) as Counts) : undefined,
-      );
+      const found = reader.found.then(text => {
+        const told = text
+          .slice(0, text.lastIndexOf('\n') + 1)
+          .trimEnd()
+          .split('\n')
+          .at(-1);
+        return told?.startsWith('{') ? (JSON.parse(told) as Counts) : undefined;
+      });
       return { process: reader.process, found };
     },
     [Symbol.asyncDispose]: () => open.disposeAsync(),
