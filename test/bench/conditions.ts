@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { runProgram } from '../support/os/program.ts';
@@ -23,4 +24,9 @@ export function cacheBlobs(content: string, blobs: readonly Blob[]): void {
     return join(content, 'docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data');
   });
   runProgram('sh', '-c', 'exec cat "$@" > /dev/null', 'sh', ...paths);
+}
+
+/** Empties the caches of the kernel: bytes, names and inodes, except what is not on the disk yet. */
+export function dropCaches(): void {
+  writeFileSync('/proc/sys/vm/drop_caches', '3');
 }

@@ -21,7 +21,7 @@ ${describeRun(report)} \`npm run bench -- --record\` wrote this page, from what 
 - **On the disk** is the time until \`sync\` of the filesystem was done, too, which makes those that wait for the disk comparable with those that do not.
 - **CPU** is the user and system time of all processes of the contender, with what a daemon does after its answer, until it rests. The **registry** is apart; on two cores it takes them from everybody. **Peak** is the most memory of one process, in MB.
 - **Floors** are a client that receives on as many connections as measured best and drops everything in the kernel, and one that also verifies the digests and writes the blobs, and does not unpack them. No client can be much faster on this machine.
-- **Everything is there**: after each pull the files and their bytes are counted. Where a pull makes files, \`cat\` then reads them all.
+- **Everything is there**: after each pull the files and their bytes are counted. Where a pull makes files, \`cat\` then reads them all: each contender's right after its pull, or, where a row says so, after the caches of the kernel were emptied.
 
 ## Who takes part
 

@@ -2,11 +2,11 @@ import { globSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { runProgram } from '../support/os/program.ts';
-import { cacheBlobs, warmMemory } from './conditions.ts';
+import { cacheBlobs, dropCaches, warmMemory } from './conditions.ts';
 import type { Contender, Content, Running } from './contender.ts';
 import { cpuOf, peakMemoryOf, runTimed, untilRest } from './cost.ts';
 import type { Disk, DiskImage } from './disk.ts';
-import type { Row, Step } from './rows.ts';
+import type { Reading, Row, Step } from './rows.ts';
 import type { Pushed, Source } from './source.ts';
 
 /**
@@ -72,7 +72,7 @@ async function runOnce(course: Course, contender: Contender, turn: number): Prom
     add(step, pulled.measured);
   }
   if (content === undefined || !['a volume', 'files'].includes(contender.makes)) return runs;
-  for (const step of row.reads) add(step, await measureRead(course, content.directory));
+  for (const step of row.reads) add(step, await measureRead(course, step, disk, content.directory));
   return runs;
 }
 
@@ -95,8 +95,15 @@ async function measurePull(course: Course, running: Running, tag: Pushed, disk: 
 }
 
 /** Reads all files below a directory once, one after the other. */
-async function measureRead({ warmMebibytes }: Course, directory: string) {
+async function measureRead(
+  { warmMebibytes }: Course,
+  { isCold = false }: Reading,
+  disk: Disk,
+  directory: string,
+) {
   warmMemory(warmMebibytes);
+  sync(disk);
+  if (isCold) dropCaches();
   const start = performance.now();
   const script = 'find . -type f -exec cat {} + > /dev/null';
   const { cpu, peak } = await runTimed(['bash', '-c', script], { cwd: directory, env: process.env });
