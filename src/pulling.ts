@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import type { Settings } from './cli/settings.ts';
 import type { Mounts } from './mount/mounts.ts';
-import type { Landings } from './ports/landing.ts';
 import { ArtifactError } from './util/error.ts';
 import { createAdmittedReader } from './volume/access/admitted-content.ts';
 import { createLateStart } from './volume/on-demand/late-start.ts';
+import { openNodeLandings } from './volume/on-demand/node-landings.ts';
 import { createOnDemand, type OnDemand } from './volume/on-demand/on-demand.ts';
 import { createBandwidth } from './volume/pull/bandwidth.ts';
 import { createLayerFetcher, type LayerFetcher } from './volume/pull/layer-fetcher.ts';
@@ -70,8 +70,8 @@ export function openPulling(
   const source = createLayerFetcher({ ...world, reader, bandwidth }, maxParallelDownloads);
   const viewBuilder = createViewBuilder({ ...world, source, trees });
   const starts = createLateStart({ ...world, viewBuilder, trees, source });
-  const landings = openLater(async () => {
-    if (imagesOff !== undefined) throw new ArtifactError('unavailable', imagesOff);
+  const never = settings.onDemand === 'on' ? imagesOff : '--on-demand is off';
+  const landings = openNodeLandings(never, async () => {
     const support = await world.tryLandings(join(stateDir, 'tmp'), longestReadSeconds);
     if (support.kind === 'on') return support.landings;
     throw new ArtifactError('unavailable', support.reason);
@@ -83,7 +83,7 @@ export function openPulling(
       starts,
       source,
       viewBuilder,
-      openLandings: settings.onDemand === 'on' ? landings.open : undefined,
+      landings,
       pull: async (request, signal) => (await pull.pull(request, () => {}, signal))[Symbol.dispose](),
       patienceMs: settings.onDemandPatience,
     },
@@ -97,17 +97,3 @@ export function openPulling(
 
 /** Seconds after which the kernel gives up landings that do not answer: a read waits while anything comes. */
 const longestReadSeconds = 18 * 60 * 60;
-
-/** Opens it at the first call: most nodes load nothing on demand. */
-function openLater(
-  open: () => Promise<Landings>,
-): AsyncDisposable & { readonly open: () => Promise<Landings> } {
-  let opened: Promise<Landings> | undefined;
-  return {
-    open: () => (opened ??= open()),
-    async [Symbol.asyncDispose]() {
-      const landings = await opened?.catch(() => undefined);
-      await landings?.[Symbol.asyncDispose]();
-    },
-  };
-}

@@ -23,13 +23,14 @@ export function observeLate(gauge: (name: string, help: string, labelNames?: rea
   return {
     set(summary) {
       if (summary === undefined) return;
-      const { loading, stalled, complete, missingBytes, failedReads, off } = summary;
+      const { loading, stalled, complete, missingBytes, failedReads, support } = summary;
       for (const [state, count] of Object.entries({ loading, stalled, complete }))
         volumes.set({ state }, count);
       missing.set(missingBytes);
       failed.set(failedReads);
       supported.reset();
-      supported.set({ reason: off ?? '' }, off === undefined ? 1 : 0);
+      if (support.kind === 'off') supported.set({ reason: support.reason }, 0);
+      else if (support.kind === 'on') supported.set({ reason: '' }, 1);
     },
   };
 }

@@ -52,7 +52,7 @@ function observing(volumes: readonly VolumeStatus[]): Observed & ObservedProcess
       complete: 0,
       missingBytes: 0,
       failedReads: 0,
-      off: undefined,
+      support: { kind: 'on' },
     }),
     volumes: async () => volumes,
   };

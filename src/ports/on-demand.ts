@@ -19,6 +19,10 @@ export type LateSummary = {
   readonly missingBytes: number;
   /** Since the start. */
   readonly failedReads: number;
-  /** Why volumes that ask for it are loaded fully; undefined if they are not. */
-  readonly off: string | undefined;
+  readonly support: LateSupport;
 };
+
+/** Whether volumes that ask for it are loaded on demand, or fully. It is tried for the first of them. */
+export type LateSupport =
+  | { readonly kind: 'untried' | 'on' }
+  | { readonly kind: 'off'; readonly reason: string };

@@ -190,7 +190,7 @@ test('every metric is in docs/flags.md, and every one that is named exists', asy
       complete: 0,
       missingBytes: 0,
       failedReads: 0,
-      off: undefined,
+      support: { kind: 'untried' },
     }),
   });
   const known = [...(await metrics.scrape()).matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);

@@ -1,4 +1,3 @@
-import type { Landings } from '../../ports/landing.ts';
 import type { LateViews } from '../../ports/late-views.ts';
 import type { ImageMounts } from '../../ports/mounter.ts';
 import type { LateStatus, LateSummary } from '../../ports/on-demand.ts';
@@ -11,6 +10,7 @@ import { sleep } from '../../util/sleep.ts';
 import { createFlights, type Flight, type FlightOptions } from '../pull/single-flight.ts';
 import type { createLateStart } from './late-start.ts';
 import { type LateCall, type LateUse, type LiveView, openLiveView } from './live-view.ts';
+import type { NodeLandings } from './node-landings.ts';
 import { createReads } from './reads.ts';
 
 /** The volumes that are mounted while their large layers still come. */
@@ -35,8 +35,11 @@ export type OnDemand = {
 };
 
 /** Whether this node loads on demand, and if not, why. */
-export function formatOnDemand({ off }: Pick<LateSummary, 'off'>): string {
-  return `loading on demand: ${off === undefined ? 'on' : `off (${off}); volumes are loaded before they are mounted`}`;
+export function formatOnDemand({ support }: Pick<LateSummary, 'support'>): string {
+  const texts = { untried: 'not tried yet: the first volume that asks for it tries it', on: 'on' };
+  const off = ({ reason }: { readonly reason: string }): string =>
+    `off (${reason}); volumes are loaded before they are mounted`;
+  return `loading on demand: ${support.kind === 'off' ? off(support) : texts[support.kind]}`;
 }
 
 /** The time in which kubelet publishes what it has asked for, and asks again. */
@@ -50,8 +53,7 @@ export function createOnDemand(
     readonly images: Pick<ImageMounts, 'tidy'>;
     readonly views: Pick<Views, 'find'>;
     readonly volumes: Pick<VolumeRecords, 'listBrief'>;
-    /** Opens them at the first call; undefined if nothing may be loaded on demand. @throws why this node cannot. */
-    readonly openLandings: (() => Promise<Landings>) | undefined;
+    readonly landings: NodeLandings;
     /** Pulls for a volume of an earlier process, whose late view is then opened. */
     readonly pull: (request: PullRequest, signal: AbortSignal) => Promise<void>;
   },
@@ -66,19 +68,6 @@ export function createOnDemand(
   const stalled = new Map<string, string | undefined>();
   const closing = new AbortController();
   let failedReads = 0;
-  let off = world.openLandings === undefined ? '--on-demand is off' : undefined;
-
-  const openLandings = async (): Promise<Landings | undefined> => {
-    if (world.openLandings === undefined) return undefined;
-    try {
-      const landings = await world.openLandings();
-      off = landings.failure();
-      return off === undefined ? landings : undefined;
-    } catch (thrown) {
-      off = toArtifactError(thrown).message;
-      return undefined;
-    }
-  };
 
   const enliven = (live: LiveView): LiveView => {
     lives.set(live.key, live);
@@ -115,7 +104,7 @@ export function createOnDemand(
     const { request, viewPlan, content, caller } = call;
     const there = lives.values().find(live => live.id === id && live.hasReads() && !ending.has(live));
     if (there !== undefined) return there.use();
-    const landings = await openLandings();
+    const landings = await world.landings.open();
     if (landings === undefined) return undefined;
     const live = await starting.join(
       id,
@@ -232,7 +221,7 @@ export function createOnDemand(
         complete,
         missingBytes: statuses.reduce((sum, { bytes, totalBytes }) => sum + totalBytes - bytes, 0),
         failedReads,
-        off,
+        support: world.landings.support(),
       };
     },
     list: () => [...starting.list(), ...[...lives.values()].flatMap(live => live.flight() ?? [])],

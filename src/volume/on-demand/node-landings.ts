@@ -1,0 +1,58 @@
+import type { Landings } from '../../ports/landing.ts';
+import type { LateSupport } from '../../ports/on-demand.ts';
+import { toArtifactError } from '../../util/error.ts';
+
+/** The landings of this node. */
+export type NodeLandings = AsyncDisposable & {
+  /**
+   * Opens them at the first call: most nodes load nothing on demand. Undefined if this node cannot load on demand. What
+   * failed, or has ended since, is tried again at a call, after a pause.
+   */
+  open(): Promise<Landings | undefined>;
+  support(): LateSupport;
+};
+
+const pauseMs = 5 * 60_000;
+
+/** @param never why it is not even tried. */
+export function openNodeLandings(
+  never: string | undefined,
+  tryLandings: () => Promise<Landings>,
+  now = (): number => performance.now(),
+): NodeLandings {
+  let opened: Promise<Landings | undefined> | undefined;
+  let current: Landings | undefined;
+  let reason = never;
+  let triedAt = Number.NEGATIVE_INFINITY;
+
+  const problem = (): string | undefined => current?.failure() ?? reason;
+
+  const open = async (): Promise<Landings | undefined> => {
+    triedAt = now();
+    try {
+      current = await tryLandings();
+      reason = undefined;
+    } catch (thrown) {
+      reason = toArtifactError(thrown).message;
+    }
+    return current;
+  };
+
+  return {
+    async open() {
+      if (never !== undefined) return undefined;
+      if (problem() !== undefined && now() - triedAt >= pauseMs) opened = undefined;
+      const landings = await (opened ??= open());
+      return problem() === undefined ? landings : undefined;
+    },
+    support() {
+      const why = problem();
+      if (why !== undefined) return { kind: 'off', reason: why };
+      return { kind: current === undefined ? 'untried' : 'on' };
+    },
+    async [Symbol.asyncDispose]() {
+      await opened;
+      await current?.[Symbol.asyncDispose]();
+    },
+  };
+}
