@@ -57,7 +57,8 @@ export type LateViews = {
     signal: AbortSignal,
   ): Promise<{ readonly view: LateView; readonly image: ViewImage } | undefined>;
   find(key: string): Promise<LateView | undefined>;
-  list(): Promise<readonly LateView[]>;
+  /** The keys of those there are, and of incomplete ones. Opens none. */
+  keys(): Promise<readonly string[]>;
   /** Removes it, and its view. Its mounts stay. */
   remove(key: string): Promise<void>;
 };

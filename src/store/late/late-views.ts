@@ -177,20 +177,14 @@ export function openLateViews(
     await witness.relink(items, () => scratch.discard(join(directory.path, key)));
   };
 
-  const list = async (): Promise<readonly LateView[]> => {
-    const views = await Promise.all((await directory.list()).map(find));
-    return views.filter(view => view !== undefined);
-  };
-
   return {
     create: (plan, signal) =>
       attempt(`making a late view of ${plan.record.reference}`, () => create(plan, signal)),
     find,
-    list: () => attempt('listing the late views', list),
+    keys: () => attempt('listing the late views', () => directory.list()),
     remove: key => attempt(`removing late view ${key}`, () => remove(key)),
     async retire() {
-      const kept = new Set((await list()).map(({ key }) => key));
-      for (const key of await directory.list()) if (!kept.has(key)) await remove(key);
+      for (const key of await directory.list()) if ((await find(key)) === undefined) await remove(key);
     },
   };
 }

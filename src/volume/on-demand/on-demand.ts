@@ -164,11 +164,11 @@ export function createOnDemand(
   };
 
   const tidy = async (): Promise<void> => {
-    if (lives.size === 0 && (await lateViews.list()).length === 0) return; // as on most nodes
+    if (lives.size === 0 && (await lateViews.keys()).length === 0) return; // as on most nodes
     const records = new Map((await volumes.listBrief()).map(record => [record.view, record]));
     const oldest = Date.now() - graceMs;
     for (const live of lives.values()) if (!records.has(live.key) && live.isIdle(oldest)) await end(live);
-    for (const { key } of await lateViews.list()) {
+    for (const key of await lateViews.keys()) {
       const record = records.get(key);
       if (lives.has(key) || (record === undefined && starting.list().length > 0)) continue;
       if (record === undefined) await lateViews.remove(key);
