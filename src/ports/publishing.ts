@@ -4,7 +4,8 @@ import type { Volume, VolumeStatus } from './usecases.ts';
 
 /**
  * Where the bytes of a volume's layers came from, as the registry stores them. `resumed`: those of interrupted
- * downloads, which the pull continued. `cached`: those of layers that were complete; `later`: those that come while it is mounted; `pulled`: all others.
+ * downloads, which the pull continued. `cached`: those of layers that were complete; `later`: those that come while it
+ * is mounted, of a volume that is loaded on demand alone; `pulled`: all others.
  */
 export type Origin = {
   readonly pulled: number;

@@ -145,7 +145,7 @@ export function createPublishing(world: {
           if ((await views.find(pulled.view.key)) === undefined) continue; // it was found damaged meanwhile
           const volume = await mount(request, pulled, before, keepsDirectory);
           const published = { ...volume, origin: pulled.origin };
-          report?.mounted({ ...published, late: pulled.view.late });
+          report?.mounted(published);
           return published;
         }
         throw new ArtifactError(

@@ -56,6 +56,14 @@ const stories: readonly (readonly [string, Parameters<typeof tell>, readonly str
     [`Mounted: Mounted ${subject} from the cache: 8.0 GiB, ${digest}`],
   ],
   [
+    'a volume that is loaded on demand is mounted before all of it is here, whatever came first',
+    [[[0, progressOf(1)]], 1, { ...originOf(2), later: 6 * GiB }],
+    [
+      `Pulling ${subject}: pulled 1.0 GiB of 8.0 GiB, 0 of 4 layers`,
+      `Mounted: Mounted ${subject}: what is missing of its 8.0 GiB comes while the pod runs, ${digest}`,
+    ],
+  ],
+  [
     'content in the cache is not pulled, even if its tree must be built',
     [[[0, cached]], 1, originOf(0)],
     [`Mounted: Mounted ${subject} from the cache: 8.0 GiB, ${digest}`],

@@ -15,11 +15,7 @@ export type PullStory = {
 export type Told = { readonly reason: 'Pulling' | 'Pulled' | 'Mounted'; readonly message: string };
 
 /** A volume that was mounted. */
-export type Mounted = Pick<Volume, 'digest' | 'bytes'> & {
-  readonly origin: Origin;
-  /** Its large layers come while it is mounted. */
-  readonly late?: boolean | undefined;
-};
+export type Mounted = Pick<Volume, 'digest' | 'bytes'> & { readonly origin: Origin };
 
 /** How often the progress of a pull is told. */
 const everyMs = 60_000;
@@ -48,10 +44,10 @@ export function tellProgress(
 export function tellMounted(
   story: PullStory | undefined,
   subject: string,
-  { digest, bytes, late, origin: { pulled, resumed, cached } }: Mounted,
+  { digest, bytes, origin: { pulled, resumed, cached, later } }: Mounted,
   now: number,
 ): Told {
-  if (late === true) {
+  if (later !== undefined) {
     return {
       reason: 'Mounted',
       message: `Mounted ${subject}: what is missing of its ${formatSize(bytes)} comes while the pod runs, ${digest}`,
