@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ociManifest } from '../../src/oci/manifest.ts';
 import { watchConnections } from '../support/late/watchdog.ts';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
+import { layoutOf, loadTar } from '../support/oci/layout.ts';
 import { sha256 } from '../support/oci/tar.ts';
 import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
 import { runProgram } from '../support/os/program.ts';
@@ -199,6 +200,22 @@ for (const [status, why] of [
     await sleep(5_000); // in which the failure is remembered by nobody: the kernel asks for what is here
     assert.equal(await read(join(target, second)), sample.digests[second]);
   });
+
+test('a layer that is loaded from elsewhere is shown at once, although its download is silent', async () => {
+  await using node = await testNode([registry.host]);
+  const shard = { name: first, bytes: randomBytes(3 * mib) };
+  const { reference } = await registry.push(`on-demand-${pushed++}`, 'v1', [shard]);
+  const sample = { reference, digests: { [first]: sha256(shard.bytes) } };
+  await using daemon = await startDaemon(node);
+  spoil(sample, [first], { kind: 'stall', after: mib });
+  const { target_path: target } = await publish(daemon, sample);
+  const reading = read(join(target, first), 15_000); // a silent download ends by itself after 30 seconds
+  await waitFor('it is silent', async () => ((await volumeOf(daemon, target)).loading?.bytes ?? 0) > mib / 2);
+  await loadTar(daemon, reference.replace(/:v1$/, ':loaded'), await layoutOf([shard]));
+  assert.equal(await reading, sample.digests[first]);
+  await waitFor('it is complete', () => isComplete(daemon, target));
+  heal();
+});
 
 test('wrong bytes are never shown', async () => {
   await using node = await testNode([registry.host]);

@@ -1,6 +1,6 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
-import type { ArtifactError } from '../../util/error.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { throughPauses } from '../../util/pause.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { Leases } from '../cache/leases.ts';
@@ -52,15 +52,21 @@ export function createLateFlight(
 
   let heardAt = 0;
 
-  /** Calls back while a layer comes that another pull may be bringing, and while it is verified. */
-  const listen = (layer: LayerPlan, heard: () => void): Disposable => {
+  /**
+   * Calls back while a layer comes that another pull may be bringing, and while it is verified; and when it is in the
+   * cache although its download is silent.
+   */
+  const listen = (layer: LayerPlan, heard: () => void, cached: () => void): Disposable => {
     const here = (): number => source.progress(layer, from.content.registry);
     let last = here();
-    return setInterval(() => {
+    const look = async (): Promise<void> => {
       const now = here();
-      if (now !== last || now >= layer.descriptor.size) heard();
+      const isSilent = now === last && now < layer.descriptor.size;
       last = now;
-    }, listenMs).unref();
+      if (!isSilent) heard();
+      else if (await source.isHeld(layer, 'bodies')) cached();
+    };
+    return setInterval(() => void look().catch(() => {}), listenMs).unref(); // the download reports what is wrong
   };
 
   const bring = async (number: number, heard: () => void, signal: AbortSignal): Promise<void> => {
@@ -77,12 +83,23 @@ export function createLateFlight(
       alive();
     };
     await late.prepare(number);
-    using _listening = listen(layer, alive);
-    await throughPauses(
-      () => source.bring(layer, { content, tenants, came, proofs, form: 'bodies' }, signal),
-      pause => tracker.pause(layer, pause),
-      signal,
-    );
+    const download = (until: AbortSignal): Promise<unknown> =>
+      throughPauses(
+        () => source.bring(layer, { content, tenants, came, proofs, form: 'bodies' }, until),
+        pause => tracker.pause(layer, pause),
+        until,
+      );
+    const wasHeld = await source.isHeld(layer, 'bodies');
+    const elsewhere = new AbortController();
+    using _listening = listen(layer, alive, () => {
+      if (!wasHeld) elsewhere.abort(new ArtifactError('cancelled', 'another source brought the layer'));
+    });
+    try {
+      await download(AbortSignal.any([signal, elsewhere.signal]));
+    } catch (thrown) {
+      if (signal.aborted || !elsewhere.signal.aborted) throw thrown;
+      await download(signal);
+    }
     await content.save();
     await late.show(number);
     reads[number]?.serve(() => late.open(number));
