@@ -22,10 +22,10 @@ export type Returned = {
 
 /**
  * Returns memory to the system after work, until it is disposed: V8 collects only while something allocates, and malloc
- * keeps freed memory, so an idle process would keep the memory of its busiest moment. It collects in a second in which
- * the process, with all its threads, did little, once after a busy second. After less work, such as a call now and then,
- * it waits for a second in which almost nothing happens, and for some growth, so that calls seldom meet a process that
- * has just been emptied. A second may be quiet because the machine is busy: what follows then needs no growth. Each step
+ * keeps freed memory, so an idle process would keep the memory of its busiest moment. It collects if memory has grown, in
+ * a second in which the process, with all its threads, did little, once after a busy second. After less work, such as a
+ * call now and then, it waits for a second in which almost nothing happens, so that calls seldom meet a process that has
+ * just been emptied. A second may be quiet because the machine is busy: what follows then needs no growth. Each step
  * takes its own turn of the event loop.
  */
 export function returnMemory(onReturned: (returned: Returned) => void): Disposable {
@@ -34,7 +34,7 @@ export function returnMemory(onReturned: (returned: Returned) => void): Disposab
   let lowest = process.memoryUsage.rss();
   let worked = true; // the start
   /** Whether almost nothing happened at the last collection, so that the memory after it is that of an idle process. */
-  let settled = true;
+  let settled = false;
   let spentMs = 0;
   let last = process.cpuUsage();
   let since = performance.now();
@@ -64,9 +64,9 @@ export function returnMemory(onReturned: (returned: Returned) => void): Disposab
     worked ||= share > quietShare;
     const before = process.memoryUsage.rss();
     lowest = Math.min(lowest, before);
-    const isWorthwhile = spentMs >= worthMs && (!settled || before - lowest >= worthwhile);
-    if (worked ? share > quietShare : share > silentShare || !isWorthwhile) return;
+    if (worked ? share > quietShare : share > silentShare || spentMs < worthMs) return;
     worked = false;
+    if (settled && before - lowest < worthwhile) return;
     settled = share <= silentShare;
     spentMs = 0;
     void giveBack(before);
