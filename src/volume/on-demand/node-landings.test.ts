@@ -51,6 +51,9 @@ test('what failed or has ended is tried again after five minutes', async () => {
       throw new ArtifactError('unavailable', 'the kernel did not answer in time');
     },
     () => first,
+    () => {
+      throw new ArtifactError('unavailable', 'too many open files');
+    },
     () => second,
   ];
   const tryLandings = async (): Promise<Landings> => outcomes.shift()?.() ?? assert.fail();
@@ -68,6 +71,8 @@ test('what failed or has ended is tried again after five minutes', async () => {
   now += 1000;
   first.end('the thread for missing bytes has failed');
   await isOff('the thread for missing bytes has failed');
+  now += 300_000;
+  await isOff('too many open files');
   now += 300_000;
   assert.equal(await node.open(), second);
   assert.deepEqual(node.support(), { kind: 'on' });

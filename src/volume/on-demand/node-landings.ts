@@ -29,6 +29,8 @@ export function openNodeLandings(
 
   const open = async (): Promise<Landings | undefined> => {
     triedAt = now();
+    reason = problem();
+    current = undefined; // those that have ended are still of the views that use them
     try {
       current = await tryLandings();
       reason = undefined;
