@@ -36,10 +36,15 @@ export type OnDemand = {
 
 /** Whether this node loads on demand, and if not, why. */
 export function formatOnDemand({ support }: Pick<LateSummary, 'support'>): string {
-  const texts = { untried: 'not tried yet: the first volume that asks for it tries it', on: 'on' };
-  const off = ({ reason }: { readonly reason: string }): string =>
-    `off (${reason}); volumes are loaded before they are mounted`;
-  return `loading on demand: ${support.kind === 'off' ? off(support) : texts[support.kind]}`;
+  const texts = {
+    untried: 'not tried yet: the daemon tries it for the first volume that asks for it',
+    on: 'on',
+  };
+  const text =
+    support.kind === 'off'
+      ? `off (${support.reason}); volumes are loaded before they are mounted`
+      : texts[support.kind];
+  return `loading on demand: ${text}`;
 }
 
 /** The time in which kubelet publishes what it has asked for, and asks again. */
