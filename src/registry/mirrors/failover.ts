@@ -1,7 +1,6 @@
-import { createHash, type Hash } from 'node:crypto';
 import type { Keyring } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
-import { algorithmOf, type Digest, toDigest } from '../../oci/digest.ts';
+import type { Digest } from '../../oci/digest.ts';
 import type { Reference } from '../../oci/reference.ts';
 import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
@@ -16,6 +15,7 @@ import type { Downloads } from '../download/downloads.ts';
 import { isEndpointError } from '../http/endpoint-error.ts';
 import { type RetryPolicy, startMirrorRetries, TransientError } from '../http/retry.ts';
 import type { MirrorHealth } from './mirror-health.ts';
+import { openProvenanceRecord } from './provenance.ts';
 
 /** The caller and its route. `tried` receives a message for each mirror that failed. */
 export type FailoverRequest = {
@@ -162,82 +162,4 @@ export function openBlobFailover(world: BlobWorld): FetchBlob {
 
 function isCorrupt(thrown: unknown): thrown is ArtifactError {
   return thrown instanceof ArtifactError && thrown.code === 'corrupt';
-}
-
-/**
- * A sink that records which upstreams filled it, to find the one that sent wrong bytes. `source` is the upstream asked
- * now.
- */
-export type ProvenanceRecord = Sink & {
-  source: Upstream | undefined;
-  /** The upstreams whose bytes are in the sink. */
-  readonly sources: ReadonlySet<Upstream>;
-  /** Whether the sink had bytes before any of them. */
-  readonly resumed: boolean;
-  /** @throws ArtifactError `corrupt` if the content has another digest; a resumed sink may not know. */
-  verify(): Promise<void>;
-};
-
-/** Hashes only if the sink cannot verify itself. */
-export function openProvenanceRecord(sink: Sink, { digest }: Descriptor): ProvenanceRecord {
-  const sources = new Set<Upstream>();
-  let source: Upstream | undefined;
-  let noted = sink.offset;
-  /** An upstream becomes a source when bytes arrive. */
-  const note = (): void => {
-    const { offset } = sink;
-    if (offset > noted && source !== undefined) sources.add(source);
-    noted = offset;
-  };
-  const { file } = sink;
-  const algorithm = algorithmOf(digest);
-  let resumed = sink.offset > 0;
-  let hash: Hash | undefined = sink.verify === undefined && !resumed ? createHash(algorithm) : undefined;
-  return {
-    get source() {
-      return source;
-    },
-    set source(upstream) {
-      source = upstream;
-    },
-    sources,
-    get resumed() {
-      return resumed;
-    },
-    get offset() {
-      return sink.offset;
-    },
-    write(chunk) {
-      hash?.update(chunk);
-      sink.write(chunk);
-      note();
-    },
-    restart() {
-      sources.clear();
-      noted = 0;
-      resumed = false;
-      if (sink.verify === undefined) hash = createHash(algorithm);
-      sink.restart();
-    },
-    ...(file && {
-      file: {
-        ...file,
-        grown() {
-          note();
-          file.grown();
-        },
-      },
-    }),
-    allowance: sink.allowance,
-    async verify() {
-      if (sink.verify !== undefined) return sink.verify();
-      if (hash === undefined) return;
-      const actual = toDigest(algorithm, hash.digest('hex'));
-      if (actual === digest) return;
-      throw new ArtifactError(
-        'corrupt',
-        `the ${sink.offset} bytes that came for ${digest} have digest ${actual}`,
-      );
-    },
-  };
 }

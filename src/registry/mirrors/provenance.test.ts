@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import { createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
 import { toUpstream } from '../config/route.ts';
-import { openProvenanceRecord } from './failover.ts';
+import { openProvenanceRecord } from './provenance.ts';
 
 test('an upstream becomes a source when bytes arrive, by either path', () => {
   const state = createFileState();
