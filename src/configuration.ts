@@ -18,6 +18,7 @@ import { expand, standardFiles } from './registry/config/registries.ts';
 import { isNamed, toRoute } from './registry/config/route.ts';
 import { askBy } from './registry/config/transport.ts';
 import { parseProxies } from './registry/http/egress.ts';
+import { createRates } from './registry/rates.ts';
 import { formatRetry } from './util/retry.ts';
 import { parseAttributes } from './volume/attributes.ts';
 
@@ -54,6 +55,7 @@ export async function openSources(
     },
     note,
   );
+  const bucketOf = createRates(settings.downloadRate, settings.mirrorRate);
   const registry = stack.use(
     openRegistry({
       route: (reference, question) => {
@@ -65,6 +67,7 @@ export async function openSources(
       proxies: parseProxies(process.env),
       retryAfterMaxMs: settings.retryAfterMax,
       leastRate: { bytesPerSecond: settings.minDownloadRate, overMs: 60_000 },
+      ...(bucketOf === undefined ? {} : { bucketOf }),
       // The waiting caller gets the same text, and the end of the wait gets an error.
       onRetry: retry =>
         log.info({ subject: retry.subject, waitMs: Math.round(retry.waitMs) }, formatRetry(retry)),

@@ -36,6 +36,8 @@ test('with no flag and no environment the defaults hold', () => {
     retryAfterMax: 15 * 60_000,
     prefetch: undefined,
     prefetchRate: 0,
+    downloadRate: 0,
+    mirrorRate: 0,
     cacheHigh: 75,
     cacheLow: 70,
     diskMax: 90,

@@ -7,6 +7,8 @@ import { oneOf, optional, parseCount, parsePath, parsePercent, parseRate } from 
 export const contentFlags: Flags<
   | 'maxParallelDownloads'
   | 'minDownloadRate'
+  | 'downloadRate'
+  | 'mirrorRate'
   | 'retryAfterMax'
   | 'prefetch'
   | 'prefetchRate'
@@ -33,6 +35,18 @@ export const contentFlags: Flags<
     value: 'BYTES/s',
     says: 'end a download that brings fewer bytes per second than this, over a minute; 0: never',
     preset: '16KiB/s',
+    parse: parseRate,
+  },
+  downloadRate: {
+    value: 'BYTES/s',
+    says: 'maximum bytes per second of all downloads together; 0: no maximum',
+    preset: '0',
+    parse: parseRate,
+  },
+  mirrorRate: {
+    value: 'BYTES/s',
+    says: 'maximum bytes per second of all downloads from mirrors, which then do not count in --download-rate; 0: they count there',
+    preset: '0',
     parse: parseRate,
   },
   retryAfterMax: {

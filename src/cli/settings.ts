@@ -42,6 +42,10 @@ export type Settings = {
   readonly maxParallelDownloads: number;
   /** Bytes per second; 0: no minimum. */
   readonly minDownloadRate: number;
+  /** Bytes per second of all downloads; 0: no maximum. */
+  readonly downloadRate: number;
+  /** Bytes per second of all downloads from mirrors; 0: they count as the others. */
+  readonly mirrorRate: number;
   /** Milliseconds. */
   readonly retryAfterMax: number;
   /** The list of artifacts to have before any pod asks for them. */

@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Registry } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
+import { beginAllowance, receive } from '../util/token-bucket.ts';
 import { openExchange } from './api/exchange.ts';
 import { exists } from './api/exists.ts';
 import { type Asked, fetchManifest, resolve } from './api/manifest.ts';
@@ -25,7 +26,7 @@ import {
 import { openTls, plainTrust, type TlsTrust } from './http/tls.ts';
 import type { TransportOptions, UndiciTransport } from './http/undici-transport.ts';
 import { openBlobBatches } from './mirrors/blob-batch.ts';
-import { type FailoverRequest, failover, openBlobFailover } from './mirrors/failover.ts';
+import { type BucketOf, type FailoverRequest, failover, openBlobFailover } from './mirrors/failover.ts';
 import { type OnRest, openMirrorHealth } from './mirrors/mirror-health.ts';
 
 export type RegistryOptions = {
@@ -54,6 +55,8 @@ export type RegistryOptions = {
   readonly retryAfterMaxMs?: number;
   /** When a blob comes by several connections. */
   readonly ranges?: RangeRules;
+  /** Default: nothing bounds the rate of downloads. */
+  readonly bucketOf?: BucketOf;
   readonly clock?: Clock;
 };
 
@@ -102,6 +105,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     leastRate = anyRate,
     retryAfterMaxMs = 15 * 60_000,
     ranges = usualRules,
+    bucketOf = () => undefined,
     clock = clockOfNode,
   } = options;
   const tls = openTls();
@@ -161,7 +165,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     );
   }
 
-  const blobs = { exchange, downloads, health, plan: planContent, startRetries, ranges };
+  const blobs = { exchange, downloads, health, plan: planContent, startRetries, ranges, bucketOf };
 
   return {
     async resolve({ pinned, ...reference }, keyring, signal) {
@@ -181,10 +185,13 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       const request = planContent(reference, descriptor.digest, keyring);
       return await ask(
         request,
-        async asked => ({
-          bytes: await fetchManifest(exchange, asked, descriptor, signal),
-          servedBy: asked.upstream,
-        }),
+        async asked => {
+          const bucket = bucketOf(asked.upstream);
+          const allowance = bucket && (await beginAllowance(bucket, descriptor.size, signal));
+          const bytes = await fetchManifest(exchange, asked, descriptor, signal);
+          if (allowance !== undefined) void receive(allowance, bytes.length);
+          return { bytes, servedBy: asked.upstream };
+        },
         signal,
       );
     },

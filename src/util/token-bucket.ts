@@ -1,3 +1,5 @@
+import { abortable } from './abortable.ts';
+
 /** A token bucket that threads share: so many bytes a second for all that is received from it. */
 export type TokenBucket = {
   readonly bytesPerSecond: number;
@@ -28,6 +30,31 @@ export function openAllowance(bucket: TokenBucket, bytes: number): Allowance {
   return { bucket, state };
 }
 
+/** Waits until the first byte may be received. @throws the signal's reason. */
+export async function begin(allowance: Allowance, signal: AbortSignal): Promise<void> {
+  const wait = receive(allowance, 0);
+  if (wait === undefined) return;
+  // The wait of a thread does not keep the process alive.
+  using _alive = setInterval(() => {}, 60_000);
+  await abortable(wait, signal);
+}
+
+/** Opens an allowance when its first byte may be received. @throws the signal's reason. */
+export async function beginAllowance(
+  bucket: TokenBucket,
+  bytes: number,
+  signal: AbortSignal,
+): Promise<Allowance> {
+  const allowance = openAllowance(bucket, bytes);
+  await begin(allowance, signal);
+  return allowance;
+}
+
+/** Whether all bytes of the present time are given: then the bucket is what makes a download slow. */
+export function isSpent({ freeAt }: TokenBucket): boolean {
+  return Atomics.load(freeAt, 0) > process.hrtime.bigint();
+}
+
 /** From now on nothing is waited for. */
 export function lift({ state }: Allowance): void {
   Atomics.store(state, lifted, 1n);
@@ -51,6 +78,16 @@ export function receive({ bucket, state }: Allowance, bytes: number): Promise<vo
   if (waitMs <= 0) return undefined;
   const wait = Atomics.waitAsync(state, lifted, 0n, waitMs);
   return wait.async ? endOf(wait.value) : undefined;
+}
+
+/** As `receive`, from all of them: each byte counts in each. */
+export function receiveEach(allowances: readonly Allowance[], bytes: number): Promise<void> | undefined {
+  const waits = allowances.flatMap(allowance => receive(allowance, bytes) ?? []);
+  return waits.length === 0 ? undefined : allOf(waits);
+}
+
+async function allOf(waits: readonly Promise<void>[]): Promise<void> {
+  await Promise.all(waits);
 }
 
 async function endOf(wait: Promise<unknown>): Promise<void> {

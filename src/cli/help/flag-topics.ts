@@ -43,6 +43,8 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   strictPolicy: 'signatures',
   maxParallelDownloads: 'downloads',
   minDownloadRate: 'downloads',
+  downloadRate: 'downloads',
+  mirrorRate: 'downloads',
   maxArtifactSize: 'downloads',
   onDemand: 'downloads',
   onDemandPatience: 'downloads',

@@ -4,7 +4,7 @@ import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { Paused } from '../../util/pause.ts';
 import { formatSize } from '../../util/size.ts';
-import { receive } from '../../util/token-bucket.ts';
+import { type Allowance, beginAllowance, receiveEach, type TokenBucket } from '../../util/token-bucket.ts';
 import type { Upstream } from '../config/route.ts';
 import { isEndpointError } from '../http/endpoint-error.ts';
 import type { FinalResponse } from '../http/redirect.ts';
@@ -13,8 +13,10 @@ import { type RetryPolicy, TransientError } from '../http/retry.ts';
 import { parseContentRange } from './content-range.ts';
 import type { ApiRequest, Exchange } from './exchange.ts';
 
+/** `bucket`: bounds the rate of all that comes from there. */
 export type Transfer = {
   readonly upstream: Upstream;
+  readonly bucket: TokenBucket | undefined;
   readonly descriptor: Descriptor;
   readonly sink: Sink;
   readonly credential: Credential;
@@ -45,7 +47,7 @@ export async function transfer(
   policy: RetryPolicy,
   signal: AbortSignal,
 ): Promise<void> {
-  const { sink, descriptor } = blob;
+  const { sink, descriptor, bucket } = blob;
   if (sink.offset > descriptor.size) sink.restart();
   let next: 'range' | 'whole-once' | 'whole' = 'range';
   let wholeAskedAt: number | undefined;
@@ -53,7 +55,10 @@ export async function transfer(
     const { offset } = sink;
     const from = next === 'range' ? offset : 0;
     try {
-      const arrival = await exchange(toRequest(blob, from), here => toReceiver(here, from, blob), signal);
+      const left = descriptor.size - from;
+      const bounds = bucket === undefined ? [] : [await beginAllowance(bucket, left, signal)];
+      const accept = (here: FinalResponse): Receiver => toReceiver(here, from, blob, bounds);
+      const arrival = await exchange(toRequest(blob, from), accept, signal);
       // A server may answer a range with a shorter range. A whole that is shorter is different content.
       const code = arrival.status === 206 ? 'unavailable' : 'corrupt';
       if (sink.offset < descriptor.size)
@@ -100,6 +105,7 @@ function toReceiver(
   { status, headers, url }: FinalResponse,
   from: number,
   { sink, descriptor, subject }: Transfer,
+  bounds: readonly Allowance[],
 ): Receiver {
   const { size } = descriptor;
   const length = headers['content-length'];
@@ -134,10 +140,12 @@ function toReceiver(
     sink.write(chunk);
   });
   const { file, allowance } = sink;
+  const allowances = allowance === undefined ? bounds : [allowance, ...bounds];
+  const isBounded = allowances.length > 0;
   const write = (chunk: Uint8Array): Promise<void> | undefined => {
     store(chunk);
-    return allowance && receive(allowance, chunk.length);
+    return isBounded ? receiveEach(allowances, chunk.length) : undefined;
   };
   // The length was announced above, so no more than that arrives.
-  return length === undefined ? write : Object.assign(write, { file, past, allowance });
+  return length === undefined ? write : Object.assign(write, { file, past, allowances });
 }

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { type FileState, type GrowingFile, setSize, sizeOf } from '../../util/growing-file.ts';
+import { beginAllowance, receiveEach } from '../../util/token-bucket.ts';
 import type { Download, Downloads } from '../download/downloads.ts';
 import type { FinalResponse } from '../http/redirect.ts';
 import type { Receiver } from '../http/request.ts';
@@ -34,7 +35,7 @@ export async function fetchPart(
   { from, to, state }: BlobPart,
   signal: AbortSignal,
 ): Promise<void> {
-  const { descriptor } = blob;
+  const { descriptor, bucket } = blob;
   const own: GrowingFile = { ...file, base: from, state, grown() {}, failed };
   const { hashed: _, openHoles: __, ...into } = own;
   const sink: Pick<Sink, 'offset' | 'write'> = {
@@ -64,13 +65,16 @@ export async function fetchPart(
       wanted: partial,
     } as const;
     try {
+      const left = to - from - offset;
+      const allowances = bucket === undefined ? [] : [await beginAllowance(bucket, left, signal)];
       const accept = (head: FinalResponse): Receiver => {
         verifyRange(head, from + offset, to, descriptor.size);
-        const write = (chunk: Uint8Array): void => {
+        const write = (chunk: Uint8Array): Promise<void> | undefined => {
           if (sink.offset + chunk.length > to - from) throw noRange;
           sink.write(chunk);
+          return receiveEach(allowances, chunk.length);
         };
-        return Object.assign(write, { file: into });
+        return Object.assign(write, { file: into, allowances });
       };
       await exchange(request, accept, signal);
       if (sink.offset < to - from) throw new TransientError('unavailable', 'the range ended early');

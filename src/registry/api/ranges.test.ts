@@ -10,6 +10,7 @@ import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { anonymous, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { openThrottledRegistry } from '../../../test/support/registry/throttled-registry.ts';
 import { openStore } from '../../store/store.ts';
+import { createTokenBucket } from '../../util/token-bucket.ts';
 import type { RegistryClient } from '../client.ts';
 import { type RangeRules, usualRules } from './range-rate.ts';
 
@@ -54,6 +55,17 @@ async function pullOnce(client: RegistryClient): Promise<void> {
 const sent = (): number => registry.asked.reduce((sum, entry) => sum + entry.sent, 0);
 /** Requests for ranges with an end. */
 const ranges = (): number => registry.asked.filter(({ range }) => /-\d+$/.test(range ?? '')).length;
+
+test('a rate of the node bounds all connections together', async () => {
+  const bucket = createTokenBucket(10 * MiB);
+  await using client = openTestClient({ ranges: { ...rules, gain: 0 }, bucketOf: () => bucket });
+  registry.throttle = { connection: 3 * MiB };
+  const began = performance.now();
+  await pullOnce(client);
+  assert.ok(ranges() > 0, 'the rate is no reason against ranges');
+  const seconds = (performance.now() - began) / 1000;
+  assert.ok(seconds > (0.9 * blob.size) / bucket.bytesPerSecond, `${seconds} s`);
+});
 
 test('a server that limits each connection is asked by four, and sends every byte about once', async t => {
   await using client = openClient({ ...rules, gain: 0 });

@@ -3,6 +3,7 @@ import { doAll } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { createFileState, type GrowingFile, type Holes, sizeOf } from '../../util/growing-file.ts';
 import { sleep } from '../../util/sleep.ts';
+import { isSpent } from '../../util/token-bucket.ts';
 import type { Downloads } from '../download/downloads.ts';
 import { cancelled } from '../http/connection-error.ts';
 import { isEndpointError } from '../http/endpoint-error.ts';
@@ -38,7 +39,7 @@ export function createRangeTransfer(
   let isBusy = false;
 
   return async (blob, policy, signal) => {
-    const { sink, descriptor, upstream, transport } = blob;
+    const { sink, descriptor, upstream, transport, bucket } = blob;
     const { file, allowance } = sink;
     const host = hosts.take(upstream.host, () => ({ restsUntil: 0 }));
     const mayTry = !isBusy && allowance === undefined && Date.now() >= host.restsUntil;
@@ -49,7 +50,7 @@ export function createRangeTransfer(
     const slow = new AbortController();
     let rate = 0;
     const onSlow = (found: number): void => {
-      if (isBusy) return;
+      if (isBusy || (bucket !== undefined && isSpent(bucket))) return;
       isBusy = true;
       rate = found;
       slow.abort();

@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { ArtifactError } from '../../util/error.ts';
 import { type FileShare, lifeOf, setSize, sizeOf } from '../../util/growing-file.ts';
 import type { ThreadContext } from '../../util/thread.ts';
-import { type Allowance, receive } from '../../util/token-bucket.ts';
+import { type Allowance, receiveEach } from '../../util/token-bucket.ts';
 import { type Head, skip } from '../http/request.ts';
 import { openTls } from '../http/tls.ts';
 import { type ConnectionPool, openConnectionPool } from './connection-pool.ts';
@@ -108,14 +108,15 @@ function toAnswer(thrown: unknown): WorkerAnswer {
 async function pour(
   { open, end, leave }: Call,
   fill: FileWriter,
-  body: { readonly past: number; readonly hashes: boolean; readonly allowance?: Allowance | undefined },
+  body: { readonly past: number; readonly hashes: boolean; readonly allowances: readonly Allowance[] },
 ): Promise<WorkerAnswer> {
-  const { past, hashes, allowance } = body;
+  const { past, hashes, allowances } = body;
+  const isBounded = allowances.length > 0;
   const write = skip(past, piece => fill.append(piece, hashes));
   try {
     open(piece => {
       write(piece);
-      return allowance && receive(allowance, piece.length);
+      if (isBounded) return receiveEach(allowances, piece.length);
     });
   } catch (thrown) {
     leave();

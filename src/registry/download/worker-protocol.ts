@@ -33,7 +33,7 @@ export type WorkerQuestion =
       readonly file: FileShare;
       readonly past: number;
       readonly hashes: boolean;
-      readonly allowance: Allowance | undefined;
+      readonly allowances: readonly Allowance[];
     }
   | { readonly kind: 'rest' | 'leave'; readonly call: number }
   | { readonly kind: 'close'; readonly transport: number };

@@ -98,7 +98,7 @@ export function openWorkerTransport(
   const pour = async (
     call: number,
     into: GrowingFile,
-    { past = 0, allowance }: Receiver,
+    { past = 0, allowances = [] }: Receiver,
     signal: AbortSignal,
   ): Promise<WorkerAnswer> => {
     const isHashed = into.hashed !== undefined;
@@ -114,7 +114,7 @@ export function openWorkerTransport(
     };
     const growing = setInterval(grown, grownMs);
     try {
-      const body = { past, hashes, allowance };
+      const body = { past, hashes, allowances };
       return await receiver.thread.ask({ kind: 'pour', call, transport, file: share, ...body });
     } catch (thrown) {
       throw thrown instanceof ArtifactError ? thrown : into.failed(thrown);

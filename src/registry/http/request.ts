@@ -60,13 +60,13 @@ export function describeEncoding(headers: Head['headers']): string {
 /**
  * Consumes a chunk of a body before it returns, because its memory is reused. If it returns a promise, which never
  * rejects, the reading pauses until that resolves; bytes that still arrive are accepted. If there is a `file`, another
- * thread may write the body there instead, except its first `past` bytes, and receives all of it from the `allowance`.
+ * thread may write the body there instead, except its first `past` bytes, and receives all of it from the `allowances`.
  */
 export type Receiver = {
   (chunk: Uint8Array): Promise<void> | void;
   readonly file?: GrowingFile | undefined;
   readonly past?: number;
-  readonly allowance?: Allowance | undefined;
+  readonly allowances?: readonly Allowance[];
 };
 
 /** Checks a head and returns the receiver of its body. */

@@ -2,8 +2,9 @@ import type { Keyring } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Reference } from '../../oci/reference.ts';
-import type { Sink } from '../../ports/registry.ts';
+import type { ServedBy, Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
+import type { TokenBucket } from '../../util/token-bucket.ts';
 import { transfer } from '../api/blob.ts';
 import type { Exchange } from '../api/exchange.ts';
 import type { Asked } from '../api/manifest.ts';
@@ -82,7 +83,11 @@ export type BlobWorld = {
   readonly plan: (reference: Reference, digest: Digest, keyring: Keyring) => FailoverRequest;
   readonly startRetries: (request: FailoverRequest) => RetryPolicy;
   readonly ranges: RangeRules;
+  readonly bucketOf: BucketOf;
 };
+
+/** Returns what bounds the rate of all that comes from an upstream; undefined if nothing does. */
+export type BucketOf = (upstream: ServedBy) => TokenBucket | undefined;
 
 export type FetchBlob = (
   reference: Reference,
@@ -102,12 +107,19 @@ export type FetchBlob = (
  * @throws as `failover` and `transfer`.
  */
 export function openBlobFailover(world: BlobWorld): FetchBlob {
-  const { exchange, downloads, health, plan, startRetries, ranges } = world;
+  const { exchange, downloads, health, plan, startRetries, ranges, bucketOf } = world;
   const inRanges = createRangeTransfer(world, ranges);
-  const bring = (blob: FileTransfer, policy: RetryPolicy, signal: AbortSignal): Promise<void> =>
-    blob.descriptor.size < ranges.leastLeft
+  type Bring = (
+    blob: Omit<FileTransfer, 'bucket'>,
+    policy: RetryPolicy,
+    signal: AbortSignal,
+  ) => Promise<void>;
+  const bring: Bring = (unbounded, policy, signal) => {
+    const blob = { ...unbounded, bucket: bucketOf(unbounded.upstream) };
+    return blob.descriptor.size < ranges.leastLeft
       ? transfer(exchange, blob, policy, signal)
       : inRanges(blob, policy, signal);
+  };
 
   return async (reference, descriptor, sink, keyring, signal) => {
     const request = plan(reference, descriptor.digest, keyring);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openTenants } from '../../util/fair-slots.ts';
-import { receive } from '../../util/token-bucket.ts';
+import { beginAllowance, createTokenBucket, isSpent, receive } from '../../util/token-bucket.ts';
 import { createBandwidth } from './bandwidth.ts';
 
 const never = new AbortController().signal;
@@ -73,4 +73,20 @@ test('a download that ends early lets go of who waits for it', async () => {
   const waiting = receive(slowed.allowance, 1e6);
   slowed[Symbol.dispose]();
   await waiting;
+});
+
+test('a bucket is spent while more has been reserved than had its time', async () => {
+  const bucket = createTokenBucket(1_000);
+  assert.equal(isSpent(bucket), false);
+  await beginAllowance(bucket, 3_600_000, never);
+  assert.equal(isSpent(bucket), true);
+});
+
+test('who waits for the first byte leaves when the caller does', async () => {
+  const bucket = createTokenBucket(1);
+  await beginAllowance(bucket, 1_000, never);
+  const leaving = new AbortController();
+  const waiting = beginAllowance(bucket, 1_000, leaving.signal);
+  leaving.abort(new Error('left'));
+  await assert.rejects(waiting, /left/);
 });

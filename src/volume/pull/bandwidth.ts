@@ -1,6 +1,5 @@
-import { abortable } from '../../util/abortable.ts';
 import type { Tenants } from '../../util/fair-slots.ts';
-import { type Allowance, createTokenBucket, lift, openAllowance, receive } from '../../util/token-bucket.ts';
+import { type Allowance, begin, createTokenBucket, lift, openAllowance } from '../../util/token-bucket.ts';
 
 /** Bounds the rate of downloads that only one tenant wants. */
 export type Bandwidth = {
@@ -26,7 +25,7 @@ export function createBandwidth(bytesPerSecond: number, tenant: string): Bandwid
       const allowance = openAllowance(bucket, bytes);
       stack.defer(() => lift(allowance));
       stack.use(tenants.each(one => one !== tenant && lift(allowance)));
-      await abortable(Promise.resolve(receive(allowance, 0)), signal);
+      await begin(allowance, signal);
       const bound = stack.move();
       return { allowance, [Symbol.dispose]: () => bound.dispose() };
     },
