@@ -27,5 +27,5 @@ LABEL org.opencontainers.image.title=oci-artifact-csi \
 USER 0
 # The program with the options of its daemon, which it would otherwise start a second time to have.
 ENV MALLOC_ARENA_MAX=1
-ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=4", "--no-memory-pool-share-memory-on-teardown", "/app/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=4", "--no-memory-pool-share-memory-on-teardown", "--invocation-count-for-turbofan=100000", "--invocation-count-for-osr=20000", "/app/dist/main.js"]
 CMD ["serve"]

@@ -64,12 +64,11 @@ function* placeInodes(
     const type = inodes.modeOf(inode) & typeBits;
     if (type === modeType.directory)
       inodes.setSize(inode, yield* measureDirectory(contents, inode, blockSize));
+    inodes.setForm(inode, time);
     const size = inodes.sizeOf(inode);
     const own = type === modeType.file ? 0 : size;
     const head =
-      own < size
-        ? chunkAt(contents, inode, time) + chunkBytes(inodes, inode)
-        : headSize(contents, inode, time);
+      own < size ? chunkAt(contents, inode) + chunkBytes(inodes, inode) : headSize(contents, inode);
     const tail = own % blockSize;
     const isInline = tail > 0 && head + tail <= blockSize;
     const length = isInline ? head + tail : head;
@@ -109,23 +108,23 @@ function* measureDirectory(
 }
 
 /** Returns the bytes of an inode and its attributes. */
-export function headSize({ inodes }: Pick<Contents, 'inodes'>, inode: number, time: Time): number {
-  const size = inodes.isCompact(inode, time) ? inodeSize.compact : inodeSize.extended;
+export function headSize({ inodes }: Pick<Contents, 'inodes'>, inode: number): number {
+  const size = inodes.isCompact(inode) ? inodeSize.compact : inodeSize.extended;
   return size + (inodes.xattrsOf(inode)?.length ?? 0);
 }
 
 /** Returns the map of a late file; undefined for every other inode. */
 export function chunkMapOf(plan: ImagePlan, inode: number): ChunkMap | undefined {
-  const { contents, blockSize, time } = plan;
+  const { contents, blockSize } = plan;
   const { inodes } = contents;
   const chunkSize = inodes.chunkSizeOf(inode);
   if (chunkSize === undefined) return undefined;
-  const at = inodesAt(plan) + inodes.positionOf(inode).slot * slotSize + chunkAt(contents, inode, time);
+  const at = inodesAt(plan) + inodes.positionOf(inode).slot * slotSize + chunkAt(contents, inode);
   const { device } = inodes.placeOf(inode);
   return { at, device, size: inodes.sizeOf(inode), chunkSize, blockSize };
 }
 
 /** Returns the offset of the entry of a file's first chunk from its inode. */
-export function chunkAt(contents: Pick<Contents, 'inodes'>, inode: number, time: Time): number {
-  return roundUp(headSize(contents, inode, time), chunkIndexSize);
+export function chunkAt(contents: Pick<Contents, 'inodes'>, inode: number): number {
+  return roundUp(headSize(contents, inode), chunkIndexSize);
 }

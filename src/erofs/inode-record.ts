@@ -10,7 +10,7 @@ export const maxRecord: number = 300 * 1024;
  * a late file may be many, and are not written.
  */
 export function putRecord(to: Buffer, plan: ImagePlan, inode: number): void {
-  const { contents, time } = plan;
+  const { contents } = plan;
   const { inodes } = contents;
   const { isInline } = inodes.positionOf(inode);
   const xattrs = inodes.xattrsOf(inode);
@@ -18,7 +18,7 @@ export function putRecord(to: Buffer, plan: ImagePlan, inode: number): void {
   const { uid, gid } = inodes.ownerOf(inode);
   const { low, high, nanoseconds } = inodes.timeOf(inode);
   putInode(to, 0, {
-    isCompact: inodes.isCompact(inode, time),
+    isCompact: inodes.isCompact(inode),
     layout: isChunk ? layout.chunks : isInline ? layout.inline : layout.plain,
     mode: inodes.modeOf(inode),
     uid,
@@ -32,10 +32,10 @@ export function putRecord(to: Buffer, plan: ImagePlan, inode: number): void {
     number: inode + 1,
     xattrs: xattrs?.length ?? 0,
   });
-  const head = headSize(contents, inode, time);
+  const head = headSize(contents, inode);
   xattrs?.copy(to, head - xattrs.length);
   if (isChunk && inodes.chunkSizeOf(inode) === undefined)
-    putChunk(to, chunkAt(contents, inode, time), inodes.placeOf(inode));
+    putChunk(to, chunkAt(contents, inode), inodes.placeOf(inode));
   if (isInline) putTail(to.subarray(head), plan, inode);
 }
 

@@ -16,8 +16,9 @@ export type InodeTable = {
   ownerOf(inode: number): { readonly uid: number; readonly gid: number };
   timeOf(inode: number): Time;
   linksOf(inode: number): number;
-  /** Whether the compact form can express an inode, in an image of this time. */
-  isCompact(inode: number, time: Time): boolean;
+  /** Gives an inode the compact form if that can express it, in an image of this time. Its links are counted before. */
+  setForm(inode: number, time: Time): void;
+  isCompact(inode: number): boolean;
   sizeOf(inode: number): number;
   setFirstEntry(directory: number, entry: number): void;
   firstEntryOf(directory: number): number;
@@ -45,6 +46,7 @@ const [sizeAt, upperAt, placeAt, linksAt, slotAt] = [6, 7, 8, 9, 10];
 const width = 11;
 /** Beside the mode, which has 16 bits. */
 const inlineFlag = 0x1_0000;
+const compactFlag = 0x2_0000;
 const second = 1_000_000_000n;
 
 export function createInodeTable(): InodeTable {
@@ -106,14 +108,18 @@ export function createInodeTable(): InodeTable {
     }),
     linksOf: inode => columns.get(inode, linksAt),
     sizeOf,
-    isCompact: (inode, { low, high, nanoseconds }) =>
-      columns.get(inode, uidAt) <= 0xffff &&
-      columns.get(inode, gidAt) <= 0xffff &&
-      columns.get(inode, linksAt) <= 0xffff &&
-      sizeOf(inode) <= 0xffff_ffff &&
-      columns.get(inode, lowAt) === low &&
-      columns.get(inode, highAt) === high &&
-      columns.get(inode, nanosecondsAt) === nanoseconds,
+    setForm(inode, { low, high, nanoseconds }) {
+      const isCompact =
+        columns.get(inode, uidAt) <= 0xffff &&
+        columns.get(inode, gidAt) <= 0xffff &&
+        columns.get(inode, linksAt) <= 0xffff &&
+        sizeOf(inode) <= 0xffff_ffff &&
+        columns.get(inode, lowAt) === low &&
+        columns.get(inode, highAt) === high &&
+        columns.get(inode, nanosecondsAt) === nanoseconds;
+      if (isCompact) columns.set(inode, modeAt, columns.get(inode, modeAt) | compactFlag);
+    },
+    isCompact: inode => (columns.get(inode, modeAt) & compactFlag) !== 0,
     setFirstEntry: (directory, entry) => columns.set(directory, placeAt, entry),
     firstEntryOf: directory => columns.get(directory, placeAt),
     setSize: (directory, size) => columns.set(directory, sizeAt, size),
@@ -129,7 +135,7 @@ export function createInodeTable(): InodeTable {
     xattrsOf: inode => xattrs.get(inode),
     setPosition(inode, { slot, block, isInline }) {
       columns.set(inode, slotAt, slot);
-      columns.set(inode, modeAt, modeOf(inode) | (isInline ? inlineFlag : 0));
+      if (isInline) columns.set(inode, modeAt, columns.get(inode, modeAt) | inlineFlag);
       if (!isFile(inode)) columns.set(inode, upperAt, block);
     },
     positionOf: inode => ({

@@ -17,7 +17,10 @@ const inPage = pageRows - 1;
 export function createColumns(width: number): Columns {
   const pages: Uint32Array[] = [];
   return {
-    get: (row, column) => pages[row >>> pageBits]?.[(row & inPage) * width + column] ?? 0,
+    get(row, column) {
+      const page = pages[row >>> pageBits];
+      return page === undefined ? 0 : (page[(row & inPage) * width + column] as number);
+    },
     set(row, column, value) {
       const page = (pages[row >>> pageBits] ??= new Uint32Array(pageRows * width));
       page[(row & inPage) * width + column] = value;
