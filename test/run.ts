@@ -21,21 +21,22 @@ import { installTools } from './tools/install.ts';
 import type { ToolGroup } from './tools/table.ts';
 
 /**
- * `npm test [-- --verbose] [-- file…]`: runs all tests except those of the directories test/faults, test/release,
- * test/cluster and test/arm64; `npm run test:faults`, `test:release` and so on run one of these each. It runs four
- * files at a time, because many of them wait, and two of the other directories, but one of test/cluster, where each has
- * a cluster; afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each file; with
+ * `npm test [-- --verbose] [-- file…]`: runs all tests except those of the directories test/faults, test/scale,
+ * test/release, test/cluster and test/arm64; `npm run test:faults`, `test:release` and so on run one of these each. It
+ * runs four files at a time, because many of them wait, and two of the other directories, but one of test/scale and
+ * test/cluster, where each has many nodes; afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each file; with
  * --verbose, each test and its figures, of which some are measured more often; with --times, at the end the time and CPU
  * time of each file. The run has a temporary directory of its own. It fails if a mount, a file or a process is left
  * behind; in CI also if a test was skipped.
  */
 
 const usage = `usage: npm test [-- --verbose] [-- --times] [-- file...]
-       npm run test:faults | test:release | test:cluster | test:arm64 [-- --verbose]`;
+       npm run test:faults | test:scale | test:release | test:cluster | test:arm64 [-- --verbose]`;
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** The directories that run apart, each with its programs. A cluster and an emulated machine run the built image. */
 const apart: Readonly<Record<string, readonly ToolGroup[]>> = {
   faults: [],
+  scale: [],
   release: ['release'],
   cluster: ['release', 'cluster'],
   arm64: ['release', 'arm64'],
@@ -106,7 +107,7 @@ async function* events(): AsyncGenerator<{ type: string; data: object }> {
   const skipped: string[] = [];
   const times: FileTime[] = [];
   for (const half of [
-    { files: others, concurrency: part === undefined ? 4 : part === 'cluster' ? 1 : 2 },
+    { files: others, concurrency: part === undefined ? 4 : ['scale', 'cluster'].includes(part) ? 1 : 2 },
     { files: quiet, concurrency: 1 },
   ]) {
     if (half.files.length === 0) continue;

@@ -31,6 +31,7 @@ export type Program =
   | 'openssl'
   | 'umount'
   | 'strace'
+  | 'nginx'
   | 'bash'
   | 'zsh'
   | 'fish'
@@ -62,7 +63,7 @@ export type Program =
   | 'zstd';
 
 /**
- * What needs a program: npm test and npm run test:faults, npm run test:release, test:cluster, test:arm64, or npm run
+ * What needs a program: npm test, npm run test:faults and test:scale, npm run test:release, test:cluster, test:arm64, or npm run
  * bench.
  */
 export const toolGroups = ['test', 'release', 'cluster', 'arm64', 'bench'] as const;
@@ -172,6 +173,10 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   openssl: fromDebian('test', 'openssl'),
   umount: fromDebian('test', 'mount'),
   strace: fromDebian('test', 'strace'),
+  nginx: fromDebian('test', 'nginx'),
+  unshare: fromDebian('test', 'util-linux'),
+  nsenter: fromDebian('test', 'util-linux'),
+  ip: fromDebian('test', 'iproute2'),
   bash: fromDebian('test', 'bash'),
   zsh: fromDebian('test', 'zsh'),
   fish: fromDebian('test', 'fish'),
@@ -195,9 +200,6 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   'runc-light': fromGo('containerd', 'oci-artifact-csi.test/tools/containerd/runc-light'),
   // The other runc is that of Debian, of another age.
   'newest-runc': fromGo('runc', 'github.com/opencontainers/runc'),
-  unshare: fromDebian('cluster', 'util-linux'),
-  nsenter: fromDebian('cluster', 'util-linux'),
-  ip: fromDebian('cluster', 'iproute2'),
   crane: fromGo('bench', 'github.com/google/go-containerregistry/cmd/crane'),
   floor: fromGo('bench', 'oci-artifact-csi.test/tools/bench/floor'),
   pace: fromGo('bench', 'oci-artifact-csi.test/tools/bench/pace'),

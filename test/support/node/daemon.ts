@@ -49,6 +49,8 @@ export type DaemonOptions = {
   readonly env?: NodeJS.ProcessEnv;
   /** A program to run in place of that of the tests, with the options of its first line. */
   readonly program?: string;
+  /** The words before its command, such as those that enter a namespace; it stays the same process. */
+  readonly within?: readonly string[];
 };
 
 /**
@@ -116,9 +118,9 @@ export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): 
   };
   const args = ['serve', ...Object.entries(flags).map(([name, value]) => `${name}=${value}`)];
   const env = { ...process.env, ...daemonOptions.variables, ...options.env };
-  const child = options.program
-    ? await startChild(options.program, args, { env })
-    : await startChild(process.execPath, [...daemonOptions.options, main, ...args], { env });
+  const command = options.program ? [options.program] : [process.execPath, ...daemonOptions.options, main];
+  const [program = '', ...words] = [...(options.within ?? []), ...command, ...args];
+  const child = await startChild(program, words, { env });
   const unmountAtExit = (): void => unmountBelow(node.kubeletDir);
   process.on('exit', unmountAtExit);
 

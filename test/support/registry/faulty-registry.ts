@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DemoLayer, type PushedArtifact, pushArtifact } from '../../../src/cli/demo/artifact.ts';
@@ -19,7 +19,7 @@ export type Asked = {
 };
 
 export type FaultyRegistry = AsyncDisposable & {
-  /** `127.0.0.1:<port>` */
+  /** `127.0.0.1:<port>`, or that of the listener. */
   readonly host: string;
   /** For what `push` cannot do: an index, or a blob alone. */
   readonly registry: DemoRegistry;
@@ -29,6 +29,8 @@ export type FaultyRegistry = AsyncDisposable & {
   count(method: string, pathEnd: string): number;
   /** The bytes of responses to GET that were sent, for paths with this end. */
   sent(pathEnd: string): number;
+  /** The bodies of responses to GET that are being sent, for paths with this part. */
+  streams(pathPart: string): number;
   /** The one rule for faults, which replaces the last one; undefined means a correct response. */
   fault(rule: (asked: Asked) => Fault | undefined): void;
   /** Clears rule, requests and counts. What was pushed stays. */
@@ -42,15 +44,19 @@ export type FaultyRegistry = AsyncDisposable & {
   ): Promise<PushedArtifact & { readonly reference: string }>;
 };
 
-/** The embedded registry on loopback, in a temporary directory, with faults and a guard in front of it. */
+/**
+ * The embedded registry on loopback or behind a `listener` of elsewhere, in a temporary directory, with faults and a
+ * guard in front of it.
+ */
 export async function openFaultyRegistry(
-  options: { readonly guard?: Guard; readonly tls?: ServerOptions } = {},
+  options: { readonly guard?: Guard; readonly tls?: ServerOptions; readonly listener?: Server } = {},
 ): Promise<FaultyRegistry> {
   const directory = await mkdtemp(join(tmpdir(), 'faulty-registry-'));
   const registry = openDemoRegistry(directory);
   const asked: Asked[] = [];
   const counts = new Map<string, number>();
   const sent = new Map<string, number>();
+  const streams = new Map<object, string>();
   let rule: (asked: Asked) => Fault | undefined = () => undefined;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -71,16 +77,24 @@ export async function openFaultyRegistry(
   }
 
   async function* counted(path: string, body: Reply['body']) {
-    for await (const chunk of body) {
-      sent.set(path, (sent.get(path) ?? 0) + chunk.length);
-      yield chunk;
+    const stream = {};
+    streams.set(stream, path);
+    try {
+      for await (const chunk of body) {
+        sent.set(path, (sent.get(path) ?? 0) + chunk.length);
+        yield chunk;
+      }
+    } finally {
+      streams.delete(stream);
     }
   }
 
   const server = options.tls === undefined ? createServer() : createTlsServer(options.tls);
   server.on('request', (request, response) => void answer(request, response));
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const listener = options.listener?.on('connection', socket => server.emit('connection', socket)) ?? server;
+  if (!listener.listening) await new Promise<void>(resolve => listener.listen(0, '127.0.0.1', resolve));
+  const { address, port } = listener.address() as AddressInfo;
+  const host = `${address}:${port}`;
   const origin = `${options.tls === undefined ? 'http' : 'https'}://${host}`;
   const guard = options.guard === undefined ? undefined : openGuard(options.guard, origin);
 
@@ -92,6 +106,7 @@ export async function openFaultyRegistry(
       asked.filter(entry => entry.method === method && entry.path.endsWith(pathEnd)).length,
     sent: pathEnd =>
       [...sent].reduce((sum, [path, bytes]) => (path.endsWith(pathEnd) ? sum + bytes : sum), 0),
+    streams: pathPart => [...streams.values()].filter(path => path.includes(pathPart)).length,
     fault(next) {
       rule = next;
     },
@@ -105,7 +120,7 @@ export async function openFaultyRegistry(
       return { ...pushed, reference: `${host}/${repository}:${tag}` };
     },
     async [Symbol.asyncDispose]() {
-      const closed = new Promise(resolve => server.close(resolve));
+      const closed = new Promise(resolve => listener.close(resolve));
       server.closeAllConnections();
       await closed;
       await rm(directory, { recursive: true, force: true });

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { waitUntil } from '../support/node/child.ts';
+import type { NetworkHost } from '../support/os/network.ts';
+import { needs } from '../support/project/tools.ts';
+import { nginxPort, startNginxCache } from '../support/registry/nginx.ts';
+import { type Artifact, type Fleet, measure, openFleet, type Row } from './fleet.ts';
+
+/** Eight nodes that start the same artifact at once, and what its registry sends for that. */
+
+const MiB = 2 ** 20;
+const nodes = 8;
+const [layers, layerBytes] = [2, 16 * MiB];
+/** Bytes per second of each stream of the origin, where something happens in mid-pull. */
+const slow = 8 * MiB;
+
+let fleet: Fleet;
+const rows: (readonly [name: string, row: Row])[] = [];
+
+const direct = (): string => '';
+const cached = ({ address }: NetworkHost): string =>
+  `[host."http://${address}:${nginxPort}"]\ncapabilities = ["pull"]\ndial_timeout = "1s"\n`;
+const registries = {
+  'direct.test': direct,
+  'cached.test': cached,
+  'cached-node-dies.test': cached,
+  'cached-cache-dies.test': cached,
+  'refusing.test': direct,
+};
+
+before(async () => {
+  fleet = await openFleet({ nodes, registries });
+});
+afterEach(() => fleet.origin.fault(() => undefined));
+after(async () => {
+  await fleet?.[Symbol.asyncDispose]();
+  console.log(formatRows(rows));
+});
+
+async function row(name: string, artifact: Artifact, meanwhile?: () => Promise<void>): Promise<Row> {
+  const measured = await measure(fleet, artifact, meanwhile);
+  rows.push([name, measured]);
+  return measured;
+}
+
+/** Waits until the origin has sent most of one copy. */
+async function mostSent({ query, bytes }: Artifact): Promise<void> {
+  const [member] = fleet.members;
+  assert.ok(member);
+  await waitUntil(member.daemon(), () => fleet.origin.sent(query) > 0.8 * bytes, 'sent');
+}
+
+function slowBlobs(): void {
+  fleet.origin.fault(({ path }) =>
+    path.includes('/blobs/') ? { kind: 'slow', bytesPerSecond: slow } : undefined,
+  );
+}
+
+test('without anything the registry sends a copy to each node', needs('root', 'ip'), async () => {
+  const { copies } = await row('nothing', await fleet.push('direct.test', layers, layerBytes / 4));
+  assert.equal(Math.round(copies), nodes);
+});
+
+test(
+  'a cache that fetches slices once costs the registry one copy',
+  needs('root', 'ip', 'nginx'),
+  async () => {
+    await using _cache = await startNginxCache(fleet.cache, fleet.origin.host);
+    const { copies } = await row('nginx', await fleet.push('cached.test', layers, layerBytes));
+    assert.ok(copies <= 1.1, `${copies} copies`);
+  },
+);
+
+test(
+  'a daemon that is killed in mid-pull goes on where it stopped',
+  needs('root', 'ip', 'nginx'),
+  async () => {
+    await using _cache = await startNginxCache(fleet.cache, fleet.origin.host);
+    const artifact = await fleet.push('cached-node-dies.test', layers, layerBytes);
+    slowBlobs();
+    const { copies } = await row('nginx; a node is killed in mid-pull', artifact, async () => {
+      await mostSent(artifact);
+      await fleet.members[0]?.restart();
+    });
+    assert.ok(copies <= 1.1, `${copies} copies`);
+  },
+);
+
+test(
+  'a cache that dies in mid-pull leaves each node its own rest',
+  needs('root', 'ip', 'nginx'),
+  async () => {
+    await using cache = await startNginxCache(fleet.cache, fleet.origin.host);
+    const artifact = await fleet.push('cached-cache-dies.test', layers, layerBytes);
+    slowBlobs();
+    const { copies } = await row('nginx; it is killed in mid-pull', artifact, async () => {
+      await mostSent(artifact);
+      await cache.end('SIGKILL');
+    });
+    // What the cache took for all, and at most what each node lacked then.
+    assert.ok(copies <= nodes + 1, `${copies} copies`);
+  },
+);
+
+test('a registry that refuses most streams is waited for', needs('root', 'ip'), async () => {
+  const most = 4;
+  let refused = 0;
+  const artifact = await fleet.push('refusing.test', 1, layerBytes / 4);
+  fleet.origin.fault(({ path }) => {
+    if (!path.includes('/blobs/')) return undefined;
+    if (fleet.origin.streams('/blobs/') < most) return { kind: 'slow', bytesPerSecond: slow };
+    refused++;
+    return { kind: 'status', status: 429, retryAfter: '6' };
+  });
+  const measured = await measure(fleet, artifact);
+  rows.push([`nothing; the registry allows ${most} streams, Retry-After: 6`, { ...measured, refused }]);
+  assert.ok(refused > 0);
+  assert.equal(Math.round(measured.copies), nodes);
+});
+
+function formatRows(measured: typeof rows): string {
+  const head = ['eight nodes at once', 'copies', 'requests', 'refused', 'seconds'];
+  const lines = measured.map(([name, { copies, requests, refused, seconds }]) => [
+    name,
+    copies.toFixed(2),
+    String(requests),
+    String(refused),
+    seconds.toFixed(1),
+  ]);
+  const all = [head, ...lines];
+  const widths = head.map((_, column) => Math.max(...all.map(line => line[column]?.length ?? 0)));
+  return all
+    .map(line =>
+      line
+        .map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0)))
+        .join('  '),
+    )
+    .join('\n');
+}
