@@ -14,15 +14,9 @@ import type { Route } from './config/route.ts';
 import { openDownloads } from './download/downloads.ts';
 import { cancelled } from './http/connection-error.ts';
 import { noProxies, type OnRequest, openEgress, type Proxies } from './http/egress.ts';
+import type { LazyPauses, Pauses } from './http/pauses.ts';
 import { anyRate, type LeastRate } from './http/request.ts';
-import {
-  type Clock,
-  type OnRetry,
-  openPauses,
-  openRetryPolicy,
-  type RetryPolicy,
-  retry,
-} from './http/retry.ts';
+import { type Clock, type OnRetry, openRetryPolicy, type RetryPolicy, retry } from './http/retry.ts';
 import { openTls, plainTrust, type TlsTrust } from './http/tls.ts';
 import type { TransportOptions, UndiciTransport } from './http/undici-transport.ts';
 import { openBlobBatches } from './mirrors/blob-batch.ts';
@@ -91,6 +85,21 @@ function openTransport(options: TransportOptions): UndiciTransport {
   };
 }
 
+/** Loaded when a host asks to wait, which few do. */
+function openLazyPauses(...settings: readonly [Clock, number, OnRetry]): LazyPauses {
+  let opening: Promise<Pauses> | undefined;
+  const lazy = {
+    opened: undefined as Pauses | undefined,
+    open(): Promise<Pauses> {
+      opening ??= import('./http/pauses.ts').then(
+        ({ openPauses }) => (lazy.opened = openPauses(...settings)),
+      );
+      return opening;
+    },
+  };
+  return lazy;
+}
+
 /** A client of the OCI distribution API for all registries. Disposing it closes its connections. */
 export function openRegistry(options: RegistryOptions): RegistryClient {
   const {
@@ -120,7 +129,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     onRequest,
     clock,
   });
-  const pauses = openPauses(clock, retryAfterMaxMs, onRetry);
+  const pauses = openLazyPauses(clock, retryAfterMaxMs, onRetry);
   const exchange = openExchange(send, clock, pauses);
   const health = openMirrorHealth(clock, onRest);
 
@@ -211,7 +220,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     },
     blob: openBlobFailover(blobs),
     blobs: openBlobBatches(blobs, onRequest),
-    pauses: pauses.problems,
+    pauses: () => pauses.opened?.problems() ?? [],
     async [Symbol.asyncDispose]() {
       await downloads[Symbol.asyncDispose]();
       await pool[Symbol.asyncDispose]();

@@ -4,7 +4,7 @@ import { ArtifactError } from './error.ts';
 import { findPause, formatTime, Paused, throughPauses } from './pause.ts';
 
 const never = new AbortController().signal;
-const pausedUntil = (until: number) => new Paused({ host: 'r.example', until }, 'wait');
+const pausedUntil = (until: number) => new Paused({ reason: 'r.example asks', until }, 'wait');
 
 test('paused work is repeated at the time, and each wait and its end are reported', async () => {
   const times: number[] = [];
@@ -17,11 +17,11 @@ test('paused work is repeated at the time, and each wait and its end are reporte
   };
   assert.equal(await throughPauses(work, pause => told.push(pause), never), 'done');
   assert.ok(times.length <= 3, 'it is not asked all the time');
-  assert.deepEqual(told[0], { host: 'r.example', until });
+  assert.deepEqual(told[0], { reason: 'r.example asks', until });
   assert.equal(told.at(-1), undefined);
 });
 
-test('work is retried every 15 s during a long pause, because mirrors may have recovered', async t => {
+test('work is retried every 5 s during a long pause, because mirrors may have it now', async t => {
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   const until = Date.now() + 600_000;
   const times: number[] = [];
@@ -33,10 +33,10 @@ test('work is retried every 15 s during a long pause, because mirrors may have r
   const working = throughPauses(work, () => {}, never);
   for (let step = 0; step < 3; step++) {
     await new Promise(setImmediate);
-    t.mock.timers.tick(15_000);
+    t.mock.timers.tick(5_000);
   }
   assert.equal(await working, 'by a mirror');
-  assert.deepEqual(times, [0, 15_000, 30_000, 45_000]);
+  assert.deepEqual(times, [0, 5_000, 10_000, 15_000]);
 });
 
 test('an error that is not a pause is thrown at once', async () => {

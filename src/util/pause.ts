@@ -1,8 +1,8 @@
 import { ArtifactError } from './error.ts';
 import { sleep } from './sleep.ts';
 
-/** A registry that must not be asked before a time, in milliseconds since 1970. */
-export type Pause = { readonly host: string; readonly until: number };
+/** Why a registry must not be asked before a time, in milliseconds since 1970; the reason is for users. */
+export type Pause = { readonly until: number; readonly reason: string };
 
 /** Thrown in place of a request to a registry that asks to wait. A caller that can wait holds nothing meanwhile. */
 export class Paused extends ArtifactError {
@@ -22,8 +22,14 @@ export function findPause(thrown: unknown): Pause | undefined {
   return undefined;
 }
 
-/** How often the work is retried during a pause: other upstreams may have recovered. */
-const stepMs = 15_000;
+/** How often the work is retried during a pause: mirrors may have what they lacked. */
+const stepMs = 5_000;
+const longestSpreadMs = 15_000;
+
+/** The time after a wait in which those that waited ask again, each at a random moment: a tenth, at most 15 s. */
+export function spreadMs(waitMs: number): number {
+  return Math.min(waitMs / 10, longestSpreadMs);
+}
 
 /**
  * Repeats work while it throws pauses. `tell` is called with each wait, and with undefined at its end.

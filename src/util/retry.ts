@@ -18,3 +18,19 @@ export function formatRetry({ reason, waitMs, tries }: Retry): string {
 export function formatSeconds(ms: number): string {
   return `${ms < 950 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)} s`;
 }
+
+/** `1 h 2 min 3 s`, without what is 0. */
+export function formatWait(ms: number): string {
+  const units = [
+    [3600, 'h'],
+    [60, 'min'],
+    [1, 's'],
+  ] as const;
+  let left = Math.ceil(ms / 1000);
+  const parts = units.flatMap(([size, unit]) => {
+    const count = Math.floor(left / size);
+    left -= count * size;
+    return count === 0 ? [] : [`${count} ${unit}`];
+  });
+  return parts.join(' ');
+}

@@ -3,10 +3,11 @@ import { ArtifactError } from '../../util/error.ts';
 import { openAuthorizer, secretOf } from '../auth/authorizer.ts';
 import { parseChallenges } from '../auth/challenge.ts';
 import type { Upstream } from '../config/route.ts';
+import type { LazyPauses } from '../http/pauses.ts';
 import { type FinalResponse, follow } from '../http/redirect.ts';
 import { collect, type Head, type HttpRequest, type Receiver, type Send } from '../http/request.ts';
 import { toResponseError } from '../http/response-error.ts';
-import { type Clock, type Pauses, TransientError } from '../http/retry.ts';
+import { type Clock, TransientError } from '../http/retry.ts';
 
 /**
  * A request to a registry. `path` is relative to the repository and may have a query. `subject` names the requested
@@ -38,7 +39,7 @@ export type Exchange = (
 
 const maxErrorBytes = 64 * 1024;
 
-export function openExchange(send: Send, clock: Clock, pauses: Pauses): Exchange {
+export function openExchange(send: Send, clock: Clock, pauses: LazyPauses): Exchange {
   const schemeOf = openSchemes();
   const authorizer = openAuthorizer(send, clock);
 
@@ -52,12 +53,15 @@ export function openExchange(send: Send, clock: Clock, pauses: Pauses): Exchange
       toResponseError(arrival, body, question.subject, credential, shown(), clock.now());
     let complaint: ReturnType<typeof collect> | undefined;
     const receive = (here: FinalResponse): Receiver => {
-      if (isWanted(here.status) && !isChallenge(here)) return accept(here);
+      if (isWanted(here.status) && !isChallenge(here)) {
+        if (here.status < 400) pauses.opened?.answered(pausable);
+        return accept(here);
+      }
       complaint = collect(maxErrorBytes, () => refuse(here, Buffer.of()));
       return complaint.receive;
     };
     const pausable = { host: upstream.host, secret: secretOf(credential), subject: question.subject };
-    pauses.verify(pausable);
+    pauses.opened?.verify(pausable);
     let renewed = false;
     let authorization = authorizer.recall(upstream, credential);
     let scheme = schemeOf(upstream);
@@ -90,7 +94,8 @@ export function openExchange(send: Send, clock: Clock, pauses: Pauses): Exchange
         throw refuse(arrival, complaint?.bytes() ?? Buffer.of());
       }
     } catch (thrown) {
-      throw pauses.toError(pausable, thrown);
+      if (!(thrown instanceof TransientError) || thrown.afterMs === 0) throw thrown;
+      throw (await pauses.open()).toError(pausable, thrown);
     }
   };
 }

@@ -2,7 +2,8 @@ import type { Credential } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { formatErrorBody, shownBy } from './error-body.ts';
 import type { FinalResponse } from './redirect.ts';
-import { parseRetryAfter, TransientError } from './retry.ts';
+import { TransientError } from './retry.ts';
+import { parseRetryAfter } from './retry-after.ts';
 
 /** The advice for a pod whose registry requires a credential. */
 const whereCredentials = 'name a pull secret in nodePublishSecretRef, or give the node one by --auth-file';

@@ -134,7 +134,7 @@ test('bytes that only prove access are counted, and kept while a registry asks t
     offsets.push(sink.offset);
     sink.write(bytes.subarray(sink.offset, sink.offset + size / 2));
     if (sink.offset < size)
-      throw new Paused({ host: 'r.example', until: Date.now() }, `${digest} is for later`);
+      throw new Paused({ reason: 'r.example asks', until: Date.now() }, `${digest} is for later`);
   });
   await world.store.blobs.put(plan.descriptor.digest, bytes);
   const { errand, source } = world;

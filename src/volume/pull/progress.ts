@@ -1,7 +1,7 @@
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Origin } from '../../ports/publishing.ts';
 import type { LayerProgress, Progress } from '../../ports/usecases.ts';
-import { formatTime, type Pause } from '../../util/pause.ts';
+import type { Pause } from '../../util/pause.ts';
 import { formatRetry, type Retry } from '../../util/retry.ts';
 import { formatSize } from '../../util/size.ts';
 import { footprint } from '../cache/disk-space.ts';
@@ -37,7 +37,7 @@ const unanswered = 'the registry has not answered yet';
 /** The report of a waiting pull. `soFar` is the last report. */
 export function whilePaused(pause: Pause | undefined, soFar: Progress = resolving): Progress {
   if (pause === undefined) return soFar;
-  return { ...soFar, waits: `${pause.host} asks to wait until ${formatTime(pause.until)}` };
+  return { ...soFar, waits: pause.reason };
 }
 
 /** Before the totals are known. */
