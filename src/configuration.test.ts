@@ -14,7 +14,12 @@ test('without policies every pod may mount everything, and no signature is read'
     bundleIdentity: undefined,
     prefetch: undefined,
   };
-  const { accessPolicy, trust, problems, obstacles } = await openPolicies(settings, undefined, assert.fail);
+  const { accessPolicy, trust, problems, obstacles } = await openPolicies(
+    settings,
+    undefined,
+    undefined,
+    assert.fail,
+  );
   await accessPolicy.verify(reference, { caller: 'pod' }, signal);
   const source = openTestSource();
   assertAccepted(await trust.verify(reference, digest, source, signal), /no policy file/);

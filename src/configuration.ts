@@ -6,16 +6,21 @@ import { type KeychainOptions, type NodeKeychain, openKeychain } from './credent
 import { type KubeApi, openKubeApi } from './kube/api.ts';
 import type { Cluster } from './kube/cluster.ts';
 import { openNamespaces } from './kube/namespaces.ts';
+import { openNodeLabels } from './kube/node-labels.ts';
 import type { PodObjects } from './kube/pod-objects.ts';
 import type { Endpoint } from './oci/endpoint.ts';
 import type { Reference } from './oci/reference.ts';
 import type { AccessFile } from './policy/access/access-file.ts';
 import type { PolicyTrust } from './policy/signature/policy.ts';
+import type { Labels } from './ports/kube.ts';
+import type { NodeLabels } from './ports/prefetch.ts';
 import { openPrefetchFile, type PrefetchFile } from './prefetch/prefetch-file.ts';
 import { openRegistry, type RegistryClient } from './registry/client.ts';
-import { openConfiguration } from './registry/config/configuration.ts';
+import { type Configuration, openConfiguration } from './registry/config/configuration.ts';
+import { openMirrorLabels } from './registry/config/mirror-labels.ts';
+import { listPassedOver } from './registry/config/placement.ts';
 import { expand, standardFiles } from './registry/config/registries.ts';
-import { isNamed, toRoute } from './registry/config/route.ts';
+import { isNamed, type Route, type RoutePurpose, toRoute } from './registry/config/route.ts';
 import { askBy } from './registry/config/transport.ts';
 import { parseProxies } from './registry/http/egress.ts';
 import { createRates } from './registry/rates.ts';
@@ -33,13 +38,15 @@ export type ArtifactSources = AsyncDisposable & {
   problems(): readonly string[];
   /** The problems that cause refusals, because the files have never been valid. */
   obstacles(): readonly string[];
+  /** Mirrors and hosts that are not asked now, one line each. */
+  notes(): readonly string[];
 };
 
-/** @param pods undefined while the Kubernetes API is off. */
+/** @param pods, labels undefined while the Kubernetes API is off. */
 export async function openSources(
   settings: Settings & Pick<Direct, 'transport'>,
   log: Logger,
-  pods: PodObjects | undefined,
+  { pods, labels }: { readonly pods?: PodObjects | undefined; readonly labels?: NodeLabels | undefined },
   salt: string,
 ): Promise<ArtifactSources> {
   await using stack = new AsyncDisposableStack();
@@ -55,14 +62,33 @@ export async function openSources(
     },
     note,
   );
+  const mirrorLabels = openMirrorLabels(labels);
+  const toRouteOf = (
+    current: Configuration,
+    reference: Reference,
+    question: RoutePurpose,
+    labels?: Labels,
+  ): Route => {
+    const route = toRoute(current, reference, question, labels);
+    return settings.transport === undefined ? route : askBy(settings.transport, route, reference);
+  };
+  const passedOver = (): readonly string[] => {
+    const [known, why] = [mirrorLabels.current(), mirrorLabels.problem()];
+    if (known === undefined && why === undefined) return []; // nothing has needed them yet
+    const lines = listPassedOver(configuration.current(), known ?? {});
+    return lines.map(line => (why === undefined ? line : `${line}; ${why}`));
+  };
   const bucketOf = createRates(settings.downloadRate, settings.mirrorRate);
   const registry = stack.use(
     openRegistry({
-      route: (reference, question) => {
-        const route = toRoute(configuration.current(), reference, question);
-        return settings.transport === undefined ? route : askBy(settings.transport, route, reference);
+      route: (reference, question, signal) => {
+        const current = configuration.current();
+        if (!current.isLabelled) return toRouteOf(current, reference, question);
+        return mirrorLabels
+          .settle(signal)
+          .then(() => toRouteOf(current, reference, question, mirrorLabels.current()));
       },
-      isNamed: host => isNamed(configuration.current(), host),
+      isNamed: host => isNamed(configuration.current(), host, mirrorLabels.current()),
       trust: () => valueOf(configuration.current().trust),
       proxies: parseProxies(process.env),
       retryAfterMaxMs: settings.retryAfterMax,
@@ -84,13 +110,24 @@ export async function openSources(
     keychain,
     expander: { expand: text => expand(configuration.current().registries, text) },
     endpoints(reference) {
-      const { mirrors, last } = toRoute(configuration.current(), reference, 'name');
+      const { mirrors, last } = toRoute(configuration.current(), reference, 'name', mirrorLabels.current());
       return [...mirrors, last];
     },
     problems: () => [...configuration.problems(), ...keychain.problems()],
     obstacles: () => [...configuration.obstacles(), ...keychain.obstacles()],
+    notes: () => [...passedOver(), ...registry.pauses()],
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
+}
+
+/** The labels of this node; undefined if nothing gives them. */
+export function openLabels(
+  { nodeLabels, nodeId, podPullSecrets }: Settings,
+  cluster: Cluster | undefined,
+): NodeLabels | undefined {
+  if (nodeLabels !== undefined && nodeLabels !== 'api') return async () => nodeLabels;
+  const isAsked = podPullSecrets || nodeLabels === 'api';
+  return isAsked && cluster ? openNodeLabels(openKubeApi(cluster), nodeId) : undefined;
 }
 
 /** Opens the configuration of a standby. Its files are read, and nothing is asked or run. */
@@ -101,8 +138,8 @@ export async function openRehearsal(
 ): Promise<AsyncDisposable & { obstacles(): readonly string[] }> {
   const note: Note = (text, level = 'warn') => log[level](text);
   const kube = settings.podPullSecrets && cluster ? openKubeApi(cluster) : undefined;
-  const policies = await openPolicies(settings, kube, note);
-  const sources = await openSources(settings, log, undefined, '');
+  const policies = await openPolicies(settings, kube, openLabels(settings, cluster), note);
+  const sources = await openSources(settings, log, {}, '');
   return {
     obstacles: () => [sources, policies].flatMap(part => part.obstacles()),
     [Symbol.asyncDispose]: () => sources[Symbol.asyncDispose](),
@@ -138,18 +175,19 @@ type PolicySettings = Pick<
 /**
  * Opens the files. Each is read again when it changes.
  *
- * @param kube undefined while the Kubernetes API is off.
+ * @param kube, labels undefined while the Kubernetes API is off.
  */
 export async function openPolicies(
   settings: PolicySettings,
   kube: KubeApi | undefined,
+  labels: NodeLabels | undefined,
   note: Note,
 ): Promise<Policies> {
   const trust = await openTrust(settings, note);
   const accessPolicy = await openAccess(settings, kube, note);
   const prefetch = await openPrefetchFile(settings.prefetch, {
     parseAttributes,
-    hasLabels: kube !== undefined,
+    hasLabels: labels !== undefined,
     note,
   });
   return {

@@ -3,10 +3,9 @@ import type { Logger } from 'pino';
 import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
 import type { Note } from './configfile/watched-file.ts';
-import { openPolicies, openSources } from './configuration.ts';
+import { openLabels, openPolicies, openSources } from './configuration.ts';
 import { openKubeApi } from './kube/api.ts';
 import { type Cluster, openCluster } from './kube/cluster.ts';
-import { openNodeLabels } from './kube/node-labels.ts';
 import { openPodObjects } from './kube/pod-objects.ts';
 import { verifyKernel } from './mount/kernel.ts';
 import { openKubeletPods } from './mount/kubelet-pods.ts';
@@ -112,13 +111,14 @@ export async function openNode(
   const cluster = ahead.cluster ?? stack.use(await openCluster({ ...settings, events: false }, warn));
   const kube = settings.podPullSecrets && cluster ? openKubeApi(cluster) : undefined;
   const pods = kube === undefined ? undefined : openPodObjects(kube);
-  const sources = stack.use(await openSources({ ...settings, transport }, log, pods, store.salt));
+  const labels = openLabels(settings, cluster);
+  const sources = stack.use(await openSources({ ...settings, transport }, log, { pods, labels }, store.salt));
   const { registry, keychain } = sources;
   const { maxLayerEntries: maxEntries, maxLayerSize: maxBytes, maxLayerRatio: maxRatio } = settings;
   const unpacker = stack.use(
     openUnpacker({ maxEntries, maxBytes, maxRatio }, (...growth) => room.grow(...growth)),
   );
-  const policies = await openPolicies(settings, kube, warn);
+  const policies = await openPolicies(settings, kube, labels, warn);
   const { trust, accessPolicy } = policies;
   const volumes = deferRemovals(store.volumes, warn);
   const world = {
@@ -180,7 +180,6 @@ export async function openNode(
   const statusOf = createVolumeStatus({ ...world, accessPolicy, onDemand });
   const catalog = createCatalog({ ...world, manifests, source });
 
-  const labels = kube && openNodeLabels(kube, settings.nodeId);
   const prefetch = createPrefetch({ ...world, list: policies.prefetch, labels, pull, naming, log });
   if (mends) await prefetch.follow();
   const configured = [sources, policies];
@@ -203,7 +202,7 @@ export async function openNode(
     reads
       ? []
       : [formatVerity(store.verity), formatSupport({ off: imagesOff }), formatOnDemand(onDemand.summary())];
-  const notes = async () => [problems(), registry.pauses(), (await room.pressure()) ?? []].flat();
+  const notes = async () => [problems(), sources.notes(), (await room.pressure()) ?? []].flat();
   const status = async (): Promise<NodeStatus> => ({
     stateDir: settings.stateDir,
     disk: await world.disk.usage(),

@@ -37,6 +37,7 @@ test('with no flag and no environment the defaults hold', () => {
     prefetch: undefined,
     prefetchRate: 0,
     downloadRate: 0,
+    nodeLabels: undefined,
     mirrorRate: 0,
     cacheHigh: 75,
     cacheLow: 70,

@@ -1,3 +1,4 @@
+import type { Labels } from '../ports/kube.ts';
 import type { ListenAddress } from './values.ts';
 
 /**
@@ -28,6 +29,8 @@ export type Settings = {
   readonly credentialProviderBinDir: string | undefined;
   /** Whether to read the pull secrets of pods from the Kubernetes API. */
   readonly podPullSecrets: boolean;
+  /** The labels of this node; `api`: those that the Kubernetes API has. */
+  readonly nodeLabels: 'api' | Labels | undefined;
   /** Whether to send events of pods to the Kubernetes API. */
   readonly events: boolean;
   /** Whether a cached artifact is authorised by its registry again, or not at all. */

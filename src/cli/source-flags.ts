@@ -1,5 +1,5 @@
 import { type Flags, offByDefault } from './flag.ts';
-import { oneOf, optional, parsePath } from './values.ts';
+import { oneOf, optional, parseNodeLabels, parsePath } from './values.ts';
 
 /** The flags of `serve` for registries, credentials and policies. */
 export const sourceFlags: Flags<
@@ -11,6 +11,7 @@ export const sourceFlags: Flags<
   | 'credentialProviderConfig'
   | 'credentialProviderBinDir'
   | 'podPullSecrets'
+  | 'nodeLabels'
   | 'events'
   | 'cachedAuthorization'
   | 'accessPolicy'
@@ -62,6 +63,12 @@ export const sourceFlags: Flags<
     parse: optional(parsePath),
   },
   podPullSecrets: offByDefault('read pull secrets of pods and labels of namespaces from the Kubernetes API'),
+  nodeLabels: {
+    value: 'LABELS',
+    says: 'labels of this node, for addresses of mirrors: KEY=VALUE,..., or api for those of the Kubernetes API',
+    preset: '',
+    parse: optional(parseNodeLabels),
+  },
   events: offByDefault('send events of pods about their volumes to the Kubernetes API'),
   cachedAuthorization: {
     value: 'WHO',

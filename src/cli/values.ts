@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { invalidValue } from '../util/error.ts';
+import { parseLabels } from '../util/label.ts';
 import { parseSize } from '../util/size.ts';
 import { verifySocketPath } from '../util/socket-path.ts';
 
@@ -94,6 +95,11 @@ export function parseRate(text: string): number {
   } catch {
     return refuse(text, 'rate', 'bytes (not bits) per second, such as 16KiB/s, 1M/s or 16384, or 0');
   }
+}
+
+/** `api`, or `topology.kubernetes.io/zone=eu-1a,rack=r7`. */
+export function parseNodeLabels(text: string): 'api' | Readonly<Record<string, string>> {
+  return text === 'api' ? text : parseLabels(text);
 }
 
 /** The empty text is undefined. */

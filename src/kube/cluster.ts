@@ -33,10 +33,15 @@ const accountDirectory = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /** Finds the cluster for the flags that need one; undefined if none does. @throws as `findCluster`. */
 export async function openCluster(
-  needs: { readonly events: boolean; readonly podPullSecrets: boolean },
+  needs: {
+    readonly events: boolean;
+    readonly podPullSecrets: boolean;
+    readonly nodeLabels?: unknown;
+  },
   note: Note,
 ): Promise<Cluster | undefined> {
   if (needs.podPullSecrets) return await findCluster('--pod-pull-secrets', note);
+  if (needs.nodeLabels === 'api') return await findCluster('--node-labels api', note);
   return needs.events ? await findCluster('--events', note) : undefined;
 }
 

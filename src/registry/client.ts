@@ -1,6 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Keyring } from '../oci/credential.ts';
-import type { Digest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Registry } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
@@ -20,12 +19,22 @@ import { type Clock, type OnRetry, openRetryPolicy, type RetryPolicy, retry } fr
 import { openTls, plainTrust, type TlsTrust } from './http/tls.ts';
 import type { TransportOptions, UndiciTransport } from './http/undici-transport.ts';
 import { openBlobBatches } from './mirrors/blob-batch.ts';
-import { type BucketOf, type FailoverRequest, failover, openBlobFailover } from './mirrors/failover.ts';
+import {
+  type BlobWorld,
+  type BucketOf,
+  type FailoverRequest,
+  failover,
+  openBlobFailover,
+} from './mirrors/failover.ts';
 import { type OnRest, openMirrorHealth } from './mirrors/mirror-health.ts';
 
 export type RegistryOptions = {
   /** Returns the upstreams of a repository. Its errors are thrown unchanged. */
-  readonly route: (reference: Reference, question: 'name' | 'content') => Route;
+  readonly route: (
+    reference: Reference,
+    question: 'name' | 'content',
+    signal: AbortSignal,
+  ) => Route | Promise<Route>;
   /**
    * Whether the node's configuration names a host[:port]. Servers may redirect there, wherever it is. Default: no host.
    */
@@ -133,18 +142,19 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   const exchange = openExchange(send, clock, pauses);
   const health = openMirrorHealth(clock, onRest);
 
-  function plan(
+  async function plan(
     reference: Reference,
     question: 'name' | 'content',
     keyring: Keyring,
     version: string,
-  ): FailoverRequest {
+    signal: AbortSignal,
+  ): Promise<FailoverRequest> {
     const subject = `${reference.registry}/${reference.path}${version}`;
-    return { route: route(reference, question), subject, keyring, tried: [] };
+    return { route: await route(reference, question, signal), subject, keyring, tried: [] };
   }
 
-  const planContent = (reference: Reference, digest: Digest, keyring: Keyring): FailoverRequest =>
-    plan(reference, 'content', keyring, `@${digest}`);
+  const planContent: BlobWorld['plan'] = (reference, digest, keyring, signal) =>
+    plan(reference, 'content', keyring, `@${digest}`, signal);
 
   function startRetries({ subject, keyring: { waiting } }: FailoverRequest): RetryPolicy {
     const tell: OnRetry = retry => {
@@ -182,7 +192,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       const name = digest ?? reference.tag ?? 'latest';
       const version = digest === undefined ? `:${name}` : `@${name}`;
       return await ask(
-        plan(reference, 'name', keyring, version),
+        await plan(reference, 'name', keyring, version, signal),
         async asked => {
           const descriptor = await resolve(exchange, asked, name, signal);
           return { descriptor, credential: asked.credential, servedBy: asked.upstream };
@@ -191,7 +201,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       );
     },
     async manifest(reference, descriptor, keyring, signal) {
-      const request = planContent(reference, descriptor.digest, keyring);
+      const request = await planContent(reference, descriptor.digest, keyring, signal);
       return await ask(
         request,
         async asked => {
@@ -205,11 +215,11 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       );
     },
     async has(reference, content, keyring, signal) {
-      const request = planContent(reference, content.descriptor.digest, keyring);
+      const request = await planContent(reference, content.descriptor.digest, keyring, signal);
       return await ask(atRegistry(request), asked => exists(exchange, asked, content, signal), signal);
     },
     async referrers(reference, digest, artifactType, keyring, signal) {
-      const request = planContent(reference, digest, keyring);
+      const request = await planContent(reference, digest, keyring, signal);
       const list = async (asked: Asked) => {
         const found = await listReferrers(exchange, asked, digest, artifactType, signal);
         if (asked.upstream === request.route.last || (found ?? []).length > 0) return found;

@@ -11,6 +11,7 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
+import { openKubeApiServer } from '../support/node/kube-api.ts';
 import { ready } from '../support/node/readiness.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
@@ -153,4 +154,54 @@ test('a broken hosts.toml is reported by /readyz and a metric, and a repaired on
   // One scrape is kept for a second.
   const none = /^oci_artifact_csi_configuration_errors 0$/m;
   await waitUntil(daemon, async () => none.test(await page('/metrics')), 'counted');
+});
+
+test('a mirror by a label of the node is asked where the node has it, and is passed over elsewhere', async () => {
+  await daemon[Symbol.asyncDispose]();
+  await using api = await openKubeApiServer();
+  await mkdir(join(hostsDir, 'zoned.test'), { recursive: true });
+  const placed = peer.host.replace('127.0.0.1', '127.0.0.${example.com/rack}');
+  await writeFile(
+    join(hostsDir, 'zoned.test', 'hosts.toml'),
+    `server = "http://${home.host}"\n[host."http://${placed}"]\ncapabilities = ["pull"]\n`,
+  );
+  const passedOver =
+    /^the mirror http:\/\/127\.0\.0\.\$\{example\.com\/rack\}:\d+\/v2 of \S+ is passed over: /;
+  const pullAs = async (
+    name: string,
+    flags: Readonly<Record<string, string>>,
+  ): Promise<readonly string[]> => {
+    const bytes = randomBytes(1000);
+    await push({ peer: name, home: name }, bytes);
+    daemon = await startDaemon(node, {
+      flags: { '--hosts-dir': hostsDir, ...flags },
+      env: { KUBECONFIG: api.kubeconfig },
+    });
+    assert.deepEqual(await mounted(`zoned.test/${name}:v1`), bytes);
+    const { problems } = await daemon.artifacts.GetStatus({});
+    await daemon[Symbol.asyncDispose]();
+    return problems.filter(line => passedOver.test(line)).map(line => line.replace(passedOver, ''));
+  };
+  const servedBy = (name: string): readonly string[] =>
+    [peer, home].map(
+      ({ asked: all }) => `${all.filter(({ path }) => path.includes(`/${name}/blobs/`)).length}`,
+    );
+  const path = '/api/v1/nodes/test-node';
+  api.object(path, { metadata: { labels: { 'example.com/rack': '1' } } });
+  assert.deepEqual(await pullAs('here', { '--node-labels': 'api' }), []);
+  assert.deepEqual(servedBy('here'), ['1', '0']);
+  api.object(path, { metadata: { labels: {} } });
+  assert.deepEqual(await pullAs('none', { '--node-labels': 'api' }), [
+    'this node has no label example.com/rack',
+  ]);
+  assert.deepEqual(servedBy('none'), ['0', '1']);
+  api.answer(path, { kind: 'status', code: 403, message: 'no' });
+  assert.match(
+    (await pullAs('denied', { '--node-labels': 'api' }))[0] ?? '',
+    /; this daemon may not get nodes; bind /,
+  );
+  assert.deepEqual(servedBy('denied'), ['0', '1']);
+  assert.deepEqual(await pullAs('given', { '--node-labels': 'example.com/rack=1' }), []);
+  assert.deepEqual(servedBy('given'), ['1', '0']);
+  assert.match((await pullAs('off', {}))[0] ?? '', /example\.com\/rack; set --node-labels$/);
 });

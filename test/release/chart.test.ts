@@ -201,7 +201,9 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
     const policy = 'podPullSecrets=true,accessPolicy.configMap.name=p,accessPolicy.configMap.key=p.yaml';
     assert.deepEqual(rulesOf('--set', 'podPullSecrets=true'), [events, secrets]);
     assert.deepEqual(rulesOf('--set', policy), [events, secrets, namespaces]);
+    assert.deepEqual(rulesOf('--set', 'nodeLabels=rack=r7'), [events]);
     const nodes = { apiGroups: [''], resources: ['nodes'], verbs: ['get'] };
+    assert.deepEqual(rulesOf('--set', 'nodeLabels=api'), [events, nodes]);
     for (const [list, rules] of [
       ['{"artifacts": [{"reference": "a.example/b:1"}]}', [events, secrets]],
       [
@@ -372,7 +374,7 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
         '--set-json',
         'prefetch.inline={"artifacts": [{"reference": "a.example/b:1", "nodeSelector": {"a": "b"}}]}',
       ],
-      /set podPullSecrets: true/,
+      /set nodeLabels: api/,
     );
     renderChart({ args: [...args, '--set', 'podPullSecrets=true'] });
   });

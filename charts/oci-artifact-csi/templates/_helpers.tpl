@@ -79,10 +79,11 @@ OCI_ARTIFACT_{{ snakecase . | upper }}
   resources: [namespaces]
   verbs: [get]
 {{- end }}
-{{- if include "oci-artifact-csi.mayHaveField" (list "artifacts" "nodeSelector" .Values.prefetch) }}
+{{- end }}
+{{- $selects := and .Values.podPullSecrets (include "oci-artifact-csi.mayHaveField" (list "artifacts" "nodeSelector" .Values.prefetch)) }}
+{{- if or (eq .Values.nodeLabels "api") (and $selects (not .Values.nodeLabels)) }}
 - apiGroups: [""]
   resources: [nodes]
   verbs: [get]
-{{- end }}
 {{- end }}
 {{- end }}

@@ -32,6 +32,7 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   certsDir: 'registries',
   caFile: 'registries',
   retryAfterMax: 'registries',
+  nodeLabels: 'registries',
   authFile: 'credentials',
   credentialProviderConfig: 'credentials',
   credentialProviderBinDir: 'credentials',

@@ -1,5 +1,6 @@
 import type { Field, Table } from '../../configfile/field.ts';
 import type { Labels } from '../../ports/kube.ts';
+import { isLabelKey, isLabelName } from '../../util/label.ts';
 
 /** A Kubernetes LabelSelector: all of it must match. */
 export type LabelSelector = readonly Expression[];
@@ -52,7 +53,7 @@ function toEqualities(labels: Table | undefined): LabelSelector {
   if (labels.keys.length === 0) labels.refuse('must have one label at least');
   return labels.keys.map(key => {
     const value = labels.need(key);
-    if (!isKey(key)) value.refuse('is no key of a label');
+    if (!isLabelKey(key)) value.refuse('is no key of a label');
     return { key, operator: 'In', values: [toValue(value)] };
   });
 }
@@ -62,7 +63,7 @@ function toExpression(entry: Table): Expression {
   const key = entry.need('key');
   const operator = entry.need('operator');
   const name = key.text();
-  if (!isKey(name)) key.refuse('is no key of a label');
+  if (!isLabelKey(name)) key.refuse('is no key of a label');
   const kind = operators.find(one => one === operator.text());
   const values = entry.get('values');
   switch (kind) {
@@ -82,18 +83,5 @@ function toExpression(entry: Table): Expression {
 
 function toValue(field: Field): string {
   const value = field.text('be-empty');
-  return value === '' || isName(value) ? value : field.refuse('is no value that a label can have');
-}
-
-/** A name, or a DNS subdomain, a slash and a name. */
-function isKey(text: string): boolean {
-  const slash = text.indexOf('/');
-  const prefix = text.slice(0, Math.max(slash, 0));
-  const isDomain =
-    prefix.length <= 253 && /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(prefix);
-  return (slash === -1 || isDomain) && isName(text.slice(slash + 1));
-}
-
-function isName(text: string): boolean {
-  return text.length <= 63 && /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(text);
+  return value === '' || isLabelName(value) ? value : field.refuse('is no value that a label can have');
 }

@@ -17,6 +17,7 @@ import {
   readHostCertificates,
   readHostsDir,
 } from './hosts-dir.ts';
+import { listLabelled } from './placement.ts';
 import { concerns, type Registries, type RegistriesFiles, readRegistries } from './registries.ts';
 
 /** The administrator's configuration of registries. A broken part leaves the others as they are. */
@@ -26,6 +27,8 @@ export type Configuration = {
   readonly certificates: Part<HostCertificates>;
   /** CAs to trust for every server beside the system's. */
   readonly trust: Part<TlsTrust>;
+  /** Whether the address of any mirror depends on labels of the node. */
+  readonly isLabelled: boolean;
 };
 
 export type ConfigurationFiles = RegistriesFiles & {
@@ -81,9 +84,12 @@ export function readConfiguration(
   reading: Reading,
   before?: Configuration,
 ): Configuration {
+  const registries = readPart(() => readRegistries(files, reading), before?.registries);
+  const hosts = readPart(() => readHostsDir(files.hostsDir, reading, before?.hosts), before?.hosts);
   return {
-    registries: readPart(() => readRegistries(files, reading), before?.registries),
-    hosts: readPart(() => readHostsDir(files.hostsDir, reading, before?.hosts), before?.hosts),
+    registries,
+    hosts,
+    isLabelled: listLabelled({ registries, hosts }).length > 0,
     certificates: readPart(
       () => readHostCertificates(files.certsDir, reading, before?.certificates),
       before?.certificates,

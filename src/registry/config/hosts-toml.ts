@@ -4,9 +4,13 @@ import { parseToml } from '../../configfile/toml.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { parseGoDuration } from '../../util/go-duration.ts';
 import { usualConnectMs } from '../http/request.ts';
+import { hasPlaceholder, parseAround } from './placeholders.ts';
 import { listUnused } from './unused-keys.ts';
 
-/** A URL of hosts.toml: the root of the API. `root` has no slash at its end. */
+/**
+ * A URL of hosts.toml: the root of the API. `root` has no slash at its end. That of a mirror may name labels of the node:
+ * `${topology.kubernetes.io/zone}`.
+ */
 export type HostUrl = {
   readonly scheme: 'https' | 'http';
   readonly host: string;
@@ -61,7 +65,7 @@ export function parseHostsFile(text: string, file: string, directory: string): H
     file,
     hosts: tables.map((table, index) => ({
       ...toOptions(table, directory),
-      address: toAddress(
+      address: toMirrorAddress(
         hosts?.keys[index] ?? '',
         table.flag('override_path'),
         `${hosts?.at(hosts.keys[index] ?? '')}`,
@@ -75,6 +79,13 @@ export function parseHostsFile(text: string, file: string, directory: string): H
   };
 }
 
+function toMirrorAddress(text: string, overridePath: boolean | undefined, at: string): HostUrl {
+  return parseAround(text, at, (plain, restore) => {
+    const { scheme, host, root } = toAddress(plain, overridePath, at);
+    return { scheme, host: restore(host), root: restore(root) };
+  });
+}
+
 function toAddress(text: string, overridePath: boolean | undefined, at: string): HostUrl {
   const url = URL.parse(text.includes('://') ? text : `https://${text}`);
   if (
@@ -83,7 +94,8 @@ function toAddress(text: string, overridePath: boolean | undefined, at: string):
     url.username !== '' ||
     url.password !== '' ||
     url.search !== '' ||
-    url.hash !== ''
+    url.hash !== '' ||
+    hasPlaceholder(text)
   ) {
     throw new ArtifactError(
       'invalid',

@@ -180,6 +180,7 @@ const at = (registries: Registries, name: string): string => {
     hosts: right(new Map()),
     certificates: right(new Map()),
     trust: right(plainTrust),
+    isLabelled: false,
   };
   const { host, path, insecure } = toRoute(configuration, parseRepository(name), 'content').last;
   return `${insecure ? 'insecure ' : ''}${host}/${path}`;

@@ -2,6 +2,7 @@ import type { Table } from '../../configfile/field.ts';
 import { parseReference, type Reference, withoutHttpsPort } from '../../oci/reference.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { findNear } from '../../util/near.ts';
+import { parseAround } from './placeholders.ts';
 import { listUnused } from './unused-keys.ts';
 
 /**
@@ -18,7 +19,10 @@ export type RegistryRule = {
   readonly file: string;
 };
 
-/** A `[[registry.mirror]]`: `location` replaces the prefix, for the references that the mirror `serves`. */
+/**
+ * A `[[registry.mirror]]`: `location` replaces the prefix, for the references that the mirror `serves`. It may name
+ * labels of the node: `${topology.kubernetes.io/zone}`.
+ */
 export type Mirror = { readonly location: string; readonly insecure: boolean; readonly serves: Serves };
 
 /** References with a digest, those without one, or all. */
@@ -91,13 +95,16 @@ export function beginning(prefix: string): Reference | undefined {
 }
 
 function toMirror(table: Table, byDigestOnly: boolean): Mirror {
-  const location = toLocation(table, 'location');
-  if (location === undefined || location.includes('*') || beginning(location) === undefined) {
+  const written = table.text('location', 'be-empty') ?? '';
+  const location = parseAround(written, table.at('location'), (plain, restore) => {
+    const parsed = parseLocation(plain, table.at('location'));
+    if (parsed !== undefined && !parsed.includes('*') && beginning(parsed) !== undefined)
+      return restore(parsed);
     return table.invalid(
       'location',
       'must be host[:port] of the mirror, with a dot or a port, and a path if need be',
     );
-  }
+  });
   return {
     location,
     insecure: table.flag('insecure') ?? false,
@@ -124,11 +131,12 @@ function isServes(text: string): text is Serves {
 }
 
 function toLocation(table: Table, key: string): string | undefined {
-  const location = table.text(key, 'be-empty')?.replace(/\/+$/, '');
-  if (location === undefined || location === '') return undefined;
+  return parseLocation(table.text(key, 'be-empty') ?? '', table.at(key));
+}
+
+function parseLocation(text: string, at: string): string | undefined {
+  const location = text.replace(/\/+$/, '');
+  if (location === '') return undefined;
   if (!location.includes('://')) return withoutHttpsPort(location);
-  throw new ArtifactError(
-    'invalid',
-    `${table.at(key)}: leave out ${location.slice(0, location.indexOf('://') + 3)}`,
-  );
+  throw new ArtifactError('invalid', `${at}: leave out ${location.slice(0, location.indexOf('://') + 3)}`);
 }

@@ -4,7 +4,8 @@ import { openConfigurationDirectory } from '../../../test/support/node/configura
 import { startReading } from '../../configfile/watched-file.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { type Configuration, notesOf, readConfiguration } from './configuration.ts';
-import { toRoute, type Upstream } from './route.ts';
+import { listPassedOver } from './placement.ts';
+import { isNamed, toRoute, type Upstream } from './route.ts';
 import { askBy } from './transport.ts';
 
 type Files = Readonly<Record<string, string>>;
@@ -35,8 +36,9 @@ async function routeOf(
   files: Files,
   reference: string,
   question: 'name' | 'content' = 'name',
+  labels = {},
 ): Promise<readonly string[]> {
-  const { mirrors, last } = toRoute(await read(files), full(reference), question);
+  const { mirrors, last } = toRoute(await read(files), full(reference), question, labels);
   return [...mirrors, last].map(show);
 }
 
@@ -296,4 +298,84 @@ test('a command may use plain HTTP or skip certificate verification for its regi
       message: new RegExp(`^--${transport} is for .*, and .*registries\\.conf asks c\\.io for b\\.io/x;`),
     });
   }
+});
+
+describe('a mirror whose address names labels of the node', () => {
+  const zone = 'topology.kubernetes.io/zone';
+  const byHosts = hosts(`server = "https://a.io"
+[host."https://cache.\${${zone}}.example:5000/v2/\${rack}"]
+override_path = true
+[host."https://plain.io"]
+`);
+  const byRules = conf(`[[registry]]
+location = "a.io"
+[[registry.mirror]]
+location = "cache-\${${zone}}.example/\${rack}"
+`);
+
+  test('is asked at the address that they make', async () => {
+    const labels = { [zone]: 'EU-1a', rack: 'r7' };
+    assert.deepEqual(await routeOf(byHosts, 'a.io/x', 'name', labels), [
+      'https://cache.eu-1a.example:5000/v2/r7/x ns=a.io',
+      'https://plain.io/v2/x ns=a.io',
+      'https://a.io/v2/x',
+    ]);
+    assert.deepEqual(await routeOf(byRules, 'a.io/x', 'name', labels), [
+      'any://cache-eu-1a.example/v2/r7/x ns=a.io',
+      'any://a.io/v2/x',
+    ]);
+    const configuration = await read({ ...byHosts, ...byRules });
+    assert.equal(configuration.isLabelled, true);
+    for (const host of ['cache.eu-1a.example:5000', 'cache-eu-1a.example', 'plain.io', 'a.io'])
+      assert.equal(isNamed(configuration, host, labels), true, host);
+    assert.equal(isNamed(configuration, 'cache-eu-1b.example', labels), false);
+    assert.deepEqual(listPassedOver(configuration, labels), []);
+  });
+
+  for (const [what, labels, why] of [
+    ['the node has not', { rack: 'r7' }, `this node has no label ${zone}`],
+    ['are empty', { [zone]: '', rack: 'r7' }, `this node has no label ${zone}`],
+    ['leave their part', { [zone]: 'evil.example/a', rack: 'r7' }, 'fits no address'],
+    ['have a port', { [zone]: 'evil:1', rack: 'r7' }, 'fits no address'],
+    ['have a user', { [zone]: 'evil@', rack: 'r7' }, 'fits no address'],
+    ['lead up', { [zone]: 'a', rack: '..' }, 'fits no address'],
+    ['are escaped', { [zone]: 'a', rack: '%2e%2e' }, 'fits no address'],
+  ] as const)
+    test(`is passed over if they ${what}`, async () => {
+      assert.deepEqual(await routeOf(byHosts, 'a.io/x', 'name', labels), [
+        'https://plain.io/v2/x ns=a.io',
+        'https://a.io/v2/x',
+      ]);
+      assert.deepEqual(await routeOf(byRules, 'a.io/x', 'name', labels), ['any://a.io/v2/x']);
+      for (const files of [byHosts, byRules]) {
+        const [line, ...more] = listPassedOver(await read(files), labels);
+        assert.match(line ?? '', /^the mirror \S*cache\S* of \S+ is passed over: /);
+        assert.ok(line?.includes(why) === true && more.length === 0, `${line}`);
+      }
+    });
+
+  test('may end in a number, which is no host', async () => {
+    const files = hosts('[host."https://cache.${rack}"]');
+    assert.deepEqual(await routeOf(files, 'a.io/x', 'name', { rack: '7' }), ['https://a.io/v2/x']);
+    assert.match(listPassedOver(await read(files), { rack: '7' })[0] ?? '', /which is no address$/);
+  });
+
+  for (const [what, files] of [
+    ['a key that is none', hosts('[host."https://c.${zone/a/b}.io"]')],
+    [
+      'a location with a key that is none',
+      conf('[[registry]]\nlocation = "a.io"\n[[registry.mirror]]\nlocation = "c.${}.io"'),
+    ],
+  ] as const)
+    test(`${what} is refused`, async () => {
+      await assert.rejects(routeOf(files, 'a.io/x'), {
+        message: /invalid placeholder "\$\{.*must be a label, such as/,
+      });
+    });
+
+  test('a registry itself has an address of its own', async () => {
+    await assert.rejects(routeOf(hosts('server = "https://${zone}.io"'), 'a.io/x'), {
+      message: /must be a URL/,
+    });
+  });
 });

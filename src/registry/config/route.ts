@@ -1,7 +1,8 @@
 import { lastGood, valueOf } from '../../configfile/watched-file.ts';
 import type { Endpoint } from '../../oci/endpoint.ts';
 import { formatRepository, type Reference, type Repository } from '../../oci/reference.ts';
-import { ArtifactError } from '../../util/error.ts';
+import type { Labels } from '../../ports/kube.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import type { HostOrigin } from '../http/host-origin.ts';
 import { usualConnectMs } from '../http/request.ts';
 import { blindTrust, joinTrust, plainTrust, type TlsTrust } from '../http/tls.ts';
@@ -13,6 +14,8 @@ import {
   type RegistryHost,
   type RegistryHosts,
 } from './hosts-dir.ts';
+import type { HostUrl } from './hosts-toml.ts';
+import { isLabelled, placeLocation, placeUrl } from './placement.ts';
 import { blockedError, findRule, relocate } from './registries.ts';
 import type { RegistryRule } from './registry-rule.ts';
 
@@ -47,15 +50,23 @@ export type RoutePurpose = 'name' | 'content';
  * The hosts of hosts.toml serve by capability: `resolve` for names and access checks; `pull` for bytes. To use a peer
  * that serves any caller safely, give it `pull` alone.
  *
+ * A mirror whose address names labels that the node has not is passed over.
+ *
  * @throws ArtifactError `denied` for a blocked repository, for a location that does not form a valid repository, and if
  *   no host has the capability; `unavailable` if the configuration is broken.
  */
-export function toRoute(configuration: Configuration, reference: Reference, question: RoutePurpose): Route {
+export function toRoute(
+  configuration: Configuration,
+  reference: Reference,
+  question: RoutePurpose,
+  labels: Labels = {},
+): Route {
   const { registries, hosts, certificates } = configuration;
   const rule = findRule(valueOf(registries), formatRepository(reference));
   if (rule?.blocked === true) throw blockedError(formatRepository(reference), rule);
   const hosted = rule === undefined ? findHosts(hosts, reference.registry) : undefined;
-  const upstreams = hosted === undefined ? byRule(rule, reference) : byHosts(hosted, reference, question);
+  const upstreams =
+    hosted === undefined ? byRule(rule, reference, labels) : byHosts(hosted, reference, question, labels);
   const trusted = upstreams.map(upstream => ({
     ...upstream,
     trust: joinTrust(upstream.trust, findCertificates(certificates, upstream.host)),
@@ -68,7 +79,7 @@ export function toRoute(configuration: Configuration, reference: Reference, ques
   );
 }
 
-function byRule(rule: RegistryRule | undefined, reference: Reference): readonly Upstream[] {
+function byRule(rule: RegistryRule | undefined, reference: Reference, labels: Labels): readonly Upstream[] {
   const at = (location: string | undefined, insecure: boolean): Upstream => {
     const there =
       rule === undefined || location === undefined || location === rule.prefix
@@ -85,20 +96,43 @@ function byRule(rule: RegistryRule | undefined, reference: Reference): readonly 
     ({ serves }) => serves === 'all' || (serves === 'digest-only') === byDigest,
   );
   return [
-    ...(mirrors ?? []).map(mirror => mirrored(at(mirror.location, mirror.insecure), last.host, reference)),
+    ...(mirrors ?? []).flatMap(({ location, insecure }) => {
+      const there = isLabelled(location)
+        ? placed(() => at(placeLocation(location, labels), insecure))
+        : at(location, insecure);
+      return there === undefined ? [] : mirrored(there, last.host, reference);
+    }),
     last,
   ];
 }
 
-function byHosts(hosted: RegistryHosts, reference: Reference, question: RoutePurpose): readonly Upstream[] {
+/** Undefined if labels that the node has not, or has otherwise, make it no address. */
+function placed<T>(place: () => T): T | undefined {
+  try {
+    return place();
+  } catch (thrown) {
+    if (toArtifactError(thrown).code === 'denied') return undefined;
+    throw thrown;
+  }
+}
+
+function byHosts(
+  hosted: RegistryHosts,
+  reference: Reference,
+  question: RoutePurpose,
+  labels: Labels,
+): readonly Upstream[] {
   const { registry } = reference;
   const home = apiHost(registry);
   const server = hosted.hosts.at(-1); // is the registry itself, at any address
   return hosted.hosts
     .filter(host => (question === 'name' ? host.resolves : host.pulls))
-    .map(host => {
+    .flatMap(host => {
+      const { address } = host;
+      const url = address && isLabelled(address) ? placed(() => placeUrl(address, labels)) : address;
+      if (url === undefined && address !== undefined) return [];
       const upstream: Upstream = {
-        ...toHostUpstream(host, reference, home),
+        ...toHostUpstream(host, url, reference, home),
         origin: { kind: 'hosts.toml', file: hosted.file },
       };
       if (host !== server) return mirrored(upstream, home, reference);
@@ -108,7 +142,8 @@ function byHosts(hosted: RegistryHosts, reference: Reference, question: RoutePur
 
 /** A path below `/v2` is the start of the repository's name there, for credentials and tokens too. */
 function toHostUpstream(
-  { address, headers, trust, connectMs }: RegistryHost,
+  { headers, trust, connectMs }: RegistryHost,
+  address: HostUrl | undefined,
   { path }: Repository,
   home: string,
 ): Omit<Upstream, 'origin'> {
@@ -131,17 +166,22 @@ function mirrored(upstream: Upstream, home: string, { registry }: Repository): U
 }
 
 /** Whether the configuration names a host[:port] as a registry or mirror. */
-export function isNamed({ registries, hosts }: Configuration, host: string): boolean {
+export function isNamed({ registries, hosts }: Configuration, host: string, labels: Labels = {}): boolean {
   const rules = lastGood(registries)?.rules ?? [];
   const directories: HostsDir = lastGood(hosts) ?? new Map();
   const locations = rules.flatMap(rule => [rule.location, ...rule.mirrors.map(mirror => mirror.location)]);
   const listed = [...directories.values()].flatMap(part =>
-    (lastGood(part)?.hosts ?? []).map(({ address }) => address?.host),
+    (lastGood(part)?.hosts ?? []).map(({ address }) =>
+      address && isLabelled(address) ? placed(() => placeUrl(address, labels))?.host : address?.host,
+    ),
   );
   return (
     directories.has(host) ||
     listed.includes(host) ||
-    locations.some(location => location?.split('/', 1)[0] === host)
+    locations.some(location => {
+      const at = location && isLabelled(location) ? placed(() => placeLocation(location, labels)) : location;
+      return at?.split('/', 1)[0] === host;
+    })
   );
 }
 

@@ -80,7 +80,12 @@ export type BlobWorld = {
   readonly downloads: Downloads;
   readonly health: MirrorHealth;
   /** Returns where content is asked for. Its errors are thrown unchanged. */
-  readonly plan: (reference: Reference, digest: Digest, keyring: Keyring) => FailoverRequest;
+  readonly plan: (
+    reference: Reference,
+    digest: Digest,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ) => Promise<FailoverRequest>;
   readonly startRetries: (request: FailoverRequest) => RetryPolicy;
   readonly ranges: RangeRules;
   readonly bucketOf: BucketOf;
@@ -122,7 +127,7 @@ export function openBlobFailover(world: BlobWorld): FetchBlob {
   };
 
   return async (reference, descriptor, sink, keyring, signal) => {
-    const request = plan(reference, descriptor.digest, keyring);
+    const request = await plan(reference, descriptor.digest, keyring, signal);
     let { route } = request;
     const { last } = route;
     await using transport = downloads.open(sink.file, descriptor.size);
