@@ -242,6 +242,10 @@ test('every example is one that the program takes', () => {
   const { hosts: listed, notes } = parseHostsFile(hosts, '/hosts.toml', '/');
   assert.equal(listed.length, 2);
   assert.deepEqual(notes, []);
+  for (const example of findExamples(textOf('docs/scale.md'), 'toml')) {
+    const file = parseHostsFile(example, '/hosts.toml', '/');
+    assert.deepEqual([file.hosts.length, file.notes], [1, []]);
+  }
   const [access = ''] = findExamples(textOf('docs/trust.md'), 'yaml');
   assert.equal(parseAccessPolicy(access).rules.length, 2);
   const [policy = '', ...requirements] = findExamples(textOf('docs/trust.md'), 'json');
