@@ -80,6 +80,11 @@ export type Registry = {
     signal: AbortSignal,
   ): Promise<ServedBy>;
   /**
+   * How long an endpoint of a repository may be silent before the first byte of a blob, in milliseconds; 0 if none has a
+   * time of its own.
+   */
+  silenceMs(reference: Reference, signal: AbortSignal): Promise<number>;
+  /**
    * Fetches small blobs of a repository together, as far as the registry simply sends them. Those that were not taken
    * are to be fetched one by one.
    *

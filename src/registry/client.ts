@@ -13,11 +13,10 @@ import type { Route } from './config/route.ts';
 import { openDownloads } from './download/downloads.ts';
 import { cancelled } from './http/connection-error.ts';
 import { noProxies, type OnRequest, openEgress, type Proxies } from './http/egress.ts';
-import type { LazyPauses, Pauses } from './http/pauses.ts';
+import { openLazyPauses, openLazyTransport } from './http/lazy-modules.ts';
 import { anyRate, type LeastRate } from './http/request.ts';
 import { type Clock, type OnRetry, openRetryPolicy, type RetryPolicy, retry } from './http/retry.ts';
 import { openTls, plainTrust, type TlsTrust } from './http/tls.ts';
-import type { TransportOptions, UndiciTransport } from './http/undici-transport.ts';
 import { openBlobBatches } from './mirrors/blob-batch.ts';
 import {
   type BlobWorld,
@@ -78,37 +77,6 @@ const clockOfNode: Clock = {
     }),
 };
 
-/** undici's transport, loaded with its first request, which few daemons need. */
-function openTransport(options: TransportOptions): UndiciTransport {
-  let opened: Promise<UndiciTransport> | undefined;
-  const load = async (): Promise<UndiciTransport> =>
-    (await import('./http/undici-transport.ts')).openUndiciTransport(options);
-  return {
-    async send(request, accept, signal) {
-      opened ??= load();
-      return (await opened).send(request, accept, signal);
-    },
-    async [Symbol.asyncDispose]() {
-      await (await opened)?.[Symbol.asyncDispose]();
-    },
-  };
-}
-
-/** Loaded when a host asks to wait, which few do. */
-function openLazyPauses(...settings: readonly [Clock, number, OnRetry]): LazyPauses {
-  let opening: Promise<Pauses> | undefined;
-  const lazy = {
-    opened: undefined as Pauses | undefined,
-    open(): Promise<Pauses> {
-      opening ??= import('./http/pauses.ts').then(
-        ({ openPauses }) => (lazy.opened = openPauses(...settings)),
-      );
-      return opening;
-    },
-  };
-  return lazy;
-}
-
 /** A client of the OCI distribution API for all registries. Disposing it closes its connections. */
 export function openRegistry(options: RegistryOptions): RegistryClient {
   const {
@@ -127,7 +95,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     clock = clockOfNode,
   } = options;
   const tls = openTls();
-  const pool = openTransport({ tls, proxies, trust, stallMs, leastRate });
+  const pool = openLazyTransport({ tls, proxies, trust, stallMs, leastRate });
   const downloads = openDownloads({ tls, stallMs, leastRate, otherwise: pool.send });
   const send = openEgress({
     send: downloads.send,
@@ -227,6 +195,10 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
         throw new ArtifactError('not-found', `${asked.upstream.host} knows no referrers`);
       };
       return await ask(request, list, signal);
+    },
+    async silenceMs(reference, signal) {
+      const { mirrors, last } = await route(reference, 'content', signal);
+      return Math.max(...[...mirrors, last].map(({ responseMs = 0 }) => responseMs));
     },
     blob: openBlobFailover(blobs),
     blobs: openBlobBatches(blobs, onRequest),

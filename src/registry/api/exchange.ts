@@ -3,7 +3,7 @@ import { ArtifactError } from '../../util/error.ts';
 import { openAuthorizer, secretOf } from '../auth/authorizer.ts';
 import { parseChallenges } from '../auth/challenge.ts';
 import type { Upstream } from '../config/route.ts';
-import type { LazyPauses } from '../http/pauses.ts';
+import type { LazyPauses } from '../http/lazy-modules.ts';
 import { type FinalResponse, follow } from '../http/redirect.ts';
 import { collect, type Head, type HttpRequest, type Receiver, type Send } from '../http/request.ts';
 import { toResponseError } from '../http/response-error.ts';
@@ -105,7 +105,7 @@ function toRequest({ upstream, credential, method, path, headers, transport }: A
   const meant = upstream.mirrorOf ?? upstream.namespace;
   const namespace = meant === undefined ? '' : `ns=${encodeURIComponent(meant)}`;
   const separator = namespace === '' ? '' : path.includes('?') ? '&' : '?';
-  const { mirrorOf, insecure, trust, connectMs, origin: by } = upstream;
+  const { mirrorOf, insecure, trust, connectMs, responseMs, origin: by } = upstream;
   return {
     method,
     url: new URL(`${origin}${upstream.root}/${upstream.path}/${path}${separator}${namespace}`),
@@ -118,6 +118,7 @@ function toRequest({ upstream, credential, method, path, headers, transport }: A
     insecure,
     trust,
     connectMs,
+    responseMs,
     origin: by,
     transport,
     purpose: { credential: credential.source, ...(mirrorOf === undefined ? {} : { mirrorOf }) },

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { lastGood, type Part, type Reading, readPart, valueOf } from '../../configfile/watched-file.ts';
 import { withoutHttpsPort } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { usualConnectMs } from '../http/request.ts';
 import {
   type Pair,
   plainTrust,
@@ -14,7 +13,7 @@ import {
 import { type HostOptions, type HostUrl, parseHostsFile } from './hosts-toml.ts';
 
 /** One host of a registry, with the certificates that its file names. */
-export type RegistryHost = Pick<HostOptions, 'pulls' | 'resolves' | 'headers' | 'connectMs'> & {
+export type RegistryHost = Pick<HostOptions, 'pulls' | 'resolves' | 'headers' | 'times'> & {
   readonly address?: HostUrl;
   readonly trust: TlsTrust;
 };
@@ -87,13 +86,13 @@ function readRegistryHosts(directory: string, reading: Reading): RegistryHosts {
     return {
       directory,
       file,
-      hosts: [{ pulls: true, resolves: true, headers: {}, connectMs: usualConnectMs, trust }],
+      hosts: [{ pulls: true, resolves: true, headers: {}, times: {}, trust }],
       notes: [],
     };
   }
   const parsed = parseHostsFile(text, file, directory);
   const toHost = (host: HostOptions & { readonly address?: HostUrl }): RegistryHost => {
-    const { address, pulls, resolves, headers, connectMs, skipVerify } = host;
+    const { address, pulls, resolves, headers, times, skipVerify } = host;
     const trust = toTrust(
       host.ca.map(ca => readCa(ca, reading)),
       host.client.map(([cert, key]) => readPair(cert, key, reading)),
@@ -103,7 +102,7 @@ function readRegistryHosts(directory: string, reading: Reading): RegistryHosts {
       pulls,
       resolves,
       headers,
-      connectMs,
+      times,
       trust: { ...trust, insecure: skipVerify },
     };
   };

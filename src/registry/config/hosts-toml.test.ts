@@ -14,7 +14,7 @@ const plain = {
   client: [],
   skipVerify: false,
   headers: {},
-  connectMs: 10_000,
+  times: {},
 };
 
 test('every key is parsed, for each host and for the server', () => {
@@ -24,6 +24,7 @@ client = [["client.cert", "client.key"], ["both.pem", ""], "/etc/both.pem"]
 skip_verify = true
 override_path = true
 dial_timeout = "1m1.5s"
+response_timeout = "10m"
   [KEY.header]
   X-Team = "models"
   x-list = ["a", "b"]
@@ -39,7 +40,7 @@ dial_timeout = "1m1.5s"
     ],
     skipVerify: true,
     headers: { 'x-team': 'models', 'x-list': 'a, b' },
-    connectMs: 61_500,
+    times: { connectMs: 61_500, responseMs: 600_000 },
   };
   const key = 'host."https://m.io:5000/some/where"';
   assert.deepEqual(
@@ -65,15 +66,29 @@ test('the defaults are all capabilities, and the registry itself as the server',
   });
 });
 
-test('a dial_timeout of zero counts as absent, and a small one does not round to zero', () => {
-  for (const [text, connectMs] of [
-    ['0s', 10_000],
+test('a time of zero counts as absent, and a small one does not round to zero', () => {
+  for (const [text, ms] of [
+    ['', undefined],
+    ['0s', undefined],
     ['250ms', 250],
     ['1ns', 1],
+    ['24h', 86_400_000],
   ] as const) {
-    assert.equal(parse(`dial_timeout = "${text}"`).server.connectMs, connectMs);
+    assert.equal(parse(`dial_timeout = "${text}"`).server.times.connectMs, ms);
+    assert.equal(parse(`response_timeout = "${text}"`).server.times.responseMs, ms);
   }
 });
+
+for (const key of ['dial_timeout', 'response_timeout']) {
+  for (const text of ['ten minutes', '-1s', '24h1ms', '30']) {
+    test(`${key} = "${text}" is refused, with file, line and key`, () => {
+      assert.throws(() => parse(`[host."http://m.io"]\n${key} = "${text}"`), {
+        code: 'invalid',
+        message: `${file}:2: host["http://m.io"].${key}: invalid value "${text}": must be a duration of at most 24h, such as "3s" or "1m30s"`,
+      });
+    });
+  }
+}
 
 test('a single file is a list of one', () => {
   const { ca, client } = parse('ca = "ca.crt"\nclient = "both.pem"').server;
@@ -145,7 +160,7 @@ describe('errors name file, line and key', () => {
     [`${host}dial_timeout = 3`, /hosts\.toml:3: .*dial_timeout must be text in quotes/],
     [
       `${host}dial_timeout = "3"`,
-      /hosts\.toml:3: .*dial_timeout: invalid value "3": must be a duration such as "3s"/,
+      /hosts\.toml:3: .*dial_timeout: invalid value "3": must be a duration of at most 24h, such as "3s"/,
     ],
     [`${host}dial_timeout = "-3s"`, /hosts\.toml:3: .*dial_timeout: invalid value "-3s": must be a duration/],
     [`${host}header = 1`, /hosts\.toml:3: .*header must be a table/],

@@ -2,8 +2,8 @@ import { resolve } from 'node:path';
 import type { Field, Table } from '../../configfile/field.ts';
 import { parseToml } from '../../configfile/toml.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
-import { parseGoDuration } from '../../util/go-duration.ts';
-import { usualConnectMs } from '../http/request.ts';
+
+import { type HostTimes, hostTimeKeys, parseHostTimes } from './host-times.ts';
 import { hasPlaceholder, parseAround } from './placeholders.ts';
 import { listUnused } from './unused-keys.ts';
 
@@ -26,8 +26,7 @@ export type HostOptions = {
   readonly skipVerify: boolean;
   /** Names are in lower case. */
   readonly headers: Readonly<Record<string, string>>;
-  /** `dial_timeout`. */
-  readonly connectMs: number;
+  readonly times: HostTimes;
 };
 
 /**
@@ -42,7 +41,15 @@ export type HostsFile = {
 };
 
 const capabilities = ['pull', 'resolve', 'push', 'referrers'];
-const usedOfHost = ['capabilities', 'ca', 'client', 'skip_verify', 'override_path', 'header', 'dial_timeout'];
+const usedOfHost = [
+  'capabilities',
+  'ca',
+  'client',
+  'skip_verify',
+  'override_path',
+  'header',
+  ...Object.values(hostTimeKeys['hosts.toml']),
+];
 /** These belong to a connection or a request, not to a configuration. */
 const ours =
   /^(?:host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|range|accept|accept-encoding|proxy-.*)$/;
@@ -132,16 +139,8 @@ function toOptions(table: Table, directory: string): HostOptions {
     ]),
     skipVerify: table.flag('skip_verify') ?? false,
     headers: toHeaders(table.table('header')),
-    connectMs: toConnectMs(table),
+    times: parseHostTimes(table, 'hosts.toml'),
   };
-}
-
-/** Zero counts as absent: in Go it means no limit, and every wait here has one. */
-function toConnectMs(table: Table): number {
-  const text = table.text('dial_timeout', 'be-empty') ?? '0';
-  const ms = parseGoDuration(text);
-  if (ms !== undefined && ms >= 0) return Math.ceil(ms) || usualConnectMs;
-  return table.invalid('dial_timeout', 'must be a duration such as "3s" or "1m30s"');
 }
 
 function toHeaders(table: Table | undefined): Record<string, string> {

@@ -20,10 +20,13 @@ gone = ""
 prefix = "example.com/team/"
 location = "internal.example:5000/moved"
 insecure = true
+dial-timeout = "2s"
 [[registry.mirror]]
 location = "first.example:5000/cache/"
 insecure = true
 pull-from-mirror = "tag-only"
+dial-timeout = "1s"
+response-timeout = "10m"
 [[registry.mirror]]
 location = "second.example"
 pull-from-mirror = ""
@@ -56,19 +59,26 @@ location = "third.example"
       location: 'internal.example:5000/moved',
       insecure: true,
       blocked: false,
+      times: { connectMs: 2_000 },
       mirrors: [
-        { location: 'first.example:5000/cache', insecure: true, serves: 'tag-only' },
-        { location: 'second.example', insecure: false, serves: 'all' },
+        {
+          location: 'first.example:5000/cache',
+          insecure: true,
+          serves: 'tag-only',
+          times: { connectMs: 1_000, responseMs: 600_000 },
+        },
+        { location: 'second.example', insecure: false, serves: 'all', times: {} },
       ],
       file,
     },
-    { prefix: '*.blocked.example', insecure: false, blocked: true, mirrors: [], file },
+    { prefix: '*.blocked.example', insecure: false, blocked: true, times: {}, mirrors: [], file },
     {
       prefix: 'plain.example',
       location: 'plain.example',
       insecure: false,
       blocked: false,
-      mirrors: [{ location: 'third.example', insecure: false, serves: 'digest-only' }],
+      times: {},
+      mirrors: [{ location: 'third.example', insecure: false, serves: 'digest-only', times: {} }],
       file,
     },
   ]);

@@ -2,6 +2,8 @@ import type { Table } from '../../configfile/field.ts';
 import { parseReference, type Reference, withoutHttpsPort } from '../../oci/reference.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { findNear } from '../../util/near.ts';
+
+import { type HostTimes, hostTimeKeys, parseHostTimes } from './host-times.ts';
 import { parseAround } from './placeholders.ts';
 import { listUnused } from './unused-keys.ts';
 
@@ -15,6 +17,7 @@ export type RegistryRule = {
   readonly location?: string;
   readonly insecure: boolean;
   readonly blocked: boolean;
+  readonly times: HostTimes;
   readonly mirrors: readonly Mirror[];
   readonly file: string;
 };
@@ -23,14 +26,20 @@ export type RegistryRule = {
  * A `[[registry.mirror]]`: `location` replaces the prefix, for the references that the mirror `serves`. It may name
  * labels of the node: `${topology.kubernetes.io/zone}`.
  */
-export type Mirror = { readonly location: string; readonly insecure: boolean; readonly serves: Serves };
+export type Mirror = {
+  readonly location: string;
+  readonly insecure: boolean;
+  readonly serves: Serves;
+  readonly times: HostTimes;
+};
 
 /** References with a digest, those without one, or all. */
 export type Serves = 'all' | 'digest-only' | 'tag-only';
 
 const serves: readonly string[] = ['all', 'digest-only', 'tag-only'] satisfies Serves[];
-const used = ['prefix', 'location', 'insecure', 'blocked', 'mirror', 'mirror-by-digest-only'];
-const usedOfMirror = ['location', 'insecure', 'pull-from-mirror'];
+const times = Object.values(hostTimeKeys['registries.conf']);
+const used = ['prefix', 'location', 'insecure', 'blocked', 'mirror', 'mirror-by-digest-only', ...times];
+const usedOfMirror = ['location', 'insecure', 'pull-from-mirror', ...times];
 
 /** @throws ArtifactError `invalid` naming file, line and key, also where containers refuses the file. */
 export function parseRule(table: Table, file: string): RegistryRule {
@@ -60,6 +69,7 @@ export function parseRule(table: Table, file: string): RegistryRule {
     ...(location === undefined ? {} : { location }),
     insecure: table.flag('insecure') ?? false,
     blocked: table.flag('blocked') ?? false,
+    times: parseHostTimes(table, 'registries.conf'),
     mirrors: (table.tables('mirror', 'be-empty') ?? []).map(mirror => toMirror(mirror, byDigestOnly)),
     file,
   };
@@ -109,6 +119,7 @@ function toMirror(table: Table, byDigestOnly: boolean): Mirror {
     location,
     insecure: table.flag('insecure') ?? false,
     serves: toServes(table, byDigestOnly),
+    times: parseHostTimes(table, 'registries.conf'),
   };
 }
 

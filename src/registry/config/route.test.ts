@@ -52,6 +52,20 @@ test('without configuration the registry is asked, and docker.io at its API host
 });
 
 describe('mirrors of registries.conf', () => {
+  test('have times of their own, and so has the registry', async () => {
+    const text =
+      '[[registry]]\nlocation = "a.io"\nresponse-timeout = "1m"\n[[registry.mirror]]\nlocation = "m.io"\ndial-timeout = "1s"\n[[registry.mirror]]\nlocation = "n.io"\n';
+    const { mirrors, last } = toRoute(await read(conf(text)), full('a.io/x'), 'content');
+    assert.deepEqual(
+      [...mirrors, last].map(({ connectMs, responseMs }) => [connectMs, responseMs]),
+      [
+        [1_000, undefined],
+        [10_000, undefined],
+        [10_000, 60_000],
+      ],
+    );
+  });
+
   const three = `[[registry]]
 prefix = "a.io/team"
 location = "moved.io/new"
@@ -178,10 +192,12 @@ capabilities = ["push"]
     assert.deepEqual([mirrors[1]?.root, mirrors[1]?.path], ['/v2', 'proxy/team/x']);
   });
 
-  test('a dial_timeout applies to its host alone', async () => {
-    const configuration = await read(hosts('[host."http://127.0.0.1:30020"]\ndial_timeout = "1s"'));
+  test('the times of a host apply to it alone', async () => {
+    const times = 'dial_timeout = "1s"\nresponse_timeout = "10m"';
+    const configuration = await read(hosts(`[host."http://127.0.0.1:30020"]\n${times}`));
     const { mirrors, last: upstream } = toRoute(configuration, full('a.io/team/x'), 'name');
     assert.deepEqual([mirrors[0]?.connectMs, upstream.connectMs], [1_000, 10_000]);
+    assert.deepEqual([mirrors[0]?.responseMs, upstream.responseMs], [600_000, undefined]);
   });
 
   test('without a server, the registry itself is last, with the settings of the file', async () => {

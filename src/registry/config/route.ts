@@ -7,6 +7,7 @@ import type { HostOrigin } from '../http/host-origin.ts';
 import { usualConnectMs } from '../http/request.ts';
 import { blindTrust, joinTrust, plainTrust, type TlsTrust } from '../http/tls.ts';
 import type { Configuration } from './configuration.ts';
+import type { HostTimes } from './host-times.ts';
 import {
   findCertificates,
   findHosts,
@@ -22,8 +23,9 @@ import type { RegistryRule } from './registry-rule.ts';
 /**
  * One endpoint for a repository. `scheme` is the only scheme to use; without it, https, and also http if the endpoint
  * is insecure. `root` precedes the repository in URL paths. `headers`, with names in lower case, go to this endpoint
- * alone and may be secret. `connectMs` is the time limit for a connection. `origin` is how the node came to the host. `namespace` is the registry that is meant,
- * if the registry itself is at a host of another name.
+ * alone and may be secret. `connectMs` is the time limit for a connection, `responseMs` for the first byte of an answer
+ * (absent: as long as a server may send nothing). `origin` is how the node came to the host. `namespace` is the registry
+ * that is meant, if the registry itself is at a host of another name.
  */
 export type Upstream = Endpoint & {
   readonly scheme?: 'https' | 'http';
@@ -31,6 +33,7 @@ export type Upstream = Endpoint & {
   readonly headers: Readonly<Record<string, string>>;
   readonly trust: TlsTrust;
   readonly connectMs: number;
+  readonly responseMs?: number;
   readonly origin: HostOrigin;
   readonly namespace?: string;
 };
@@ -80,26 +83,29 @@ export function toRoute(
 }
 
 function byRule(rule: RegistryRule | undefined, reference: Reference, labels: Labels): readonly Upstream[] {
-  const at = (location: string | undefined, insecure: boolean): Upstream => {
+  type Host = { readonly location?: string; readonly insecure: boolean; readonly times: HostTimes };
+  const at = ({ location, insecure, times }: Host): Upstream => {
     const there =
       rule === undefined || location === undefined || location === rule.prefix
         ? reference
         : relocate(formatRepository(reference), rule, location);
-    const upstream = toUpstream({ host: apiHost(there.registry), path: there.path, insecure });
+    const endpoint = { host: apiHost(there.registry), path: there.path, insecure };
+    const upstream = { ...toUpstream(endpoint), ...times };
     return rule === undefined
       ? upstream
       : { ...upstream, origin: { kind: 'registries.conf', file: rule.file } };
   };
-  const last = at(rule?.location, rule?.insecure ?? false);
+  const last = at(rule ?? { insecure: false, times: {} });
   const byDigest = reference.digest !== undefined || reference.tag === undefined;
   const mirrors = rule?.mirrors.filter(
     ({ serves }) => serves === 'all' || (serves === 'digest-only') === byDigest,
   );
   return [
-    ...(mirrors ?? []).flatMap(({ location, insecure }) => {
+    ...(mirrors ?? []).flatMap(mirror => {
+      const { location } = mirror;
       const there = isLabelled(location)
-        ? placed(() => at(placeLocation(location, labels), insecure))
-        : at(location, insecure);
+        ? placed(() => at({ ...mirror, location: placeLocation(location, labels) }))
+        : at(mirror);
       return there === undefined ? [] : mirrored(there, last.host, reference);
     }),
     last,
@@ -142,7 +148,7 @@ function byHosts(
 
 /** A path below `/v2` is the start of the repository's name there, for credentials and tokens too. */
 function toHostUpstream(
-  { headers, trust, connectMs }: RegistryHost,
+  { headers, trust, times }: RegistryHost,
   address: HostUrl | undefined,
   { path }: Repository,
   home: string,
@@ -157,7 +163,8 @@ function toHostUpstream(
     insecure: trust.insecure || scheme === 'http',
     headers,
     trust,
-    connectMs,
+    connectMs: usualConnectMs,
+    ...times,
   };
 }
 

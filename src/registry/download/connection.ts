@@ -28,7 +28,7 @@ export type Outcome =
 /** The part of a request without a body that a connection needs. */
 export type PlainRequest = Pick<
   HttpRequest,
-  'url' | 'headers' | 'trust' | 'connectMs' | 'origin' | 'fence'
+  'url' | 'headers' | 'trust' | 'connectMs' | 'responseMs' | 'origin' | 'fence'
 > & {
   readonly method: PlainMethod;
 };
@@ -63,7 +63,10 @@ type Turn = {
   readonly accept: Accept;
   readonly signal: AbortSignal;
   readonly abort: () => void;
-  readonly watch: Disposable;
+  /** Milliseconds that the server may send nothing before its first byte. */
+  readonly responseMs: number;
+  /** From the first byte on: a server may think for as long as it may be silent. */
+  watch?: Disposable;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (thrown: unknown) => void;
   answer?: { readonly head: Head; readonly take: Receiver; readonly lasts: boolean; left: number };
@@ -87,7 +90,7 @@ export function openConnection(
     turn = undefined;
     start = Buffer.of();
     ending.signal.removeEventListener('abort', ending.abort);
-    ending.watch[Symbol.dispose]();
+    ending.watch?.[Symbol.dispose]();
     if (!socket.destroyed) {
       socket.setTimeout(freeMs);
       socket.resume(); // with TLS the end may arrive while the connection is paused
@@ -139,6 +142,10 @@ export function openConnection(
 
   /** Handles the first bytes of a response. */
   function begin(current: Turn, bytes: Buffer): void {
+    if (current.watch === undefined) {
+      socket.setTimeout(stallMs);
+      current.watch = watchRate(leastRate, current.url, received, fail);
+    }
     start = Buffer.concat([start, bytes]);
     const parsed = parseResponseStart(start, current.method);
     if (parsed.kind === 'incomplete') return;
@@ -164,10 +171,16 @@ export function openConnection(
     end(({ resolve, reject }) => (silent ? resolve({ kind: 'gone', failure: outage }) : reject(outage)));
   }
 
+  function received(): number | undefined {
+    const isSlowed = waited;
+    waited = socket.isPaused();
+    return isSlowed ? undefined : socket.bytesRead;
+  }
+
   /** Nothing is written before the handshake of TLS, whose error is then the reason of a failure. */
   function send(): void {
     if (turn === undefined || !connected) return;
-    socket.setTimeout(stallMs);
+    socket.setTimeout(turn.responseMs);
     socket.write(turn.question);
   }
 
@@ -196,17 +209,11 @@ export function openConnection(
   return {
     free: () => turn === undefined && !socket.destroyed,
     close: () => void socket.destroy(),
-    ask: ({ method, url, headers }, accept, signal) =>
+    ask: ({ method, url, headers, responseMs = stallMs }, accept, signal) =>
       new Promise((resolve, reject) => {
         const question = formatRequest(method, url, headers);
         const abort = (): void => fail(cancelled(signal));
-        const received = (): number | undefined => {
-          const isSlowed = waited;
-          waited = socket.isPaused();
-          return isSlowed ? undefined : socket.bytesRead;
-        };
-        const watch = watchRate(leastRate, url, received, fail);
-        turn = { url, method, question, accept, signal, abort, watch, resolve, reject };
+        turn = { url, method, question, accept, signal, abort, responseMs, resolve, reject };
         if (signal.aborted) return abort();
         signal.addEventListener('abort', abort);
         socket.ref();

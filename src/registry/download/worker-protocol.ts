@@ -5,7 +5,10 @@ import type { Head, HttpRequest, LeastRate } from '../http/request.ts';
 import { StalledError, TransientError } from '../http/retry.ts';
 
 /** The part of a request that another thread can receive. */
-export type RequestShare = Pick<HttpRequest, 'headers' | 'trust' | 'connectMs' | 'origin' | 'fence'> & {
+export type RequestShare = Pick<
+  HttpRequest,
+  'headers' | 'trust' | 'connectMs' | 'responseMs' | 'origin' | 'fence'
+> & {
   readonly url: string;
 };
 

@@ -165,6 +165,8 @@ export function openWorkerTransport(
   };
 }
 
-function toRequestShare({ url, headers, trust, connectMs, origin, fence }: HttpRequest): RequestShare {
-  return { url: url.href, headers, trust, connectMs, origin, ...(fence === undefined ? {} : { fence }) };
+function toRequestShare(request: HttpRequest): RequestShare {
+  const { url, headers, trust, connectMs, responseMs, origin, fence } = request;
+  const fenced = fence === undefined ? {} : { fence };
+  return { url: url.href, headers, trust, connectMs, responseMs, origin, ...fenced };
 }

@@ -27,9 +27,6 @@ export type Pauses = {
   problems(): readonly string[];
 };
 
-/** Opened when a host asks to wait for the first time. */
-export type LazyPauses = { readonly opened: Pauses | undefined; open(): Promise<Pauses> };
-
 /** `secret`: equal for requests with the same credential. */
 type PausedRequest = { readonly host: string; readonly secret: object; readonly subject: string };
 

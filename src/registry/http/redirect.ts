@@ -49,6 +49,7 @@ export async function follow(
           url: here,
           trust: withoutPairs(request.trust),
           connectMs: usualConnectMs,
+          responseMs: undefined,
           origin: { kind: 'server', host: sender },
           fence: request.fence ?? toFence(request.url.hostname),
         };

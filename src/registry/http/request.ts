@@ -7,8 +7,9 @@ import type { TlsTrust } from './tls.ts';
 
 /**
  * One request to one server. `insecure`: a redirect from https to http is allowed. `trust`: how the server is verified.
- * `connectMs`: the time limit for a connection. `origin`: how the node came to the server, for advice. `transport`: for a blob, which may be large. `fence`: present
- * if a server named the URL. `purpose`: for its report.
+ * `connectMs`: the time limit for a connection. `responseMs`: the one for the first byte, if it is not that of every
+ * other silence. `origin`: how the node came to the server, for advice. `transport`: for a blob, which may be large.
+ * `fence`: present if a server named the URL. `purpose`: for its report.
  */
 export type HttpRequest = {
   readonly method: 'GET' | 'HEAD' | 'POST';
@@ -18,6 +19,7 @@ export type HttpRequest = {
   readonly insecure: boolean;
   readonly trust: TlsTrust;
   readonly connectMs: number;
+  readonly responseMs?: number | undefined;
   readonly origin: HostOrigin;
   readonly transport: { readonly send: Send } | undefined;
   readonly fence?: Fence;

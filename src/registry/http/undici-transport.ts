@@ -85,8 +85,12 @@ export function openUndiciTransport({
 
   /** https goes through a tunnel. For http the proxy is asked in place of the server, with the whole URL. */
   function toDispatch(sent: HttpRequest, proxy: Proxy | undefined) {
-    const { url, method, headers, body, connectMs } = sent;
-    const request = { method, ...(body === undefined ? {} : { body }) };
+    const { url, method, headers, body, connectMs, responseMs } = sent;
+    const request = {
+      method,
+      ...(body === undefined ? {} : { body }),
+      ...(responseMs === undefined ? {} : { headersTimeout: responseMs }),
+    };
     if (proxy === undefined || url.protocol === 'https:') {
       const path = `${url.pathname}${url.search}`;
       return {
@@ -129,10 +133,10 @@ export function openUndiciTransport({
         waited = isHeld;
         return isSlowed ? undefined : received;
       };
-      const watch = watchRate(leastRate, request.url, sinceThen, end);
+      let watch: Disposable | undefined;
       const settle = () => {
         signal.removeEventListener('abort', abort);
-        watch[Symbol.dispose]();
+        watch?.[Symbol.dispose]();
       };
       /** undici reports what its handlers throw as a failure of the connection; our errors are thrown unchanged. */
       let ours: { readonly thrown: unknown } | undefined;
@@ -157,6 +161,7 @@ export function openUndiciTransport({
           if (status < 200) return;
           const arrived = { status, headers: toHeaders(headers) };
           head = arrived;
+          watch = watchRate(leastRate, request.url, sinceThen, end);
           receive = guarded(() => {
             if (status === 407 && proxy !== undefined) throw proxyRefusal(proxy, request.url, status);
             return accept(arrived);

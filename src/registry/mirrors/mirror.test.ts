@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { createServer as createHttpServer } from '../../../test/support/os/http.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
+import { openTestProxy } from '../../../test/support/registry/proxy.ts';
 import {
   anonymous,
   keyringOf,
@@ -18,6 +19,7 @@ import type { Digest } from '../../oci/digest.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { RegistryClient, RegistryOptions } from '../client.ts';
 import { toUpstream, type Upstream } from '../config/route.ts';
+import { noProxies, parseProxies } from '../http/egress.ts';
 
 const { signal } = new AbortController();
 const name = { registry: 'hub.example', path: 'team/model' };
@@ -386,6 +388,34 @@ for (const size of ['small', 'large'] as const) {
       assert.equal(first.asked.length, 1);
       assert.equal(asked(second)[0], 'GET blobs/D?ns=hub.example bytes=100000-');
     });
+
+    for (const way of ['directly', 'through a proxy'] as const) {
+      test(`a mirror may be silent for its response_timeout before its first byte, and no longer, ${way}`, async () => {
+        await using proxy = await openTestProxy();
+        const proxies = way === 'directly' ? noProxies : parseProxies({ HTTP_PROXY: proxy.url });
+        const mirror = (responseMs: number) =>
+          mirrorAt(way === 'directly' ? first : first.host.replace('127.0.0.1', 'm.test'), { responseMs });
+        first.fault(() => ({ kind: 'late', ms: 900 }));
+        // A rate cannot be measured before there are bytes.
+        const leastRate = { bytesPerSecond: 1_000, overMs: 300 };
+        const options = { proxies, leastRate, stallMs: 400 };
+        await using patient = openClient({
+          ...options,
+          route: () => ({ mirrors: [mirror(20_000)], last: at(home) }),
+        });
+        await pull(patient, size);
+        assert.deepEqual([asked(first).length, asked(home).length], [1, 0]);
+        first.fault(() => ({ kind: 'late', ms: 3_000 }));
+        await using hasty = openClient({
+          ...options,
+          stallMs: 20_000,
+          route: () => ({ mirrors: [mirror(200)], last: at(home) }),
+        });
+        await pull(hasty, size);
+        assert.deepEqual([asked(first).length, asked(home)], [2, ['GET blobs/D']]);
+        assert.equal(proxy.asked.length, way === 'directly' ? 0 : 2);
+      });
+    }
 
     for (const [what, fault] of [
       ['sends wrong bytes', { kind: 'wrong-bytes' }],

@@ -79,6 +79,8 @@ export type AdmittedContent = {
   fetchDocument(content: Content, signal: AbortSignal): Promise<Fetched>;
   /** Fetches a blob from `sink.offset`. `label` names it in errors. */
   fetchBlob(descriptor: Descriptor, label: string, sink: Sink, signal: AbortSignal): Promise<ServedBy>;
+  /** How long a server may be silent before the first byte of a blob, in ms; 0 if no file says so. */
+  silenceMs(signal: AbortSignal): Promise<number>;
   /** Fetches small blobs together; those that were not taken are to be fetched one by one. */
   fetchBlobs(batch: BlobBatch, signal: AbortSignal): Promise<void>;
   /** Records verified content in memory. */
@@ -104,7 +106,7 @@ export function boundToWord(signal: AbortSignal): AbortSignal {
 export function openAdmittedContent(
   world: {
     readonly access: AccessCheck;
-    readonly registry: Pick<Registry, 'manifest' | 'blob' | 'blobs' | 'has'>;
+    readonly registry: Pick<Registry, 'manifest' | 'blob' | 'blobs' | 'has' | 'silenceMs'>;
     readonly views: Pick<Views, 'find'>;
   },
   resolution: Resolution,
@@ -200,6 +202,7 @@ export function openAdmittedContent(
       offline
         ? Promise.reject(possession.missing(label, descriptor.digest))
         : registry.blob(repository, descriptor, sink, keyring, signal),
+    silenceMs: signal => registry.silenceMs(repository, signal),
     fetchBlobs: async (batch, signal) =>
       offline ? undefined : await registry.blobs(repository, batch, keyring, signal),
     note: (digest, servedBy) => (offline ? undefined : access.note(repository, [{ digest, servedBy }])),

@@ -26,7 +26,7 @@ export type LateFlight = {
 
 /** Layers that are loaded at a time, and beside them those that reads wait for. */
 const lanes = { lanes: 2, more: 4, retryMs: 30_000 } as const;
-/** A server has so long for its first byte, or half the patience of a read, if that is shorter. */
+/** A server has so long for its first byte, or half the patience of a read, if that is shorter; longer if a file says so. */
 const longestSilenceMs = 30_000;
 /** How often it is looked whether another pull brings a layer, or its bytes are verified: that takes long, and is silent. */
 const listenMs = 1_000;
@@ -51,6 +51,8 @@ export function createLateFlight(
   let work: { readonly tracker: ProgressTracker; readonly tenants: BuildContext['tenants'] } | undefined;
 
   let heardAt = 0;
+  /** How long a server may be silent, by a file. */
+  let silenceMs = 0;
 
   /**
    * Calls back while a layer comes that another pull may be bringing, and while it is verified; and when it is in the
@@ -83,6 +85,7 @@ export function createLateFlight(
       alive();
     };
     await late.prepare(number);
+    silenceMs = await content.silenceMs(signal).catch(() => 0); // the download reports what is wrong
     const download = (until: AbortSignal): Promise<unknown> =>
       throughPauses(
         () => source.bring(layer, { content, tenants, came, proofs, form: 'bodies' }, until),
@@ -116,7 +119,10 @@ export function createLateFlight(
         if (layer !== undefined) failed(layer, error);
       },
     },
-    { ...lanes, silentMs: Math.min(longestSilenceMs, world.patienceMs / 2) },
+    {
+      ...lanes,
+      silentMs: () => Math.max(silenceMs, Math.min(longestSilenceMs, world.patienceMs / 2)),
+    },
   );
 
   return {

@@ -19,7 +19,7 @@ function openWorks(count: number, limits: Partial<LoadingLimits> = {}) {
         }),
       failed: layer => void failed.push(layer),
     },
-    { lanes: 1, more: 1, retryMs: 60_000, silentMs: 60_000, ...limits },
+    { lanes: 1, more: 1, retryMs: 60_000, silentMs: () => 60_000, ...limits },
   );
   const settle = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
   return {
@@ -92,7 +92,7 @@ test('the problem of a layer stays while it is tried again, until bytes of it co
 });
 
 test('a read starts a silent download again, before all others, and no other one', async () => {
-  const { loading, started, heard, end, failed } = openWorks(3, { more: 0, silentMs: 100 });
+  const { loading, started, heard, end, failed } = openWorks(3, { more: 0, silentMs: () => 100 });
   const ended = loading.run(never);
   loading.ask(0); // it has just begun
   await new Promise(resolve => setTimeout(resolve, 150));
@@ -118,7 +118,9 @@ test('an abort ends it when its works have ended, and they count as missing', as
 
 test('nothing is loaded where all is here', async () => {
   const bring = (): Promise<void> => Promise.reject(refused);
-  await createLoading(['here'], { bring, failed() {} }, { lanes: 1, more: 1, retryMs: 1, silentMs: 1 }).run(
-    never,
-  );
+  await createLoading(
+    ['here'],
+    { bring, failed() {} },
+    { lanes: 1, more: 1, retryMs: 1, silentMs: () => 1 },
+  ).run(never);
 });

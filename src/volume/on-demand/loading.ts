@@ -32,7 +32,7 @@ export type LoadingLimits = {
   readonly lanes: number;
   readonly more: number;
   readonly retryMs: number;
-  readonly silentMs: number;
+  silentMs(): number;
 };
 
 type Download = { readonly ending: AbortController; heardAt: number };
@@ -63,7 +63,7 @@ export function createLoading(
       order.ask(layer);
       if (states[layer] === 'failing') states[layer] = 'missing';
       const download = downloads.get(layer);
-      if (download !== undefined && performance.now() - download.heardAt >= silentMs)
+      if (download !== undefined && performance.now() - download.heardAt >= silentMs())
         download.ending.abort(new ArtifactError('unavailable', 'the download was silent; it starts again'));
       pump();
     },

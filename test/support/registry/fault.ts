@@ -7,6 +7,8 @@ export type Fault =
   | { readonly kind: 'cut'; readonly after: number }
   /** The response stops after so many bytes, and the connection stays. */
   | { readonly kind: 'stall'; readonly after: number }
+  /** Nothing is sent for so many milliseconds. */
+  | { readonly kind: 'late'; readonly ms: number }
   /** So many bytes per second, in chunks of at most 64 KiB. */
   | { readonly kind: 'slow'; readonly bytesPerSecond: number }
   /** Every byte is changed. */
@@ -30,7 +32,7 @@ export type Fault =
   /** These bytes instead of an HTTP response, then the connection ends. */
   | { readonly kind: 'raw'; readonly text: string };
 
-/** Returns a reply with a fault. `no-range` and `raw` are implemented elsewhere: before the reply and instead of it. */
+/** Returns a reply with a fault. `late`, `no-range` and `raw` are implemented elsewhere: before the reply and instead of it. */
 export function spoil(reply: Reply, fault: Fault): Reply {
   switch (fault.kind) {
     case 'cut':
@@ -63,6 +65,7 @@ export function spoil(reply: Reply, fault: Fault): Reply {
     }
     case 'redirect':
       return { status: 307, headers: { location: fault.to, 'content-length': '0' }, body: [] };
+    case 'late':
     case 'no-range':
     case 'raw':
       return reply;

@@ -4,6 +4,7 @@ import { createServer as createTlsServer, type ServerOptions } from 'node:https'
 import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type DemoLayer, type PushedArtifact, pushArtifact } from '../../../src/cli/demo/artifact.ts';
 import { type DemoRegistry, deliver, openDemoRegistry, type Reply } from '../../../src/cli/demo/registry.ts';
 import { createServer } from '../os/http.ts';
@@ -70,6 +71,7 @@ export async function openFaultyRegistry(
       response.socket?.end(fault.text);
       return;
     }
+    if (fault?.kind === 'late') await sleep(fault.ms);
     if (fault?.kind === 'no-range') delete request.headers.range;
     const reply = (await guard?.(request)) ?? (await registry.answer(request));
     const { body, ...head } = fault === undefined ? reply : spoil(reply, fault);
