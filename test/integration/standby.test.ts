@@ -294,7 +294,10 @@ test('on the network of the host, a standby serves HTTP when its predecessor has
   assert.equal(serving(), false);
   assert.equal(await first.end('SIGTERM'), 0);
   await waitUntil(second, serving, 'serving HTTP');
-  assert.match(await (await fetch(`http://${shared}/metrics`)).text(), /^oci_artifact_csi_standby 0$/m);
+  // The address is free a moment before the state.
+  const metrics = async (): Promise<string> => (await fetch(`http://${shared}/metrics`)).text();
+  const isServer = async (): Promise<boolean> => /^oci_artifact_csi_standby 0$/m.test(await metrics());
+  await waitUntil(second, isServer, 'a standby no more');
 });
 
 test('a standby waits for a daemon with another state directory, and for a command', async () => {

@@ -272,7 +272,8 @@ test('a slow receiver pauses the reading, and that is not a stall', async () => 
     socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${size}\r\n\r\n`);
     socket.write(Buffer.alloc(size));
   });
-  using pool = openConnectionPool(openTls(), 50);
+  const stallMs = 500; // a busy machine may not run this process for as long as shorter ones
+  using pool = openConnectionPool(openTls(), stallMs);
   for (let round = 0; round < 2; round++) {
     const ready = Promise.withResolvers<void>();
     let [taken, isReady] = [0, false];
@@ -291,7 +292,7 @@ test('a slow receiver pauses the reading, and that is not a stall', async () => 
       transport: undefined,
     } as const;
     const sent = pool.send(request, () => take, AbortSignal.timeout(5_000));
-    await new Promise(resolve => setTimeout(resolve, 200));
+    await new Promise(resolve => setTimeout(resolve, 2 * stallMs));
     assert.ok(taken > 0 && taken < 1024 * 1024, `${taken} bytes were read meanwhile`);
     isReady = true;
     ready.resolve();
