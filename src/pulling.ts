@@ -3,6 +3,7 @@ import type { Settings } from './cli/settings.ts';
 import type { Mounts } from './mount/mounts.ts';
 import { ArtifactError } from './util/error.ts';
 import { createAdmittedReader } from './volume/access/admitted-content.ts';
+import { createChunkLists } from './volume/on-demand/chunk-lists.ts';
 import { createLateStart } from './volume/on-demand/late-start.ts';
 import { openNodeLandings } from './volume/on-demand/node-landings.ts';
 import { createOnDemand, type OnDemand } from './volume/on-demand/on-demand.ts';
@@ -33,7 +34,7 @@ type World = First<typeof createResolver> &
   First<typeof createNaming> &
   Omit<First<typeof createLayerFetcher>, 'reader' | 'bandwidth'> &
   Omit<First<typeof createViewBuilder>, 'source' | 'trees'> &
-  Omit<First<typeof createLateStart>, 'viewBuilder' | 'trees' | 'source' | 'images'> &
+  Omit<First<typeof createLateStart>, 'viewBuilder' | 'trees' | 'source' | 'images' | 'lists'> &
   Pick<First<typeof createOnDemand>, 'volumes' | 'warn'> &
   Omit<First<typeof createPull>, 'admit' | 'manifests' | 'viewBuilder' | 'naming' | 'onDemand'> & {
     readonly images: First<typeof createLateStart>['images'] & First<typeof createOnDemand>['images'];
@@ -46,7 +47,7 @@ type Options = Pick<
   Settings,
   'stateDir' | 'maxLayerEntries' | 'maxParallelDownloads' | 'prefetchRate' | 'durablePublish'
 > &
-  Pick<Settings, 'onDemand' | 'onDemandPatience'>;
+  Pick<Settings, 'onDemand' | 'onDemandPatience' | 'chunkLists'>;
 
 /**
  * Creates what pulls over the adapters of a node.
@@ -69,7 +70,8 @@ export function openPulling(
   const resolver = createResolver(world);
   const source = createLayerFetcher({ ...world, reader, bandwidth }, maxParallelDownloads);
   const viewBuilder = createViewBuilder({ ...world, source, trees });
-  const starts = createLateStart({ ...world, viewBuilder, trees, source });
+  const lists = createChunkLists(settings.chunkLists, world.warn);
+  const starts = createLateStart({ ...world, viewBuilder, trees, source, lists });
   const never = settings.onDemand === 'on' ? imagesOff : '--on-demand is off';
   const landings = openNodeLandings(never, async () => {
     const support = await world.tryLandings(join(stateDir, 'tmp'), longestReadSeconds);
@@ -83,6 +85,7 @@ export function openPulling(
       starts,
       source,
       viewBuilder,
+      lists,
       landings,
       pull: async (request, signal) => (await pull.pull(request, () => {}, signal))[Symbol.dispose](),
       patienceMs: settings.onDemandPatience,

@@ -20,6 +20,7 @@ export const contentFlags: Flags<
   | 'durablePublish'
   | 'onDemand'
   | 'onDemandPatience'
+  | 'chunkLists'
   | 'scrubInterval'
   | 'maxLayerEntries'
   | 'maxLayerSize'
@@ -104,6 +105,12 @@ export const contentFlags: Flags<
     says: 'how long a read waits for content that is loaded on demand, while nothing of it comes, before it fails (EIO)',
     preset: '60s',
     parse: parseDuration,
+  },
+  chunkLists: {
+    value: 'WHICH',
+    says: 'none or manifest; manifest: a file that is loaded on demand comes by chunk if its manifest covers a list of their digests',
+    preset: 'manifest',
+    parse: oneOf('none', 'manifest'),
   },
   scrubInterval: {
     value: 'DURATION',

@@ -32,6 +32,7 @@ const background: readonly (keyof Settings)[] = [
   'prefetchRate',
   'onDemand',
   'onDemandPatience',
+  'chunkLists',
   'scrubInterval',
   'durablePublish',
 ];

@@ -66,6 +66,8 @@ export type Settings = {
   readonly onDemand: 'on' | 'off';
   /** Milliseconds for which a read of missing content waits. */
   readonly onDemandPatience: number;
+  /** Which lists of chunks count. */
+  readonly chunkLists: 'none' | 'manifest';
   /** Milliseconds between two verifications of the same content; 0: only those that a publish needs. */
   readonly scrubInterval: number;
   readonly maxLayerEntries: number;

@@ -24,7 +24,7 @@ export function countChunks({ size, chunkSize }: LateFile): number {
 }
 
 /** Chunks `from` to `to` - 1. */
-type ChunkRange = { readonly from: number; readonly to: number; readonly isPresent: boolean };
+export type ChunkRange = { readonly from: number; readonly to: number; readonly isPresent: boolean };
 
 /** Returns entries of chunks, and their offset in the image. Present chunks are in their files. */
 export function chunkEntries(

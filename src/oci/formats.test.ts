@@ -5,7 +5,7 @@ import { doAtOnce } from '../util/pace.ts';
 import type { Descriptor } from './descriptor.ts';
 import { parseDigest } from './digest.ts';
 import { ociManifest } from './manifest.ts';
-import { planLayers } from './plan.ts';
+import { chunkListType, planLayers } from './plan.ts';
 
 const title = (name: string) => ({ 'org.opencontainers.image.title': name });
 const path = (name: string) => ({ 'org.cncf.model.filepath': name });
@@ -65,6 +65,12 @@ const table: readonly (readonly [
     [['application/vnd.ollama.image.model'], ['application/vnd.ollama.image.template']],
     [unnamed, unnamed],
     'fitting',
+  ],
+  [
+    'chunk list',
+    emptyConfig,
+    [[imageTar, title('m.gguf')], [chunkListType, title('m.gguf.chunks')], [chunkListType]],
+    ['m.gguf'],
   ],
   ['Podman artifact', emptyConfig, [['application/octet-stream', title('m.gguf')]], ['m.gguf']],
   [

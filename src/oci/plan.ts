@@ -83,6 +83,9 @@ export function* planLayers(
 /** The type of the empty descriptor (OCI image spec, manifest.md). */
 const emptyType = 'application/vnd.oci.empty.v1+json';
 
+/** The type of the list of the chunks of another layer (oci/chunk-list.ts). */
+export const chunkListType = 'application/vnd.oci-artifact-csi.chunks.v1';
+
 /** Tools end the type of a tar in `.tar`, `.tar+gzip`, `.tar.gzip`, `+tar.gz` and more. */
 const tar = /[/.+-](?:tar(?:[.+](?:gzip|gz|zstd|zst))?|tgz)$/;
 
@@ -103,13 +106,13 @@ const digestsOf = (content: string): readonly Digest[] =>
 const digestsOfNothing = digestsOf('');
 const digestsOfEmptyJson = digestsOf('{}');
 
-/** The empty descriptor, which stands for no content (OCI image spec, manifest.md). A named one is a file. */
+/**
+ * The empty descriptor, which stands for no content (OCI image spec, manifest.md), unless it has a name. Or a chunk
+ * list, which is about another layer: `oras` names it, because it can push nothing without a name.
+ */
 function isPlaceholder(layer: Descriptor): boolean {
-  return (
-    layer.mediaType === emptyType &&
-    digestsOfEmptyJson.includes(layer.digest) &&
-    givenName(layer) === undefined
-  );
+  const isEmpty = layer.mediaType === emptyType && digestsOfEmptyJson.includes(layer.digest);
+  return layer.mediaType === chunkListType || (isEmpty && givenName(layer) === undefined);
 }
 
 /** Content must have its declared size, wherever it is declared. */

@@ -1,6 +1,8 @@
 import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { Platform } from '../oci/platform.ts';
 import type { DirectoryNode } from '../tree/tree.ts';
+import type { Sink } from './registry.ts';
 import type { ViewImage, ViewRecord } from './store.ts';
 
 /**
@@ -16,8 +18,10 @@ export type LateView = {
   readonly layers: readonly LateLayer[];
   /** For which platform it was selected; undefined: that of the node. */
   readonly platform?: Platform | undefined;
-  /** Whether the image shows the bytes of a layer. */
+  /** Whether the image shows all bytes of a layer, and its digest was verified. */
   isShown(layer: number): boolean;
+  /** Of a layer that has a list of its chunks; it is not prepared, and not shown as a whole. */
+  chunksOf(layer: number): LateChunks | undefined;
   /**
    * Makes the next download of a layer write to its file, and takes room on the disk for all of its bytes. @throws
    * `exhausted`.
@@ -29,12 +33,62 @@ export type LateView = {
   open(layer: number): OpenFile;
 };
 
+/**
+ * A large layer of which each chunk is shown when its own digest is verified, which is in a list. Its file is no
+ * download, and nothing but missing chunks is written to it: no reader sees bytes change.
+ */
+export type LateChunks = {
+  readonly list: Digest;
+  readonly count: number;
+  readonly chunkSize: number;
+  /** Returns the number of the chunk with a byte. */
+  at(offset: number): number;
+  /** Whether there are digests, so that chunks can come one by one. */
+  isListed(): boolean;
+  isShown(chunk: number): boolean;
+  /** Whether these bytes are shown. */
+  has(offset: number, length: number): boolean;
+  /** How many bytes are shown. */
+  bytes(): number;
+  /** Opens a chunk that is not shown, for one writer. */
+  open(chunk: number): LateChunk;
+  /** Whether all of the layer was verified: it is a blob then. */
+  isWhole(): boolean;
+  /** Whether all chunks had the digests of the list, and all of the layer not its own. No chunk is shown then. */
+  hasLied(): boolean;
+  /**
+   * Verifies all of a layer whose chunks are shown, and makes its file the blob, unless there is one. @throws `corrupt`
+   * if the list lied.
+   */
+  finish(signal: AbortSignal): Promise<void>;
+};
+
+/** A chunk that is not shown. Its life: written or copied -> verified -> shown -> disposed. */
+export type LateChunk = Disposable &
+  Required<Pick<Sink, 'verify' | 'file'>> &
+  Sink & {
+    /** The chunk has the bytes `from` to `to` - 1 of the layer. */
+    readonly from: number;
+    readonly to: number;
+    /** Takes its bytes from the blob. */
+    copy(): Promise<void>;
+    show(): Promise<void>;
+  };
+
 /** A file that is open for reading until this is disposed. */
 export type OpenFile = Disposable & { readonly fd: number };
 
 export type LateLayer = Pick<Descriptor, 'digest' | 'size'>;
 
-export type LateViewPlan = Pick<LateView, 'key' | 'layers' | 'platform'> & {
+/** A verified list of the chunks of a layer. */
+export type LateList = {
+  readonly digest: Digest;
+  readonly chunkSize: number;
+  readonly bytes: Uint8Array;
+};
+
+export type LateViewPlan = Pick<LateView, 'key' | 'platform'> & {
+  readonly layers: readonly (LateLayer & { readonly list?: LateList | undefined })[];
   /** That of the complete view. */
   readonly record: ViewRecord;
   readonly tree: DirectoryNode;

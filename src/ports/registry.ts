@@ -85,6 +85,17 @@ export type Registry = {
    */
   silenceMs(reference: Reference, signal: AbortSignal): Promise<number>;
   /**
+   * Fetches a part of a blob into a sink, and verifies it there, at each endpoint in turn until one sends right bytes.
+   * Answers which endpoint served it; undefined if the registry sends no ranges.
+   */
+  part(
+    reference: Reference,
+    range: BlobRange,
+    sink: Sink,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<ServedBy | undefined>;
+  /**
    * Fetches small blobs of a repository together, as far as the registry simply sends them. Those that were not taken
    * are to be fetched one by one.
    *
@@ -92,6 +103,9 @@ export type Registry = {
    */
   blobs(reference: Reference, batch: BlobBatch, keyring: Keyring, signal: AbortSignal): Promise<void>;
 };
+
+/** The bytes `from` to `to` - 1 of a blob. */
+export type BlobRange = { readonly descriptor: Descriptor; readonly from: number; readonly to: number };
 
 export type BlobBatch = {
   readonly descriptors: readonly Descriptor[];

@@ -201,6 +201,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       return Math.max(...[...mirrors, last].map(({ responseMs = 0 }) => responseMs));
     },
     blob: openBlobFailover(blobs),
+    part: async (...range) => (await import('./mirrors/part-failover.ts')).fetchRange(blobs, ...range),
     blobs: openBlobBatches(blobs, onRequest),
     pauses: () => pauses.opened?.problems() ?? [],
     async [Symbol.asyncDispose]() {

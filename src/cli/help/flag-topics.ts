@@ -49,6 +49,7 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   maxArtifactSize: 'downloads',
   onDemand: 'downloads',
   onDemandPatience: 'downloads',
+  chunkLists: 'downloads',
   prefetch: 'downloads',
   prefetchRate: 'downloads',
   cacheHigh: 'cache',

@@ -213,7 +213,7 @@ export function openFileWriter({ fd, algorithm, state, base = 0 }: FileShare): F
       const size = sizeOf(state);
       const to = Math.min(size, hashed + hashStep);
       for (let left = to - hashed; left > 0; left = to - hashed) {
-        const bytes = readSync(fd, buffer, 0, Math.min(buffer.length, left), hashed);
+        const bytes = readSync(fd, buffer, 0, Math.min(buffer.length, left), base + hashed);
         if (bytes === 0) throw new Error(`it ends after ${hashed} of ${size} bytes`);
         update(buffer.subarray(0, bytes));
       }

@@ -16,9 +16,8 @@ import { type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf, toDigest } from '../../oci/digest.ts';
-import type { Blobs, Held, Item } from '../../ports/store.ts';
+import type { Blobs, Item } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { startPace } from '../../util/pace.ts';
 import { openRegular } from '../../util/regular-file.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import type { DigestDirectories, Directory } from '../files/directory.ts';
@@ -30,8 +29,9 @@ import { formatStored, type Unsynced } from '../files/unsynced.ts';
 import { createWriteback } from '../files/writeback.ts';
 import { findDamage } from '../integrity/damage.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
+import { listHeld } from './held-blobs.ts';
 import { filledOf } from './holes.ts';
-import { digestOf, openIngest, openPartials, partialName, retirePartials } from './ingest.ts';
+import { openIngest, openPartials, partialName, retirePartials } from './ingest.ts';
 import { shareFile } from './shared-file.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, mode 0644. Each file is complete or absent, and never changes. */
@@ -41,6 +41,8 @@ export type BlobStore = Blobs & {
    * the other name. Creates it if there is none.
    */
   share(descriptor: Pick<Descriptor, 'digest' | 'size'>, source: string, path: string): Promise<void>;
+  /** Makes a verified file the blob, under one more name, unless there is a blob. A power cut may remove it. */
+  adopt(digest: Digest, path: string): Promise<void>;
   /** Removes abandoned downloads. */
   retire(takeAway: (path: string) => Promise<void>): Promise<void>;
 };
@@ -147,6 +149,19 @@ export function openBlobs(
           await witness.relink([toItem(descriptor.digest)], async () => linkSync(blob, at));
       }),
 
+    adopt: (digest, verified) =>
+      attempt(`storing blob ${digest}`, async () => {
+        const fd = openRegular(verified);
+        try {
+          setMode(fd);
+        } finally {
+          closeSync(fd);
+        }
+        const from = aside();
+        linkSync(verified, from);
+        await place(from, digest);
+      }),
+
     check: (digest, signal, look = hashFile) =>
       attempt(`checking blob ${digest}`, async () => {
         const isThere = (): boolean => lstatSync(path(digest), { throwIfNoEntry: false }) !== undefined;
@@ -169,27 +184,7 @@ export function openBlobs(
 
     retire: takeAway => retirePartials(ingestDirectory, name => openIngests.has(name), takeAway),
 
-    list: () =>
-      attempt('listing the blobs', async () => {
-        const held: Held[] = [];
-        const pace = startPace(never);
-        const files = [
-          ...(await directories.list()).map(digest => [digest, path(digest)] as const),
-          ...partials.list().map(name => [digestOf(name), join(ingestDirectory, name)] as const),
-        ];
-        for (const [digest, file] of files) {
-          if (digest === undefined) continue;
-          const stats = lstatSync(file, { throwIfNoEntry: false });
-          if (stats !== undefined) {
-            // A partial file may have holes.
-            const most = file.startsWith(ingestDirectory) ? stats.blocks * 512 : stats.size;
-            held.push({ digest, bytes: Math.min(stats.size, most), inodes: 1, since: stats.mtimeMs });
-          }
-          const rest = pace();
-          if (rest !== undefined) await rest;
-        }
-        return held;
-      }),
+    list: () => attempt('listing the blobs', () => listHeld(directories, ingestDirectory, partials)),
   };
 }
 

@@ -17,6 +17,8 @@ export type LayerRecord = {
   readonly digest: Digest;
   readonly size: number;
   readonly map?: ChunkMap | undefined;
+  /** The digest of the list of its chunks, if they are shown one by one. They are those of the map. */
+  readonly list?: Digest | undefined;
 };
 
 /** What is kept of a late view, beside the files of its layers. */
@@ -37,7 +39,12 @@ const isMap = isShaped<ChunkMap>({
   device: isCount,
   blockSize: isCount,
 });
-const isLayer = isShaped<LayerRecord>({ digest: isDigestText, size: isCount, map: isAbsentOr(isMap) });
+const isLayer = isShaped<LayerRecord>({
+  digest: isDigestText,
+  size: isCount,
+  map: isAbsentOr(isMap),
+  list: isAbsentOr(isDigestText),
+});
 const isLayers: Guard<readonly LayerRecord[]> = (value): value is readonly LayerRecord[] =>
   Array.isArray(value) && value.every(isLayer);
 const isRecord = isShaped<LateRecord>({
@@ -49,6 +56,15 @@ const isRecord = isShaped<LateRecord>({
   layers: isLayers,
 });
 
+/**
+ * An older version must not understand a record with lists: it takes a layer for whole if its first chunk is shown, and
+ * would show the others before they are here.
+ */
+export function formatLate({ layers, ...record }: LateRecord): string {
+  const isByChunk = layers.some(({ list }) => list !== undefined);
+  return JSON.stringify({ ...record, [isByChunk ? 'byChunk' : 'layers']: layers });
+}
+
 /** Returns the record at a path; undefined if it is torn, foreign, or absent. */
 export function readLate(path: string, key: string): LateRecord | undefined {
   let text: string;
@@ -57,6 +73,7 @@ export function readLate(path: string, key: string): LateRecord | undefined {
   } catch {
     return undefined;
   }
-  const record = parseFields(text);
+  const { byChunk, ...fields } = parseFields(text) ?? {};
+  const record = byChunk === undefined ? fields : { ...fields, layers: byChunk };
   return isRecord(record) && record.key === key ? record : undefined;
 }

@@ -1,4 +1,4 @@
-import { closeSync, lstatSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { planImage } from '../../erofs/image-plan.ts';
 import { chunkMapsOf, type DeviceRole, layOutLateFiles } from '../../erofs/late-files.ts';
@@ -17,19 +17,23 @@ import type { EvidenceStore } from '../integrity/evidence.ts';
 import { writeImageFile } from '../views/view-image.ts';
 import type { ViewContents } from '../views/view-tree.ts';
 import type { ViewStore } from '../views/views.ts';
-import { type LateRecord, readLate } from './late-record.ts';
-import { allocate, chunkSizeOf, copyEnd, findShown, showChunks, writeOver } from './layer-file.ts';
+import { openLateChunks } from './late-chunks.ts';
+import { formatLate, type LateRecord, readLate } from './late-record.ts';
+import { allocate, chunkSizeOf, copyEnd, writeOver } from './layer-file.ts';
+import { findShown, showChunks } from './shown-chunks.ts';
 import { packSmallFiles } from './small-files.ts';
 
 /**
- * `late/<key>/`: for each large layer `<n>`, a link of its download and later of its blob, and `<n>.end`; the small
- * files; and the record. The image is that of a view with the same key.
+ * `late/<key>/`: for each large layer `<n>`, a link of its download and later of its blob, and `<n>.end`; for one that
+ * is shown by chunk, `<n>` is a file of its own until it is the blob, and its list is beside it; the small files; and the
+ * record. The image is that of a view with the same key.
  */
 export type LateViewStore = LateViews & {
   /** Removes those of an earlier boot, and incomplete ones. To be called before anything else. */
   retire(): Promise<void>;
 };
 
+const fresh = { flag: 'wx', mode: 0o600 } as const;
 /** The size of blocks in the image: that of a page, in which files are read. */
 const blockSize = 4096;
 
@@ -37,7 +41,7 @@ export function openLateViews(
   directory: Directory,
   world: {
     readonly views: Pick<ViewStore, 'find' | 'build' | 'remove'>;
-    readonly blobs: Pick<BlobStore, 'share' | 'path' | 'size'>;
+    readonly blobs: Pick<BlobStore, 'share' | 'adopt' | 'path' | 'size'>;
     readonly sources: Pick<ViewContents, 'path'>;
     readonly scratch: Scratch;
     readonly witness: Pick<EvidenceStore, 'relink'>;
@@ -49,6 +53,7 @@ export function openLateViews(
   const recordOf = (key: string): string => at(key, 'record');
   const dataOf = (key: string, layer: number): string => at(key, String(layer));
   const endFileOf = (key: string, layer: number): string => at(key, `${layer}.end`);
+  const listOf = (key: string, layer: number): string => at(key, `${layer}.chunks`);
 
   const imageOf = async (key: string): Promise<string> => {
     const file = (await views.find(key))?.image?.file;
@@ -63,11 +68,13 @@ export function openLateViews(
     return data;
   };
 
-  /** `shown`: the layers whose bytes the image shows. */
-  const open = (
-    { key, complete, source, platform, layers }: LateRecord,
-    shown = new Set<number>(),
-  ): LateView => {
+  /** `image`: of one that there was before. */
+  const open = ({ key, complete, source, platform, layers }: LateRecord, image?: string): LateView => {
+    const shown = image === undefined ? new Set<number>() : findShown(layers, image);
+    const chunks = layers.map((layer, number) => {
+      const paths = { data: dataOf(key, number), end: endFileOf(key, number) };
+      return openLateChunks(layer, paths, { blobs, image: () => imageOf(key) }, image);
+    });
     const layerAt = (layer: number): LateRecord['layers'][number] => {
       const found = layers[layer];
       if (found !== undefined) return found;
@@ -78,7 +85,8 @@ export function openLateViews(
       complete,
       platform,
       layers,
-      isShown: layer => shown.has(layer),
+      isShown: layer => chunks[layer]?.isWhole() ?? shown.has(layer),
+      chunksOf: layer => chunks[layer],
       prepare: layer =>
         attempt(`taking room for ${layerAt(layer).digest}`, async () => {
           const { size } = layerAt(layer);
@@ -117,7 +125,10 @@ export function openLateViews(
         lateOf(file) === undefined ? sources.path(file) : undefined;
       const small = await packSmallFiles(at(key, 'small'), tree, blockSize, pathOf, signal);
       const sizes = small.size === 0 ? [] : [small.size];
-      const files = layers.map(({ size }) => ({ size, chunkSize: chunkSizeOf(size) }));
+      const files = layers.map(({ size, list }) => ({
+        size,
+        chunkSize: list?.chunkSize ?? chunkSizeOf(size),
+      }));
       const layout = layOutLateFiles({ blockSize, sizes }, files);
       if (layout === undefined) {
         await remove(key);
@@ -136,12 +147,21 @@ export function openLateViews(
         bootId,
         source,
         platform,
-        layers: layers.map(({ digest, size }, layer) => ({ digest, size, map: maps[layer] })),
+        layers: layers.map(({ digest, size, list }, layer) => {
+          const map = maps[layer];
+          return { digest, size, map, list: map && list?.digest };
+        }),
       };
+      for (const [layer, { list }] of late.layers.entries())
+        if (list !== undefined) writeFileSync(listOf(key, layer), layers[layer]?.list?.bytes ?? '', fresh);
       const view = open(late);
-      for (const layer of layers.keys()) {
+      for (const [layer, { size }] of layers.entries()) {
         closeSync(openSync(endFileOf(key, layer), 'wx', 0o600));
-        await view.prepare(layer);
+        if (view.chunksOf(layer) === undefined) await view.prepare(layer);
+        else {
+          closeSync(openSync(dataOf(key, layer), 'wx', 0o644));
+          await allocate(dataOf(key, layer), size);
+        }
       }
       const raiseLate = async (to: string) => {
         const { imageDigest: _, ...own } = await writeImageFile(to, planned, signal); // it changes
@@ -149,7 +169,7 @@ export function openLateViews(
       };
       const { image } = await views.build({ ...record, key, late: true }, tree, signal, { raiseLate });
       if (image === undefined) throw new ArtifactError('internal', `the late view ${key} has no image`);
-      await writeAside(scratch.fresh(), recordOf(key), JSON.stringify(late), false);
+      await writeAside(scratch.fresh(), recordOf(key), formatLate(late), false);
       const deviceOf = (role: DeviceRole): string => {
         if (role.kind === 'given') return at(key, 'small');
         if (role.kind === 'landing') return landingOf(role.file);
@@ -166,7 +186,7 @@ export function openLateViews(
     const record = readLate(recordOf(key), key);
     const image = record?.bootId === bootId ? (await views.find(key))?.image?.file : undefined;
     if (record === undefined || image === undefined) return undefined;
-    return open(record, findShown(record.layers, image));
+    return open(record, image);
   };
 
   const remove = async (key: string): Promise<void> => {

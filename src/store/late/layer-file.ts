@@ -8,12 +8,13 @@ import {
   writeSync,
 } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
-import { type ChunkMap, chunkEntries, countChunks, endOf } from '../../erofs/chunk-map.ts';
+import { type ChunkMap, endOf } from '../../erofs/chunk-map.ts';
 import { allocateFile } from '../../linux/io.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { openRegular } from '../../util/regular-file.ts';
-import type { LayerRecord } from './late-record.ts';
 
+/** The bytes that are copied at once. */
+const mostCopied = 1024 * 1024;
 /** A file has at most so many chunks, each with an entry of 8 bytes in the image. */
 const maxChunks = 2 ** 16;
 
@@ -48,54 +49,19 @@ export async function writeOver(path: string, blob: string): Promise<void> {
 export function copyEnd(map: ChunkMap, data: string, to: string): void {
   const end = endOf(map);
   if (end === undefined) return;
-  const bytes = Buffer.alloc(end.to - end.from);
+  const bytes = Buffer.alloc(Math.min(end.to - end.from, mostCopied));
   const from = openRegular(data);
   const fd = openRegular(to, constants.O_RDWR);
   try {
-    const read = readSync(from, bytes, 0, bytes.length, end.from);
-    if (read !== bytes.length) throw new ArtifactError('corrupt', `${data} is shorter than its blob`);
-    writeSync(fd, bytes, 0, bytes.length, end.from);
+    for (let at = end.from; at < end.to; ) {
+      const read = readSync(from, bytes, 0, Math.min(bytes.length, end.to - at), at);
+      if (read === 0) throw new ArtifactError('corrupt', `${data} is shorter than its blob`);
+      writeSync(fd, bytes, 0, read, at);
+      at += read;
+    }
     ftruncateSync(fd, end.paddedTo);
   } finally {
     closeSync(fd);
     closeSync(from);
   }
-}
-
-export function showChunks(map: ChunkMap, image: string): void {
-  const { at, bytes } = allChunks(map);
-  const fd = openRegular(image, constants.O_RDWR);
-  try {
-    writeSync(fd, bytes, 0, bytes.length, at);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/**
- * Returns the layers whose chunks an image shows. A process that was killed may have shown some chunks of one: all of it
- * was verified before, and the others are shown now.
- */
-export function findShown(layers: readonly LayerRecord[], image: string): Set<number> {
-  const shown = new Set<number>();
-  const fd = openRegular(image);
-  try {
-    for (const [layer, { map }] of layers.entries()) {
-      if (map === undefined) continue;
-      const { at, bytes } = allChunks(map);
-      const found = Buffer.alloc(bytes.length);
-      readSync(fd, found, 0, found.length, at);
-      const first = bytes.length / countChunks(map);
-      if (!found.subarray(0, first).equals(bytes.subarray(0, first))) continue;
-      if (!found.equals(bytes)) showChunks(map, image);
-      shown.add(layer);
-    }
-  } finally {
-    closeSync(fd);
-  }
-  return shown;
-}
-
-function allChunks(map: ChunkMap): { readonly at: number; readonly bytes: Buffer } {
-  return chunkEntries(map, { from: 0, to: countChunks(map), isPresent: true });
 }

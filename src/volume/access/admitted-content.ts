@@ -2,7 +2,7 @@ import type { Keyring, Waiting } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatRepository } from '../../oci/reference.ts';
-import type { BlobBatch, Content, Registry, ServedBy, Sink } from '../../ports/registry.ts';
+import type { BlobBatch, BlobRange, Content, Registry, ServedBy, Sink } from '../../ports/registry.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
 import type { Blobs, View, Views } from '../../ports/store.ts';
@@ -79,6 +79,8 @@ export type AdmittedContent = {
   fetchDocument(content: Content, signal: AbortSignal): Promise<Fetched>;
   /** Fetches a blob from `sink.offset`. `label` names it in errors. */
   fetchBlob(descriptor: Descriptor, label: string, sink: Sink, signal: AbortSignal): Promise<ServedBy>;
+  /** Fetches a part of a blob, which the sink verifies; undefined if the registry sends no ranges. */
+  fetchPart(range: BlobRange, label: string, sink: Sink, signal: AbortSignal): Promise<ServedBy | undefined>;
   /** How long a server may be silent before the first byte of a blob, in ms; 0 if no file says so. */
   silenceMs(signal: AbortSignal): Promise<number>;
   /** Fetches small blobs together; those that were not taken are to be fetched one by one. */
@@ -106,7 +108,7 @@ export function boundToWord(signal: AbortSignal): AbortSignal {
 export function openAdmittedContent(
   world: {
     readonly access: AccessCheck;
-    readonly registry: Pick<Registry, 'manifest' | 'blob' | 'blobs' | 'has' | 'silenceMs'>;
+    readonly registry: Pick<Registry, 'manifest' | 'blob' | 'part' | 'blobs' | 'has' | 'silenceMs'>;
     readonly views: Pick<Views, 'find'>;
   },
   resolution: Resolution,
@@ -202,6 +204,10 @@ export function openAdmittedContent(
       offline
         ? Promise.reject(possession.missing(label, descriptor.digest))
         : registry.blob(repository, descriptor, sink, keyring, signal),
+    fetchPart: (range, label, sink, signal) =>
+      offline
+        ? Promise.reject(possession.missing(label, range.descriptor.digest))
+        : registry.part(repository, range, sink, keyring, signal),
     silenceMs: signal => registry.silenceMs(repository, signal),
     fetchBlobs: async (batch, signal) =>
       offline ? undefined : await registry.blobs(repository, batch, keyring, signal),

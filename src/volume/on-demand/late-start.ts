@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Platform } from '../../oci/platform.ts';
 import type { Landings, LateMounts } from '../../ports/landing.ts';
-import type { LateView, LateViews } from '../../ports/late-views.ts';
+import type { LateList, LateView, LateViews } from '../../ports/late-views.ts';
 import type { Origin } from '../../ports/publishing.ts';
 import type { View, Views } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
@@ -15,6 +16,7 @@ import { createOriginTally } from '../pull/progress.ts';
 import type { Trees } from '../pull/trees.ts';
 import type { ViewBuilder } from '../pull/view-builder.ts';
 import type { ViewPlan } from '../pull/view-plan.ts';
+import type { ChunkLists } from './chunk-lists.ts';
 import type { LayerReads } from './reads.ts';
 
 /** A late view that is mounted, and may be bound to targets. */
@@ -50,6 +52,7 @@ export function createLateStart(world: {
   readonly images: LateMounts;
   readonly room: DiskSpace;
   readonly leases: Pick<Leases, 'hold'>;
+  readonly lists: Pick<ChunkLists, 'fetch'>;
 }) {
   const { viewBuilder, trees, lateViews, images, room } = world;
 
@@ -57,14 +60,18 @@ export function createLateStart(world: {
   const mount = async (
     viewPlan: ViewPlan,
     layers: readonly LayerPlan[],
-    { source, origin, platform, landings, openReads }: LateOptions,
+    { source, origin, platform, landings, openReads, lists }: LateOptions,
     tenants: BuildContext['tenants'],
     signal: AbortSignal,
   ): Promise<Started | undefined> => {
     await using undo = new AsyncDisposableStack();
     using merged = await viewBuilder.merge(viewPlan, async () => 'bodies', tenants, signal);
     const { tree, record } = merged;
-    const large = layers.map(({ descriptor: { digest, size } }) => ({ digest, size }));
+    const large = layers.map(({ descriptor: { digest, size } }) => ({
+      digest,
+      size,
+      list: lists.get(digest),
+    }));
     const copied = record.bytes - large.reduce((sum, { size }) => sum + size, 0);
     if (copied > mostCopied) return undefined;
     using _room = await room.reserve(viewPlan.reference, viewPlan.plan.layers, [], () => copied, signal);
@@ -110,7 +117,7 @@ export function createLateStart(world: {
       viewPlan: ViewPlan,
       content: AdmittedContent,
       context: Pick<BuildContext, 'report' | 'tenants'>,
-      options: Omit<LateOptions, 'source' | 'origin'>,
+      options: Omit<LateOptions, 'source' | 'origin' | 'lists'>,
       signal: AbortSignal,
     ): Promise<Started | undefined> {
       const { plan, selection, reference } = viewPlan;
@@ -124,11 +131,12 @@ export function createLateStart(world: {
       const first = { missing: missing.filter(layer => !isLarge(layer)), unproven };
       const tally = createOriginTally();
       await viewBuilder.fetch(viewPlan, first, 'bodies', content, { ...context, tally }, signal);
+      const lists = await world.lists.fetch(viewPlan, large, content, signal);
       const isLate = new Set(large);
       const origin = tally.origin(plan.layers.filter(layer => !isLate.has(layer)));
       const had = large.map(layer => world.source.progress(layer, content.registry));
       const later = lacking - had.reduce((sum, bytes) => sum + bytes, 0);
-      const late = { ...options, source: content.registry, origin: { ...origin, later } };
+      const late = { ...options, lists, source: content.registry, origin: { ...origin, later } };
       return await mount(viewPlan, large, late, context.tenants, signal);
     },
     /** Continues one that an earlier process has started. */
@@ -153,6 +161,7 @@ type LateOptions = {
   readonly origin: Origin;
   readonly platform: Platform | undefined;
   readonly landings: Landings;
+  readonly lists: ReadonlyMap<Digest, LateList>;
   readonly openReads: (layer: number, size: number) => LayerReads;
 };
 

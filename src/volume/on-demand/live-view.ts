@@ -8,6 +8,7 @@ import type { AdmittedContent } from '../access/admitted-content.ts';
 import { createOriginTally } from '../pull/progress.ts';
 import type { Flight, FlightCaller } from '../pull/single-flight.ts';
 import type { ViewPlan } from '../pull/view-plan.ts';
+import type { ByteSpan } from './byte-span.ts';
 import { createLateFlight } from './late-flight.ts';
 import type { Started } from './late-start.ts';
 
@@ -36,8 +37,8 @@ export type LiveView = {
   use(): LateUse;
   /** Whether nobody has used it since a time. */
   isIdle(since: number): boolean;
-  /** A read waits for a layer. */
-  ask(layer: number): void;
+  /** A read waits for bytes of a layer. */
+  ask(layer: number, bytes: ByteSpan): void;
   /** When bytes came last, as `performance.now()`. */
   heardAt(): number;
   /** Tries again at once what fails, with the credential of this content. */
@@ -68,13 +69,12 @@ export function openLiveView(
   const warn = (text: string): void =>
     world.warn(`${reference}, which is loaded on demand: ${text}; it is tried again`);
   const from = { content: waitingFor(content) };
-  const { loading, heardAt, fly } = createLateFlight(
-    world,
-    viewPlan,
-    started,
-    from,
-    ({ label }, { message }) => warn(`${label}: ${message}`),
-  );
+  let told = '';
+  const flight = createLateFlight(world, viewPlan, started, from, ({ label }, { message }) => {
+    const text = `${label}: ${message}`;
+    if (text !== told) warn(text); // it is tried again for each read
+    told = text;
+  });
   let users = 0;
   let usedAt = Date.now();
   let isComplete = false;
@@ -87,7 +87,7 @@ export function openLiveView(
       attempt = new AbortController();
       const report = (progress: Progress): void => void (latest = progress);
       try {
-        await fly(
+        await flight.fly(
           { report, tally: createOriginTally(), tenants, record },
           AbortSignal.any([ending.signal, attempt.signal]),
         );
@@ -105,14 +105,14 @@ export function openLiveView(
   const running = run();
 
   const problem = (): string | undefined => {
-    const failed = loading.problem() ?? reads.map(each => each.problem()).find(Boolean);
+    const failed = flight.problem() ?? reads.map(each => each.problem()).find(Boolean);
     return failure ?? failed?.message ?? (isComplete ? undefined : started.failure());
   };
 
   return {
     key: late.key,
     id,
-    hasReads: () => started.failure() === undefined,
+    hasReads: () => started.failure() === undefined && !flight.hasLied(),
     isComplete: () => isComplete,
     problem,
     use() {
@@ -123,11 +123,11 @@ export function openLiveView(
       return { view: started.view, origin: started.origin, [Symbol.dispose]: () => leave.dispose() };
     },
     isIdle: time => users === 0 && usedAt <= time,
-    ask: loading.ask,
-    heardAt,
+    ask: flight.ask,
+    heardAt: flight.heardAt,
     retry(other) {
       from.content = waitingFor(other);
-      loading.retry();
+      flight.retry();
     },
     status() {
       const { bytes = 0, totalBytes = 0, bytesPerSecond = 0, waits } = latest ?? {};

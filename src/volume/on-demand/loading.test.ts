@@ -6,7 +6,7 @@ import { createLoading, type LoadingLimits } from './loading.ts';
 type Work = { readonly layer: number; heard(): void; end(error?: ArtifactError): void };
 
 /** Layers whose works the test ends. */
-function openWorks(count: number, limits: Partial<LoadingLimits> = {}) {
+function openWorks(count: number, limits: Partial<LoadingLimits> = {}, layerOf = (piece: number) => piece) {
   const works: Work[] = [];
   const failed: number[] = [];
   const loading = createLoading(
@@ -18,6 +18,7 @@ function openWorks(count: number, limits: Partial<LoadingLimits> = {}) {
           works.push({ layer, heard, end: error => (error === undefined ? resolve() : reject(error)) });
         }),
       failed: layer => void failed.push(layer),
+      layerOf,
     },
     { lanes: 1, more: 1, retryMs: 60_000, silentMs: () => 60_000, ...limits },
   );
@@ -120,7 +121,25 @@ test('nothing is loaded where all is here', async () => {
   const bring = (): Promise<void> => Promise.reject(refused);
   await createLoading(
     ['here'],
-    { bring, failed() {} },
+    { bring, failed() {}, layerOf: () => 0 },
     { lanes: 1, more: 1, retryMs: 1, silentMs: () => 1 },
   ).run(never);
+});
+
+test('after a piece failed, others of its layer wait for the next try, unless a read asks for them', async () => {
+  const { loading, started, end } = openWorks(6, {}, piece => Math.floor(piece / 3));
+  const ended = loading.run(never);
+  await end(0, refused);
+  assert.deepEqual(started(), [0, 3]); // of the other layer
+  loading.ask(2);
+  assert.deepEqual(started(), [0, 3, 2]);
+  await end(2, refused);
+  await end(3);
+  assert.deepEqual(started(), [0, 3, 2, 4]);
+  loading.retry();
+  await end(4);
+  await end(5);
+  assert.deepEqual(started(), [0, 3, 2, 4, 5, 0]);
+  for (const piece of [0, 1, 2]) await end(piece);
+  await ended;
 });

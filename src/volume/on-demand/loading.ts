@@ -2,30 +2,32 @@ import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { createOrder } from './order.ts';
 
 /** `here`: verified, and shown by the volume. `failing`: reads get an error until it is tried again. */
-export type LayerState = 'missing' | 'coming' | 'here' | 'failing';
+export type PieceState = 'missing' | 'coming' | 'here' | 'failing';
 
-/** The layers of one volume that are loaded while it is mounted, by number. */
+/** The pieces of one volume that are loaded while it is mounted, by number: layers, or chunks of them. */
 export type Loading = {
-  /** A read waits for a layer. One that fails, or whose download is silent, is tried again at once. */
-  ask(layer: number): void;
+  /** A read waits for a piece. One that fails, or whose download is silent, is tried again at once. */
+  ask(piece: number): void;
   /** Tries again what fails. */
   retry(): void;
-  states(): readonly LayerState[];
-  /** Why a layer failed last, until bytes of it come: a try that is under way may fail again. */
+  states(): readonly PieceState[];
+  /** Why a piece failed last, until bytes of it come: a try that is under way may fail again. */
   problem(): ArtifactError | undefined;
-  /** Loads the layers until all are here. No failure ends it. @throws the signal's reason, after its works have ended. */
+  /** Loads the pieces until all are here. No failure ends it. @throws the signal's reason, after its works have ended. */
   run(signal: AbortSignal): Promise<void>;
 };
 
 export type LoadingWork = {
-  /** Fetches and verifies a layer, and shows its bytes. `heard`: called as bytes come. */
-  bring(layer: number, heard: () => void, signal: AbortSignal): Promise<void>;
-  /** A layer failed, and is tried again later. */
-  failed(layer: number, error: ArtifactError): void;
+  /** Fetches and verifies a piece, and shows its bytes. `heard`: called as bytes come. */
+  bring(piece: number, heard: () => void, signal: AbortSignal): Promise<void>;
+  /** A piece failed, and is tried again later. */
+  failed(piece: number, error: ArtifactError): void;
+  /** Of a piece. After one failed, others of its layer wait for the next try, too, unless they are asked for. */
+  layerOf(piece: number): number;
 };
 
 /**
- * `lanes`: layers that are loaded at a time; `more`: beside them while a read waits for another one. `silentMs`: a
+ * `lanes`: pieces that are loaded at a time; `more`: beside them while a read waits for another one. `silentMs`: a
  * download that brought nothing for so long is silent: its server may have lost the connection, and never say so.
  */
 export type LoadingLimits = {
@@ -38,31 +40,38 @@ export type LoadingLimits = {
 type Download = { readonly ending: AbortController; heardAt: number };
 
 export function createLoading(
-  layers: readonly ('missing' | 'here')[],
-  { bring, failed }: LoadingWork,
+  pieces: readonly ('missing' | 'here')[],
+  { bring, failed, layerOf }: LoadingWork,
   { lanes, more, retryMs, silentMs }: LoadingLimits,
 ): Loading {
-  const states: LayerState[] = [...layers];
+  const states: PieceState[] = [...pieces];
+  let left = states.filter(state => state !== 'here').length;
+  /** Layers of which a piece failed. */
+  const resting = new Set<number>();
   const problems = new Map<number, ArtifactError>();
-  const order = createOrder(layers.length);
+  const order = createOrder(pieces.length);
   const downloads = new Map<number, Download>();
-  const isMissing = (layer: number): boolean => states[layer] === 'missing';
+  const isMissing = (piece: number): boolean => states[piece] === 'missing';
+  const isIdle = (piece: number): boolean => isMissing(piece) && !resting.has(layerOf(piece));
   let pump = (): void => {};
 
-  const fail = (layer: number, error: ArtifactError): void => {
-    problems.set(layer, error);
-    failed(layer, error);
+  const fail = (piece: number, error: ArtifactError): void => {
+    resting.add(layerOf(piece));
+    problems.set(piece, error);
+    failed(piece, error);
   };
   const retry = (): void => {
-    for (const [layer, state] of states.entries()) if (state === 'failing') states[layer] = 'missing';
+    resting.clear();
+    for (const [piece, state] of states.entries()) if (state === 'failing') states[piece] = 'missing';
     pump();
   };
 
   return {
-    ask(layer) {
-      order.ask(layer);
-      if (states[layer] === 'failing') states[layer] = 'missing';
-      const download = downloads.get(layer);
+    ask(piece) {
+      if (states[piece] === 'here') return;
+      order.ask(piece);
+      if (states[piece] === 'failing') states[piece] = 'missing';
+      const download = downloads.get(piece);
       if (download !== undefined && performance.now() - download.heardAt >= silentMs())
         download.ending.abort(new ArtifactError('unavailable', 'the download was silent; it starts again'));
       pump();
@@ -73,33 +82,35 @@ export function createLoading(
     async run(signal) {
       const { promise: ended, resolve: end } = Promise.withResolvers<void>();
       let working = 0;
-      const work = async (layer: number): Promise<void> => {
+      const work = async (piece: number): Promise<void> => {
         working++;
-        states[layer] = 'coming';
+        states[piece] = 'coming';
         const download: Download = { ending: new AbortController(), heardAt: performance.now() };
-        downloads.set(layer, download);
+        downloads.set(piece, download);
         const either = AbortSignal.any([signal, download.ending.signal]);
         const heard = (): void => {
           download.heardAt = performance.now();
-          problems.delete(layer);
+          problems.delete(piece);
         };
         try {
-          await bring(layer, heard, either);
-          states[layer] = 'here';
-          problems.delete(layer);
+          await bring(piece, heard, either);
+          states[piece] = 'here';
+          left--;
+          resting.delete(layerOf(piece));
+          order.drop(piece);
+          problems.delete(piece);
         } catch (thrown) {
-          states[layer] = either.aborted ? 'missing' : 'failing';
-          if (!either.aborted) fail(layer, toArtifactError(thrown));
+          states[piece] = either.aborted ? 'missing' : 'failing';
+          if (!either.aborted) fail(piece, toArtifactError(thrown));
         }
-        downloads.delete(layer);
+        downloads.delete(piece);
         working--;
         pump();
       };
       pump = () => {
-        if (signal.aborted || states.every(state => state === 'here'))
-          return working === 0 ? end() : undefined;
+        if (signal.aborted || left === 0) return working === 0 ? end() : undefined;
         while (working < (order.isAsked(isMissing) ? lanes + more : lanes)) {
-          const next = order.next(isMissing);
+          const next = order.next(isMissing, isIdle);
           if (next === undefined) return undefined;
           void work(next);
         }

@@ -121,7 +121,7 @@ export function createOnDemand(
             patienceMs,
             heardAt: () => own?.heardAt() ?? 0,
             crowd,
-            asked: () => own?.ask(layer),
+            asked: (offset, length) => own?.ask(layer, { offset, length }),
             failed: () => void failedReads++,
           });
         const options = { platform: request.platform, landings, openReads };

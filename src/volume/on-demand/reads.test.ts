@@ -88,3 +88,25 @@ test('only so many reads of a volume wait', async () => {
   assert.equal(await later, 7);
   reads[Symbol.dispose]();
 });
+
+test('reads of bytes that are here, or fail, do not end those of others', async () => {
+  const { reads } = open();
+  const [first, across, last] = [reads.bring(0, 10), reads.bring(15, 10), reads.bring(90, 10)];
+  const file = { fd: 7, [Symbol.dispose]() {} };
+  reads.serve(
+    () => file,
+    (offset, length) => offset + length <= 20,
+  );
+  assert.equal(await first, 7);
+  assert.equal(reads.waiting(), 2);
+  reads.fail(refused, { offset: 20, length: 20 });
+  await assert.rejects(across, refused);
+  await assert.rejects(reads.bring(39, 1), refused);
+  assert.equal(await reads.bring(10, 10), 7);
+  assert.equal(reads.waiting(), 1);
+  reads.refuse(refused);
+  await assert.rejects(last, refused);
+  await assert.rejects(reads.bring(0, 10), refused);
+  assert.equal(reads.problem(), refused);
+  reads[Symbol.dispose]();
+});

@@ -1,15 +1,21 @@
 import type { LandingFile } from '../../ports/landing.ts';
 import type { OpenFile } from '../../ports/late-views.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { type ByteSpan, type HasBytes, overlap } from './byte-span.ts';
 import { createWaiters, type Patience } from './waiters.ts';
 
-/** The reads of a layer that is not here yet: they wait until it is, until it fails, and no longer than the patience. */
+/** The reads of a layer that is not here yet: they wait until their bytes are, until they fail, and no longer than the patience. */
 export type LayerReads = Disposable &
   LandingFile & {
-    /** All bytes are in this file. It is opened for a read that asked before, and closed with the reads. */
-    serve(open: () => OpenFile): void;
-    /** Fails the reads that wait, and those of the next seconds. */
-    fail(error: ArtifactError): void;
+    /**
+     * This file has the bytes of which `has` says so, by default all, and later perhaps more. It is opened for a read
+     * that asked before, and closed with the reads.
+     */
+    serve(open: () => OpenFile, has?: HasBytes): void;
+    /** Fails the reads of these bytes, by default of all, that wait, and those of the next seconds. */
+    fail(error: ArtifactError, bytes?: ByteSpan): void;
+    /** Fails all reads, from now on. */
+    refuse(error: ArtifactError): void;
     /** How many wait. */
     waiting(): number;
     /** Why reads failed, until something of the volume comes. */
@@ -21,44 +27,58 @@ export type ReadLimits = Patience & { readonly failed: () => void };
 
 /** The kernel repeats a failed read at once, and must not wait again. */
 const rememberMs = 5_000;
+const all = (): boolean => true;
 
 export function createReads(size: number, { failed, ...patience }: ReadLimits): LayerReads {
-  let whole: (() => OpenFile) | undefined;
+  const whole: ByteSpan = { offset: 0, length: size };
+  let here: { readonly open: () => OpenFile; readonly has: HasBytes } | undefined;
   let file: OpenFile | undefined;
-  let failure: { readonly error: ArtifactError; readonly at: number; readonly until: number } | undefined;
-  const remember = (error: ArtifactError, forMs = rememberMs): void => {
-    failure = { error, at: performance.now(), until: Date.now() + forMs };
+  let failure:
+    | { readonly error: ArtifactError; readonly at: number; readonly until: number; readonly bytes: ByteSpan }
+    | undefined;
+  let refusal: ArtifactError | undefined;
+  const remember = (error: ArtifactError, bytes = whole): void => {
+    failure = { error, at: performance.now(), until: Date.now() + rememberMs, bytes };
   };
   const waiters = createWaiters(patience, remember);
+  const refuse = (error: ArtifactError): void => {
+    refusal = error;
+    waiters.fail(error, whole);
+  };
   return {
     size,
-    async bring() {
+    async bring(offset, length) {
+      const bytes = { offset, length };
       try {
-        if (whole !== undefined) return (file ??= whole()).fd;
-        if (failure !== undefined && Date.now() < failure.until) throw failure.error;
-        return await waiters.wait();
+        if (refusal !== undefined) throw refusal;
+        if (here?.has(offset, length) === true) return (file ??= here.open()).fd;
+        if (failure !== undefined && Date.now() < failure.until && overlap(failure.bytes, bytes))
+          throw failure.error;
+        return await waiters.wait(bytes);
       } catch (thrown) {
         failed();
         throw thrown;
       }
     },
-    serve(open) {
-      whole ??= open;
+    serve(open, has = all) {
+      here = { open, has };
       if (waiters.count() === 0) return;
-      file ??= whole();
-      waiters.serve(file.fd);
+      file ??= open();
+      waiters.serve(file.fd, has);
     },
-    fail(error) {
-      remember(error);
-      waiters.fail(error);
+    fail(error, bytes = whole) {
+      remember(error, bytes);
+      waiters.fail(error, bytes);
     },
+    refuse,
     waiting: waiters.count,
-    problem: () => (whole || (failure?.at ?? 0) <= patience.heardAt() ? undefined : failure?.error),
+    problem() {
+      const isOver = here?.has === all || (failure?.at ?? 0) <= patience.heardAt();
+      return refusal ?? (isOver ? undefined : failure?.error);
+    },
     [Symbol.dispose]() {
-      const ended = new ArtifactError('cancelled', 'the volume ended');
-      remember(ended, Infinity);
-      waiters.fail(ended);
-      whole = undefined;
+      refuse(new ArtifactError('cancelled', 'the volume ended'));
+      here = undefined;
       file?.[Symbol.dispose]();
       file = undefined;
     },

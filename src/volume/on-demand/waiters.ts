@@ -1,11 +1,14 @@
 import { ArtifactError } from '../../util/error.ts';
+import { type ByteSpan, type HasBytes, overlap } from './byte-span.ts';
 
 /** Reads that wait for one layer, each as long as anything of the volume comes within the patience. */
 export type Waiters = {
   /** Resolves with a descriptor of the bytes. @throws why they do not come; `exhausted` if too many wait. */
-  wait(): Promise<number>;
-  serve(fd: number): void;
-  fail(error: ArtifactError): void;
+  wait(bytes: ByteSpan): Promise<number>;
+  /** Answers the reads of bytes that the file has. */
+  serve(fd: number, has: HasBytes): void;
+  /** Fails the reads of any of these bytes. */
+  fail(error: ArtifactError, bytes: ByteSpan): void;
   count(): number;
 };
 
@@ -16,13 +19,13 @@ export type Patience = {
   /** How many reads of all layers of the volume wait. */
   readonly crowd: { waiting: number };
   /** Called for each read that begins to wait. */
-  readonly asked: () => void;
+  readonly asked: (offset: number, length: number) => void;
 };
 
 /** A program may read ahead without waiting, and the kernel asks for 65,535 reads of all volumes at a time. */
 const mostWaiting = 4096;
 
-type Waiter = PromiseWithResolvers<number> & { readonly since: number };
+type Waiter = PromiseWithResolvers<number> & ByteSpan & { readonly since: number };
 
 /** `expired`: called for a read whose patience ends. */
 export function createWaiters(
@@ -44,14 +47,14 @@ export function createWaiters(
     }
   };
   return {
-    async wait() {
+    async wait(bytes) {
       if (crowd.waiting >= mostWaiting)
         throw new ArtifactError('exhausted', `${mostWaiting} reads of the volume wait already`);
-      const waiter = { ...Promise.withResolvers<number>(), since: performance.now() };
+      const waiter = { ...Promise.withResolvers<number>(), ...bytes, since: performance.now() };
       waiters.add(waiter);
       crowd.waiting++;
       timer ??= setTimeout(expire, patienceMs);
-      asked();
+      asked(bytes.offset, bytes.length);
       try {
         return await waiter.promise;
       } finally {
@@ -61,8 +64,12 @@ export function createWaiters(
         if (waiters.size === 0) timer = undefined;
       }
     },
-    serve: fd => waiters.forEach(({ resolve }) => resolve(fd)),
-    fail: error => waiters.forEach(({ reject }) => reject(error)),
+    serve(fd, has) {
+      for (const { offset, length, resolve } of waiters) if (has(offset, length)) resolve(fd);
+    },
+    fail(error, bytes) {
+      for (const waiter of waiters) if (overlap(waiter, bytes)) waiter.reject(error);
+    },
     count: () => waiters.size,
   };
 }

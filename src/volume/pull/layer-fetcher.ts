@@ -1,12 +1,11 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Meter } from '../../ports/meter.ts';
-import type { ServedBy, Sink } from '../../ports/registry.ts';
+import type { BlobRange, ServedBy, Sink } from '../../ports/registry.ts';
 import type { Blobs, Layers } from '../../ports/store.ts';
 import type { Unpacker } from '../../ports/unpacker.ts';
 import type { LayerForm } from '../../tree/toc.ts';
 import { toArtifactError } from '../../util/error.ts';
-import { createFairSlots, type FairSlots } from '../../util/fair-slots.ts';
 import { createSharedTurns } from '../../util/mutex.ts';
 import type { AdmittedReader } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
@@ -15,6 +14,7 @@ import { createMemorySink } from '../sinks/memory-sink.ts';
 import { metered } from '../sinks/metered-sink.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import type { Errand } from './errand.ts';
+import { openRegistrySlots } from './registry-slots.ts';
 import { createSmallLayers, type SmallLayers } from './small-layers.ts';
 import { createUnpacking, isStored } from './unpacking.ts';
 
@@ -30,6 +30,14 @@ export type LayerFetcher = {
    * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and errors of the registry.
    */
   bring(layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<ServedBy | undefined>;
+  /** Fetches a part of a layer, which the sink verifies; undefined if the registry sends no ranges. */
+  bringPart(
+    layer: LayerPlan,
+    range: Pick<BlobRange, 'from' | 'to'>,
+    sink: Sink,
+    errand: Errand,
+    signal: AbortSignal,
+  ): Promise<ServedBy | undefined>;
   /**
    * Bytes of an uncached layer that are on disk, from a download from `registry` that is in progress or was
    * interrupted.
@@ -53,16 +61,16 @@ export function createLayerFetcher(
   const { reader, blobs, layers, unpacker, meter, room, bandwidth } = world;
   // Per registry, so that one that stalls does not block others; and per tenant, so that requests to many registries do
   // not block other tenants.
-  const slots = openSlots(maxParallelDownloads);
+  const slots = openRegistrySlots(maxParallelDownloads);
   // Held for the whole of a small blob, so that those that wait take no memory.
-  const smallSlots = openSlots(smallsForOne * maxParallelDownloads);
+  const smallSlots = openRegistrySlots(smallsForOne * maxParallelDownloads);
   // Per registry, so that an endless response does not block callers of another registry, and a caller cannot complete
   // a download that only another may read. Per size, so that a manifest with a wrong size has a download of its own,
   // which fails.
   const downloads = createSharedTurns();
   const unpack = createUnpacking(layers, unpacker, room);
   // Bounds open files. It is above the number of slots, because downloaded layers may wait for the disk.
-  const works = openSlots(Math.max(32, 2 * maxParallelDownloads));
+  const works = openRegistrySlots(Math.max(32, 2 * maxParallelDownloads));
   // Complete layers stay until they are hashed, durable or unpacked, so that progress never decreases.
   const underWay = new Map<string, Pick<Sink, 'offset'>>();
 
@@ -198,6 +206,15 @@ export function createLayerFetcher(
         underWay.delete(key);
       }
     },
+    async bringPart(layer, { from, to }, sink, { content, tenants, came }, signal) {
+      using _slot = await slots.acquire(content.registry, tenants, signal);
+      const count = (bytes: number): void => {
+        meter.bytesPulled(content.registry, bytes);
+        came(layer, bytes);
+      };
+      const { descriptor, label } = layer;
+      return await content.fetchPart({ descriptor, from, to }, label, metered(sink, count), signal);
+    },
     progress(layer, registry) {
       const { descriptor } = layer;
       const current = underWay.get(keyOf(descriptor, registry));
@@ -209,13 +226,6 @@ export function createLayerFetcher(
 
 /** Requests for small blobs that replace one download: they wait for answers, not for bandwidth. */
 const smallsForOne = 4;
-/** Bounds all registries together: each download takes a connection, a buffer and a file. */
-const maxRegistries = 16;
-
-function openSlots(each: number): FairSlots {
-  return createFairSlots({ total: maxRegistries * each, perRegistry: each });
-}
-
 /** Bytes up to which a layer is small: it is received into memory, and asked for as a whole. */
 const smallBytes = 64 * 1024;
 /** Fewer small layers are not worth connections of their own. */

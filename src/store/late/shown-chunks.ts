@@ -1,0 +1,65 @@
+import { closeSync, constants, readSync, writeSync } from 'node:fs';
+import { type ChunkMap, type ChunkRange, chunkEntries, countChunks } from '../../erofs/chunk-map.ts';
+import { openRegular } from '../../util/regular-file.ts';
+import type { LayerRecord } from './late-record.ts';
+
+/** Makes the image read chunks from the file of their layer, or from its landing again. */
+export function mapChunks(map: ChunkMap, range: ChunkRange, image: string): void {
+  const { at, bytes } = chunkEntries(map, range);
+  const fd = openRegular(image, constants.O_RDWR);
+  try {
+    writeSync(fd, bytes, 0, bytes.length, at);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export function showChunks(map: ChunkMap, image: string): void {
+  mapChunks(map, { from: 0, to: countChunks(map), isPresent: true }, image);
+}
+
+/** Returns a byte for each chunk: 1 for those that an image shows. */
+export function readShown(map: ChunkMap, image: string): Uint8Array {
+  const present = allChunks(map);
+  const found = Buffer.alloc(present.bytes.length);
+  const fd = openRegular(image);
+  try {
+    readSync(fd, found, 0, found.length, present.at);
+  } finally {
+    closeSync(fd);
+  }
+  const count = countChunks(map);
+  const entry = found.length / count;
+  return Uint8Array.from({ length: count }, (_, chunk) => {
+    const at = chunk * entry;
+    return found.compare(present.bytes, at, at + entry, at, at + entry) === 0 ? 1 : 0;
+  });
+}
+
+/**
+ * Returns the layers without lists whose chunks an image shows. A process that was killed may have shown some chunks of one: all of it
+ * was verified before, and the others are shown now.
+ */
+export function findShown(layers: readonly LayerRecord[], image: string): Set<number> {
+  const shown = new Set<number>();
+  const fd = openRegular(image);
+  try {
+    for (const [layer, { map, list }] of layers.entries()) {
+      if (map === undefined || list !== undefined) continue;
+      const { at, bytes } = allChunks(map);
+      const found = Buffer.alloc(bytes.length);
+      readSync(fd, found, 0, found.length, at);
+      const first = bytes.length / countChunks(map);
+      if (!found.subarray(0, first).equals(bytes.subarray(0, first))) continue;
+      if (!found.equals(bytes)) showChunks(map, image);
+      shown.add(layer);
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return shown;
+}
+
+function allChunks(map: ChunkMap): { readonly at: number; readonly bytes: Buffer } {
+  return chunkEntries(map, { from: 0, to: countChunks(map), isPresent: true });
+}
