@@ -26,6 +26,7 @@ import {
   openBlobFailover,
 } from './mirrors/failover.ts';
 import { type OnRest, openMirrorHealth } from './mirrors/mirror-health.ts';
+import { openOriginWindows } from './mirrors/origin-window.ts';
 
 export type RegistryOptions = {
   /** Returns the upstreams of a repository. Its errors are thrown unchanged. */
@@ -64,7 +65,7 @@ export type RegistryOptions = {
 
 export type RegistryClient = AsyncDisposable &
   Registry & {
-    /** Which hosts are not asked for a while, because they asked to wait; one line each. */
+    /** Which hosts are not asked for a while, because they asked to wait or a mirror is waited for; one line each. */
     pauses(): readonly string[];
   };
 
@@ -152,7 +153,8 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     );
   }
 
-  const blobs = { exchange, downloads, health, plan: planContent, startRetries, ranges, bucketOf };
+  const windows = openOriginWindows(clock);
+  const blobs = { windows, exchange, downloads, health, plan: planContent, startRetries, ranges, bucketOf };
 
   return {
     async resolve({ pinned, ...reference }, keyring, signal) {
@@ -203,7 +205,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     blob: openBlobFailover(blobs),
     part: async (...range) => (await import('./mirrors/part-failover.ts')).fetchRange(blobs, ...range),
     blobs: openBlobBatches(blobs, onRequest),
-    pauses: () => pauses.opened?.problems() ?? [],
+    pauses: () => [...(pauses.opened?.problems() ?? []), ...windows.problems()],
     async [Symbol.asyncDispose]() {
       await downloads[Symbol.asyncDispose]();
       await pool[Symbol.asyncDispose]();

@@ -57,6 +57,17 @@ export function invalidValue(noun: string, text: string, why: string, at?: strin
   return new ArtifactError('invalid', `${where}invalid ${noun} ${quoteName(text)}: ${why}`);
 }
 
+/** Returns the first error of a class among an error and its causes. */
+export function findCause<T extends Error>(
+  thrown: unknown,
+  type: abstract new (...args: never[]) => T,
+): T | undefined {
+  for (let error = thrown; error instanceof Error; error = error.cause) {
+    if (error instanceof type) return error;
+  }
+  return undefined;
+}
+
 const full = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 const fullDisk = 'the disk of the cache is full';
 

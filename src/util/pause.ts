@@ -1,4 +1,4 @@
-import { ArtifactError } from './error.ts';
+import { ArtifactError, findCause } from './error.ts';
 import { sleep } from './sleep.ts';
 
 /** Why a registry must not be asked before a time, in milliseconds since 1970; the reason is for users. */
@@ -16,10 +16,7 @@ export class Paused extends ArtifactError {
 
 /** Returns the pause that caused an error, through all its wrappers. */
 export function findPause(thrown: unknown): Pause | undefined {
-  for (let error = thrown; error instanceof Error; error = error.cause) {
-    if (error instanceof Paused) return error.pause;
-  }
-  return undefined;
+  return findCause(thrown, Paused)?.pause;
 }
 
 /** How often the work is retried during a pause: mirrors may have what they lacked. */

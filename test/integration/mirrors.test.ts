@@ -30,6 +30,12 @@ before(async () => {
   hostsDir = join(node.path, 'hosts');
   await mkdir(join(hostsDir, 'models.test'), { recursive: true });
   await writeHosts();
+  const waiting = join(hostsDir, 'waiting.test');
+  await mkdir(waiting);
+  await writeFile(
+    join(waiting, 'hosts.toml'),
+    `server = "http://${home.host}"\n[host."http://${peer.host}"]\ncapabilities = ["pull"]\nwait = "1h"\n`,
+  );
   await writeFile(
     node.registriesConf,
     `[aliases]
@@ -134,6 +140,29 @@ test('a pull continues elsewhere if a peer dies during a large blob, and logs it
   assert.deepEqual(await mounted('models.test/team/dying:v1'), bytes);
   assert.equal(asked(home).at(-1), 'GET /v2/team/dying/blobs/D?ns=models.test bytes=2000000-');
   assert.match(daemon.output(), /"mirror":"127\.0\.0\.1:\d+".*"mirror skipped for a while"/);
+});
+
+test('a pull waits for a mirror with a wait, says so, and goes on when the mirror has it', async () => {
+  const bytes = randomBytes(1000);
+  const layers = [{ bytes, annotations: { [title]: 'model.bin' } }];
+  await home.push('team/awaited', 'v1', layers);
+  const request = await publishRequest(node, { reference: 'waiting.test/team/awaited:v1' });
+  const waits = `mirror ${peer.host} has it not yet; waiting.test is asked from \\S+Z on`;
+  await assert.rejects(
+    daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 3_000 }),
+    new RegExp(`ABORTED: .* is still pulling: ${waits}; pulled 0 B of 1\\.0 KiB`),
+  );
+  const { problems } = await daemon.artifacts.GetStatus({});
+  assert.match(
+    problems.join('\n'),
+    new RegExp(`waiting.test is not asked before \\S+Z for blobs of ${peer.host}/`),
+  );
+  const { pulls } = await daemon.artifacts.ListPulls({});
+  assert.match(pulls[0]?.progress?.waits ?? '', new RegExp(`^${waits}$`));
+  await peer.push('team/awaited', 'v1', layers);
+  await daemon.csi.NodePublishVolume(request);
+  assert.deepEqual(await readFile(join(request.target_path, 'model.bin')), bytes);
+  assert.equal(asked(home).filter(line => line.includes('/blobs/')).length, 0);
 });
 
 test('a broken hosts.toml is reported by /readyz and a metric, and a repaired one is used', async () => {

@@ -7,12 +7,14 @@ export type HostTimes = {
   readonly connectMs?: number;
   /** Until the first byte of an answer. */
   readonly responseMs?: number;
+  /** For how long the registry is not asked for a blob that this mirror did not send. */
+  readonly waitMs?: number;
 };
 
 /** The names of the keys in hosts.toml and in registries.conf, and what they mean. */
 export const hostTimeKeys = {
-  'hosts.toml': { connectMs: 'dial_timeout', responseMs: 'response_timeout' },
-  'registries.conf': { connectMs: 'dial-timeout', responseMs: 'response-timeout' },
+  'hosts.toml': { connectMs: 'dial_timeout', responseMs: 'response_timeout', waitMs: 'wait' },
+  'registries.conf': { connectMs: 'dial-timeout', responseMs: 'response-timeout', waitMs: 'wait' },
 } as const;
 
 /** @throws ArtifactError `invalid` naming file, line and key. */

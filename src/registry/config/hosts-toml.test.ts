@@ -79,7 +79,16 @@ test('a time of zero counts as absent, and a small one does not round to zero', 
   }
 });
 
-for (const key of ['dial_timeout', 'response_timeout']) {
+test('a wait is parsed for a mirror, and is not used for the server', () => {
+  const { hosts, server, notes } = parse(
+    'server = "https://a.io"\nwait = "1m"\n[host."https://m.io"]\nwait = "10m"',
+  );
+  assert.equal(hosts[0]?.times.waitMs, 600_000);
+  assert.equal(server.address?.host, 'a.io');
+  assert.deepEqual(notes, [`${file}: not used by this driver: wait`]);
+});
+
+for (const key of ['dial_timeout', 'response_timeout', 'wait']) {
   for (const text of ['ten minutes', '-1s', '24h1ms', '30']) {
     test(`${key} = "${text}" is refused, with file, line and key`, () => {
       assert.throws(() => parse(`[host."http://m.io"]\n${key} = "${text}"`), {

@@ -41,15 +41,17 @@ export type HostsFile = {
 };
 
 const capabilities = ['pull', 'resolve', 'push', 'referrers'];
-const usedOfHost = [
+const usedOfServer = [
   'capabilities',
   'ca',
   'client',
   'skip_verify',
   'override_path',
   'header',
-  ...Object.values(hostTimeKeys['hosts.toml']),
+  hostTimeKeys['hosts.toml'].connectMs,
+  hostTimeKeys['hosts.toml'].responseMs,
 ];
+const usedOfHost = [...usedOfServer, hostTimeKeys['hosts.toml'].waitMs];
 /** These belong to a connection or a request, not to a configuration. */
 const ours =
   /^(?:host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|range|accept|accept-encoding|proxy-.*)$/;
@@ -65,7 +67,7 @@ export function parseHostsFile(text: string, file: string, directory: string): H
   const hosts = top.table('host');
   const tables = hosts?.keys.flatMap(key => hosts.table(key) ?? []) ?? [];
   const unused = new Set([
-    ...listUnused(top, '', ['server', 'host', ...usedOfHost]),
+    ...listUnused(top, '', ['server', 'host', ...usedOfServer]),
     ...tables.flatMap(table => listUnused(table, 'host.', usedOfHost)),
   ]);
   return {

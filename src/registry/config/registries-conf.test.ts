@@ -27,6 +27,7 @@ insecure = true
 pull-from-mirror = "tag-only"
 dial-timeout = "1s"
 response-timeout = "10m"
+wait = "5m"
 [[registry.mirror]]
 location = "second.example"
 pull-from-mirror = ""
@@ -65,7 +66,7 @@ location = "third.example"
           location: 'first.example:5000/cache',
           insecure: true,
           serves: 'tag-only',
-          times: { connectMs: 1_000, responseMs: 600_000 },
+          times: { connectMs: 1_000, responseMs: 600_000, waitMs: 300_000 },
         },
         { location: 'second.example', insecure: false, serves: 'all', times: {} },
       ],
@@ -335,11 +336,11 @@ describe('errors name file, line and key', () => {
 
 test('a key that is probably mistyped is named with the intended one', () => {
   const { notes } = parseRegistriesConf(
-    '[[registry]]\nlocation = "a.example"\ninsecur = true\n[[registry.mirror]]\nlocation = "m.example"\npull-from-mirrors = "all"',
+    '[[registry]]\nlocation = "a.example"\ninsecur = true\nwait = "1m"\n[[registry.mirror]]\nlocation = "m.example"\npull-from-mirrors = "all"',
     file,
   );
   assert.deepEqual(notes, [
-    `${file}: not used by this driver: registry.insecur (did you mean insecure?), registry.mirror.pull-from-mirrors (did you mean pull-from-mirror?)`,
+    `${file}: not used by this driver: registry.insecur (did you mean insecure?), registry.wait, registry.mirror.pull-from-mirrors (did you mean pull-from-mirror?)`,
   ]);
   assert.throws(() => parseRegistriesConf('[[registry]]\nlocatoin = "a.example"', file), {
     code: 'invalid',

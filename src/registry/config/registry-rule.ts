@@ -37,9 +37,18 @@ export type Mirror = {
 export type Serves = 'all' | 'digest-only' | 'tag-only';
 
 const serves: readonly string[] = ['all', 'digest-only', 'tag-only'] satisfies Serves[];
-const times = Object.values(hostTimeKeys['registries.conf']);
-const used = ['prefix', 'location', 'insecure', 'blocked', 'mirror', 'mirror-by-digest-only', ...times];
-const usedOfMirror = ['location', 'insecure', 'pull-from-mirror', ...times];
+const { connectMs, responseMs, waitMs } = hostTimeKeys['registries.conf'];
+const used = [
+  'prefix',
+  'location',
+  'insecure',
+  'blocked',
+  'mirror',
+  'mirror-by-digest-only',
+  connectMs,
+  responseMs,
+];
+const usedOfMirror = ['location', 'insecure', 'pull-from-mirror', connectMs, responseMs, waitMs];
 
 /** @throws ArtifactError `invalid` naming file, line and key, also where containers refuses the file. */
 export function parseRule(table: Table, file: string): RegistryRule {

@@ -24,7 +24,8 @@ import type { RegistryRule } from './registry-rule.ts';
  * One endpoint for a repository. `scheme` is the only scheme to use; without it, https, and also http if the endpoint
  * is insecure. `root` precedes the repository in URL paths. `headers`, with names in lower case, go to this endpoint
  * alone and may be secret. `connectMs` is the time limit for a connection, `responseMs` for the first byte of an answer
- * (absent: as long as a server may send nothing). `origin` is how the node came to the host. `namespace` is the registry
+ * (absent: as long as a server may send nothing), `waitMs` for which the registry is not asked for what this mirror may
+ * still get. `origin` is how the node came to the host. `namespace` is the registry
  * that is meant, if the registry itself is at a host of another name.
  */
 export type Upstream = Endpoint & {
@@ -34,6 +35,7 @@ export type Upstream = Endpoint & {
   readonly trust: TlsTrust;
   readonly connectMs: number;
   readonly responseMs?: number;
+  readonly waitMs?: number;
   readonly origin: HostOrigin;
   readonly namespace?: string;
 };

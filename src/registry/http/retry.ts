@@ -1,4 +1,4 @@
-import { ArtifactError, type ErrorCode } from '../../util/error.ts';
+import { ArtifactError, type ErrorCode, findCause } from '../../util/error.ts';
 import { findPause, Paused } from '../../util/pause.ts';
 import { formatSeconds, type Retry } from '../../util/retry.ts';
 
@@ -17,13 +17,6 @@ export class StalledError extends TransientError {}
 
 /** A host that did not answer: it is down, does not listen, or closes what it does not understand. */
 export class UnreachableError extends TransientError {}
-
-function isUnreachable(thrown: unknown): boolean {
-  for (let error = thrown; error instanceof Error; error = error.cause) {
-    if (error instanceof UnreachableError) return true;
-  }
-  return false;
-}
 
 /** Time and chance, replaced in tests. `now` returns milliseconds since 1970, `random` a number from 0 up to 1. */
 export type Clock = {
@@ -72,7 +65,7 @@ export function openRetryPolicy(subject: string, clock: Clock, onRetry: OnRetry,
       const left = start + budgetMs - clock.now();
       const pause = failure.afterMs > left ? findPause(failure) : undefined;
       if (pause !== undefined) throw new Paused(pause, `${subject}: ${failure.message}`, failure);
-      const isShort = hasty && isUnreachable(failure);
+      const isShort = hasty && findCause(failure, UnreachableError) !== undefined;
       if (isShort ? tries >= hastyTries : left <= 0 && tries >= fewestTries) {
         const taken = formatSeconds(clock.now() - start);
         throw new ArtifactError(

@@ -4,6 +4,7 @@ import type { Digest } from '../../oci/digest.ts';
 import type { Reference } from '../../oci/reference.ts';
 import type { ServedBy, Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { type Pause, Paused } from '../../util/pause.ts';
 import type { TokenBucket } from '../../util/token-bucket.ts';
 import { transfer } from '../api/blob.ts';
 import type { Exchange } from '../api/exchange.ts';
@@ -16,6 +17,7 @@ import type { Downloads } from '../download/downloads.ts';
 import { isEndpointError } from '../http/endpoint-error.ts';
 import { type RetryPolicy, startMirrorRetries, TransientError } from '../http/retry.ts';
 import type { MirrorHealth } from './mirror-health.ts';
+import type { OriginWindows } from './origin-window.ts';
 import { openProvenanceRecord } from './provenance.ts';
 
 /** The caller and its route. `tried` receives a message for each mirror that failed. */
@@ -24,6 +26,8 @@ export type FailoverRequest = {
   readonly subject: string;
   readonly keyring: Keyring;
   readonly tried: string[];
+  /** Returns until when the registry is not asked after the failure of a mirror. */
+  readonly withhold?: OriginWindows['after'];
 };
 
 const mostTold = 4;
@@ -31,24 +35,34 @@ const longestReason = 200;
 
 /**
  * Asks each upstream of a route until one answers, with the credential for that upstream. Mirrors in backoff are
- * skipped. The last upstream is always asked.
+ * skipped. The last upstream is asked unless it is withheld.
  *
  * @throws what `attempt` throws at the last upstream, with the failures of the mirrors in its message; at once what no
- *   other upstream could avoid.
+ *   other upstream could avoid; Paused while the last upstream is withheld.
  */
 export async function failover<T>(
-  { route, subject, keyring, tried }: FailoverRequest,
+  { route, subject, keyring, tried, withhold }: FailoverRequest,
   health: MirrorHealth,
   attempt: (asked: Asked, isLast: boolean) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
+  let withheld: Pause | undefined;
+  /** Returns whether the registry must wait for a mirror that failed. */
+  const mustWait = (mirror: Upstream, failure: ArtifactError): boolean => {
+    const pause = withhold?.(mirror, failure);
+    if (pause !== undefined && pause.until > (withheld?.until ?? 0)) withheld = pause;
+    return pause !== undefined;
+  };
   for (let next = 0; ; next++) {
     const mirror = route.mirrors[next];
-    const reason = mirror && health.against(mirror, keyring.id);
-    if (mirror !== undefined && reason !== undefined) {
-      tried.push(`${mirror.host} is skipped for a while (${toReason(reason, subject)})`);
+    const failure = mirror && health.against(mirror, keyring.id);
+    if (mirror !== undefined && failure !== undefined) {
+      mustWait(mirror, failure);
+      tried.push(`${mirror.host} is skipped for a while (${toReason(failure.message, subject)})`);
       continue;
     }
+    if (mirror === undefined && withheld !== undefined)
+      throw withTried(new Paused(withheld, withheld.reason), tried);
     const upstream = mirror ?? route.last;
     try {
       const credential = await keyring.find(upstream, signal);
@@ -56,7 +70,8 @@ export async function failover<T>(
     } catch (thrown) {
       if (!isEndpointError(thrown)) throw thrown;
       if (mirror === undefined) throw withTried(thrown, tried);
-      health.bad(mirror, keyring.id, thrown);
+      // A mirror that is waited for is asked again in a few seconds.
+      if (!mustWait(mirror, thrown)) health.bad(mirror, keyring.id, thrown);
       tried.push(toReason(thrown.message, subject));
     }
   }
@@ -89,6 +104,7 @@ export type BlobWorld = {
   readonly startRetries: (request: FailoverRequest) => RetryPolicy;
   readonly ranges: RangeRules;
   readonly bucketOf: BucketOf;
+  readonly windows: OriginWindows;
 };
 
 /** Returns what bounds the rate of all that comes from an upstream; undefined if nothing does. */
@@ -112,7 +128,7 @@ export type FetchBlob = (
  * @throws as `failover` and `transfer`.
  */
 export function openBlobFailover(world: BlobWorld): FetchBlob {
-  const { exchange, downloads, health, plan, startRetries, ranges, bucketOf } = world;
+  const { exchange, downloads, health, plan, startRetries, ranges, bucketOf, windows } = world;
   const inRanges = createRangeTransfer(world, ranges);
   type Bring = (
     blob: Omit<FileTransfer, 'bucket'>,
@@ -153,7 +169,7 @@ export function openBlobFailover(world: BlobWorld): FetchBlob {
       },
     };
     for (;;) {
-      await failover({ ...request, route }, noting, ask, signal);
+      await failover({ ...request, route, withhold: windows.after }, noting, ask, signal);
       const mirrors = [...provenance.sources].filter(upstream => upstream !== last);
       const source =
         [...provenance.sources].find(({ mirrorOf }) => mirrorOf === undefined) ?? mirrors[0] ?? last;

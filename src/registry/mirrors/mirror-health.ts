@@ -11,8 +11,8 @@ export type OnRest = (rest: {
 
 /** The mirrors that are in backoff. */
 export type MirrorHealth = {
-  /** Returns why this caller skips a mirror now; undefined if it does not. */
-  against(mirror: Upstream, asker: string): string | undefined;
+  /** Returns the failure for which this caller skips a mirror now; undefined if it does not. */
+  against(mirror: Upstream, asker: string): ArtifactError | undefined;
   good(mirror: Upstream): void;
   bad(mirror: Upstream, asker: string, failure: ArtifactError): void;
 };
@@ -28,7 +28,10 @@ const kept = 10_000;
  * repositories.
  */
 export function openMirrorHealth(clock: Clock, onRest: OnRest): MirrorHealth {
-  const rests = new Map<string, { readonly until: number; readonly ms: number; readonly reason: string }>();
+  const rests = new Map<
+    string,
+    { readonly until: number; readonly ms: number; readonly failure: ArtifactError }
+  >();
   const forAsker = ({ host, path }: Upstream, asker: string): string => `${host}/${path} ${asker}`;
 
   function rest(key: string, mirror: string, failure: ArtifactError): void {
@@ -37,7 +40,7 @@ export function openMirrorHealth(clock: Clock, onRest: OnRest): MirrorHealth {
     if (before !== undefined && before.until > clock.now()) return;
     const ms = Math.min(2 * (before?.ms ?? firstRestMs / 2), longestRestMs);
     if (rests.size >= kept) rests.clear();
-    rests.set(key, { until: clock.now() + ms, ms, reason: failure.message });
+    rests.set(key, { until: clock.now() + ms, ms, failure });
     onRest({ mirror, reason: failure.message, restMs: ms });
   }
 
@@ -45,7 +48,7 @@ export function openMirrorHealth(clock: Clock, onRest: OnRest): MirrorHealth {
     against(mirror, asker) {
       const keys = [mirror.host, forAsker(mirror, asker)];
       return keys.map(key => rests.get(key)).find(found => found !== undefined && found.until > clock.now())
-        ?.reason;
+        ?.failure;
     },
     good: mirror => void rests.delete(mirror.host),
     bad(mirror, asker, failure) {

@@ -17,6 +17,7 @@ import {
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { findPause, formatTime } from '../../util/pause.ts';
 import type { RegistryClient, RegistryOptions } from '../client.ts';
 import { toUpstream, type Upstream } from '../config/route.ts';
 import { noProxies, parseProxies } from '../http/egress.ts';
@@ -388,6 +389,70 @@ for (const size of ['small', 'large'] as const) {
       assert.equal(first.asked.length, 1);
       assert.equal(asked(second)[0], 'GET blobs/D?ns=hub.example bytes=100000-');
     });
+
+    test('a mirror with a wait that has it not withholds the registry for that time, from blobs alone', async () => {
+      const clock = openFakeClock();
+      const mirrors = [mirrorAt(first, { waitMs: 60_000 }), mirrorAt(second)];
+      await using client = openClient({ clock, route: () => ({ mirrors, last: at(home) }) });
+      for (const mirror of [first, second]) mirror.fault(() => ({ kind: 'status', status: 404 }));
+      const pause = async () =>
+        await pull(client, size).then(
+          () => assert.fail('it came'),
+          (thrown: unknown) => findPause(thrown) ?? assert.fail(String(thrown)),
+        );
+      const until = clock.now() + 63_000;
+      const reason = `mirror ${first.host} has it not yet; hub.example is asked from ${formatTime(until)} on`;
+      assert.deepEqual(await pause(), { until, reason });
+      assert.match(
+        client.pauses().join(),
+        new RegExp(`^hub\\.example is not asked before .* ${first.host}/team/model `),
+      );
+      await client
+        .manifest(name, { ...layers.small, digest: manifest, size: 0 }, anonymous, signal)
+        .catch(() => {});
+      assert.match(asked(home).join(), /^GET manifests\/D/);
+      home.reset();
+      clock.advance(5_000);
+      assert.deepEqual(await pause(), { until, reason });
+      assert.deepEqual(asked(home), []);
+      first.fault(() => undefined);
+      await pull(client, size);
+      assert.deepEqual(asked(home), []);
+      first.fault(() => ({ kind: 'status', status: 404 }));
+      clock.advance(until - clock.now());
+      await pull(client, size);
+      assert.deepEqual(asked(home), ['GET blobs/D']);
+    });
+
+    test('a silent mirror with a wait is asked again, and rests when the wait is over', async () => {
+      const clock = openFakeClock();
+      const mirrors = [mirrorAt(first, { waitMs: 60_000, responseMs: 200 })];
+      await using client = openClient({ clock, route: () => ({ mirrors, last: at(home) }) });
+      first.fault(() => ({ kind: 'late', ms: 3_000 }));
+      for (const times of [1, 2]) {
+        await assert.rejects(pull(client, size), /has it not yet; hub\.example is asked from/);
+        assert.deepEqual([asked(first).length, asked(home)], [times, []]);
+        clock.advance(5_000);
+      }
+      clock.advance(60_000);
+      await pull(client, size);
+      await pull(client, size);
+      assert.deepEqual([asked(first).length, asked(home)], [3, ['GET blobs/D', 'GET blobs/D']]);
+    });
+
+    for (const [what, fault] of [
+      ['is dead', { kind: 'raw', text: '' }],
+      ['sends wrong bytes', { kind: 'wrong-bytes' }],
+    ] as const) {
+      test(`a mirror with a wait that ${what} does not withhold the registry`, async () => {
+        const mirrors = [mirrorAt(first, { waitMs: 60_000 })];
+        await using client = openClient({ route: () => ({ mirrors, last: at(home) }) });
+        first.fault(() => fault);
+        await pull(client, size);
+        await pull(client, size);
+        assert.deepEqual(asked(home).at(-1), 'GET blobs/D');
+      });
+    }
 
     for (const way of ['directly', 'through a proxy'] as const) {
       test(`a mirror may be silent for its response_timeout before its first byte, and no longer, ${way}`, async () => {
