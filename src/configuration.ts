@@ -7,12 +7,14 @@ import { type KubeApi, openKubeApi } from './kube/api.ts';
 import type { Cluster } from './kube/cluster.ts';
 import { openNamespaces } from './kube/namespaces.ts';
 import { openNodeLabels } from './kube/node-labels.ts';
+import type { NodeOriginGate } from './kube/origin-gate.ts';
 import type { PodObjects } from './kube/pod-objects.ts';
 import type { Endpoint } from './oci/endpoint.ts';
 import type { Reference } from './oci/reference.ts';
 import type { AccessFile } from './policy/access/access-file.ts';
 import type { PolicyTrust } from './policy/signature/policy.ts';
 import type { Labels } from './ports/kube.ts';
+import type { OriginCounts } from './ports/origin.ts';
 import type { NodeLabels } from './ports/prefetch.ts';
 import { openPrefetchFile, type PrefetchFile } from './prefetch/prefetch-file.ts';
 import { openRegistry, type RegistryClient } from './registry/client.ts';
@@ -40,13 +42,22 @@ export type ArtifactSources = AsyncDisposable & {
   obstacles(): readonly string[];
   /** Mirrors and hosts that are not asked now, one line each. */
   notes(): readonly string[];
+  /** The registries from which this node takes blobs, or waits to; undefined without --origin-slots. */
+  origins(): OriginCounts | undefined;
 };
 
-/** @param pods, labels undefined while the Kubernetes API is off. */
+/** What the Kubernetes API gives. */
+type KubeParts = {
+  readonly pods?: PodObjects | undefined;
+  readonly labels?: NodeLabels | undefined;
+  /** Of a daemon, which may have --origin-slots. */
+  readonly cluster?: Cluster | undefined;
+};
+
 export async function openSources(
   settings: Settings & Pick<Direct, 'transport'>,
   log: Logger,
-  { pods, labels }: { readonly pods?: PodObjects | undefined; readonly labels?: NodeLabels | undefined },
+  { pods, labels, cluster }: KubeParts,
   salt: string,
 ): Promise<ArtifactSources> {
   await using stack = new AsyncDisposableStack();
@@ -78,6 +89,7 @@ export async function openSources(
     const lines = listPassedOver(configuration.current(), known ?? {});
     return lines.map(line => (why === undefined ? line : `${line}; ${why}`));
   };
+  const gate = stack.use(await openGate(settings, cluster));
   const bucketOf = createRates(settings.downloadRate, settings.mirrorRate);
   const registry = stack.use(
     openRegistry({
@@ -94,6 +106,7 @@ export async function openSources(
       retryAfterMaxMs: settings.retryAfterMax,
       leastRate: { bytesPerSecond: settings.minDownloadRate, overMs: 60_000 },
       ...(bucketOf === undefined ? {} : { bucketOf }),
+      gate,
       // The waiting caller gets the same text, and the end of the wait gets an error.
       onRetry: retry =>
         log.info({ subject: retry.subject, waitMs: Math.round(retry.waitMs) }, formatRetry(retry)),
@@ -115,7 +128,8 @@ export async function openSources(
     },
     problems: () => [...configuration.problems(), ...keychain.problems()],
     obstacles: () => [...configuration.obstacles(), ...keychain.obstacles()],
-    notes: () => [...passedOver(), ...registry.pauses()],
+    origins: () => gate?.counts(),
+    notes: () => [...passedOver(), ...registry.pauses(), ...(gate?.notes() ?? [])],
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }
@@ -128,6 +142,18 @@ export function openLabels(
   if (nodeLabels !== undefined && nodeLabels !== 'api') return async () => nodeLabels;
   const isAsked = podPullSecrets || nodeLabels === 'api';
   return isAsked && cluster ? openNodeLabels(openKubeApi(cluster), nodeId) : undefined;
+}
+
+/** The slots of --origin-slots; undefined without them. */
+async function openGate(
+  { originSlots: slots, originPatience: patienceMs, nodeId }: Settings,
+  cluster: Cluster | undefined,
+): Promise<NodeOriginGate | undefined> {
+  if (slots === 0 || cluster === undefined) return undefined;
+  const { openOriginGate } = await import('./kube/origin-gate.ts');
+  const { openKubeObjects } = await import('./kube/objects.ts');
+  const { namespace } = cluster;
+  return openOriginGate(openKubeObjects(cluster), { namespace, nodeId, slots, patienceMs });
 }
 
 /** Opens the configuration of a standby. Its files are read, and nothing is asked or run. */

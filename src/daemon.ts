@@ -94,6 +94,7 @@ async function run(
     droppedLines: dropped,
     isSealed: () => node?.isSealed ?? false,
     imagesOff: () => (node === undefined ? 'the node is not open' : node.imagesOff),
+    origins: () => node?.origins(),
     onDemand: () => node?.onDemand(),
     prefetch: () => node?.prefetch() ?? [],
   });

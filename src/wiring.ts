@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
 import type { Note } from './configfile/watched-file.ts';
-import { openLabels, openPolicies, openSources } from './configuration.ts';
+import { type ArtifactSources, openLabels, openPolicies, openSources } from './configuration.ts';
 import { openKubeApi } from './kube/api.ts';
 import { type Cluster, openCluster } from './kube/cluster.ts';
 import { openPodObjects } from './kube/pod-objects.ts';
@@ -69,6 +69,8 @@ export type Node = {
   readonly isSealed: boolean;
   /** Why no view is an image; undefined if those of tars are. */
   readonly imagesOff: string | undefined;
+  /** As the metrics show them. */
+  readonly origins: ArtifactSources['origins'];
   /** The volumes that are loaded on demand. */
   onDemand(): LateSummary;
   /** Verifies the cache and follows the list of --prefetch, in the background, until this is closed. */
@@ -108,11 +110,14 @@ export async function openNode(
   const { mounter, images, tryLandings } = stack.use(openMounts(settings));
   const imagesOff = store.imageSupport.off ?? images.problem();
   const warn: Note = (text, level = 'warn') => log[level](text);
-  const cluster = ahead.cluster ?? stack.use(await openCluster({ ...settings, events: false }, warn));
+  const cluster =
+    ahead.cluster ?? stack.use(await openCluster({ ...settings, events: false, originSlots: 0 }, warn));
   const kube = settings.podPullSecrets && cluster ? openKubeApi(cluster) : undefined;
   const pods = kube === undefined ? undefined : openPodObjects(kube);
   const labels = openLabels(settings, cluster);
-  const sources = stack.use(await openSources({ ...settings, transport }, log, { pods, labels }, store.salt));
+  const sources = stack.use(
+    await openSources({ ...settings, transport }, log, { ...ahead, pods, labels }, store.salt),
+  );
   const { registry, keychain } = sources;
   const { maxLayerEntries: maxEntries, maxLayerSize: maxBytes, maxLayerRatio: maxRatio } = settings;
   const unpacker = stack.use(
@@ -234,6 +239,7 @@ export async function openNode(
     prefetch: prefetch.status,
     isSealed: store.verity.off === undefined,
     imagesOff,
+    origins: sources.origins,
     onDemand: onDemand.summary,
     startWork: upkeep.start,
     obstacles: () =>

@@ -37,6 +37,8 @@ test('with no flag and no environment the defaults hold', () => {
     prefetch: undefined,
     prefetchRate: 0,
     downloadRate: 0,
+    originSlots: 0,
+    originPatience: 600_000,
     nodeLabels: undefined,
     mirrorRate: 0,
     cacheHigh: 75,

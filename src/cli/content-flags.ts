@@ -9,6 +9,8 @@ export const contentFlags: Flags<
   | 'minDownloadRate'
   | 'downloadRate'
   | 'mirrorRate'
+  | 'originSlots'
+  | 'originPatience'
   | 'retryAfterMax'
   | 'prefetch'
   | 'prefetchRate'
@@ -49,6 +51,18 @@ export const contentFlags: Flags<
     says: 'maximum bytes per second of all downloads from mirrors, which then do not count in --download-rate; 0: they count there',
     preset: '0',
     parse: parseRate,
+  },
+  originSlots: {
+    value: 'N',
+    says: 'how many nodes of the cluster take blobs from one registry at once; 0: any number',
+    preset: '0',
+    parse: text => (text === '0' ? 0 : parseCount(text)),
+  },
+  originPatience: {
+    value: 'DURATION',
+    says: 'how long a node waits for its turn of --origin-slots, and asks mirrors meanwhile',
+    preset: '10m',
+    parse: parseDuration,
   },
   retryAfterMax: {
     value: 'DURATION',

@@ -34,6 +34,8 @@ const background: readonly (keyof Settings)[] = [
   'onDemandPatience',
   'chunkLists',
   'scrubInterval',
+  'originSlots',
+  'originPatience',
   'durablePublish',
 ];
 

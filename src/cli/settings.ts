@@ -49,6 +49,10 @@ export type Settings = {
   readonly downloadRate: number;
   /** Bytes per second of all downloads from mirrors; 0: they count as the others. */
   readonly mirrorRate: number;
+  /** How many nodes take blobs from one registry at once; 0: any number. */
+  readonly originSlots: number;
+  /** Milliseconds for which a node waits for a slot. */
+  readonly originPatience: number;
   /** Milliseconds. */
   readonly retryAfterMax: number;
   /** The list of artifacts to have before any pod asks for them. */

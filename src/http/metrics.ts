@@ -3,6 +3,7 @@ import type { DiskUsage } from '../ports/disk.ts';
 import type { EventOutcome } from '../ports/events.ts';
 import type { Meter } from '../ports/meter.ts';
 import type { LateSummary } from '../ports/on-demand.ts';
+import type { OriginCounts } from '../ports/origin.ts';
 import type { PrefetchState, PrefetchStatus } from '../ports/prefetch.ts';
 import type { PullStatus, VolumeStatus } from '../ports/usecases.ts';
 import { observeLate } from './late-metrics.ts';
@@ -133,6 +134,8 @@ export type Observed = {
   isSealed(): boolean;
   /** Why no view is an image; undefined if those of tars are. */
   imagesOff(): string | undefined;
+  /** The registries from which this node takes blobs, or waits to; undefined without --origin-slots. */
+  origins(): OriginCounts | undefined;
   /** The volumes that are loaded on demand. */
   onDemand(): LateSummary | undefined;
 };
@@ -176,6 +179,11 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
     'oci_artifact_csi_fsverity',
     'Whether the cache is sealed by fs-verity, so that nobody can change it: 1 or 0',
   );
+  const origins = gauge(
+    'oci_artifact_csi_origins',
+    'Registries of which this node has a slot, waits for one, or takes blobs without one',
+    ['state'],
+  );
   const late = observeLate(gauge);
   const prefetch = gauge(
     'oci_artifact_csi_prefetch_artifacts',
@@ -192,6 +200,7 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
       observed.volumes(),
       observed.pulls(),
     ]);
+    for (const [state, number] of Object.entries(observed.origins() ?? {})) origins.set({ state }, number);
     late.set(observed.onDemand());
     sealed.set(observed.isSealed() ? 1 : 0);
     const off = observed.imagesOff();

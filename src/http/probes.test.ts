@@ -46,6 +46,7 @@ function observing(volumes: readonly VolumeStatus[]): Observed & ObservedProcess
     droppedLines: () => 3,
     isSealed: () => true,
     imagesOff: () => 'this kernel has no EROFS',
+    origins: () => ({ held: 1, waiting: 0, without: 0 }),
     onDemand: () => ({
       loading: 0,
       stalled: 0,

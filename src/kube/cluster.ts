@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
@@ -19,6 +20,8 @@ import type { ApiCredentials, Kubeconfig } from './kubeconfig.ts';
 export type Cluster = Disposable & {
   /** The present one: a KUBECONFIG may be replaced. */
   access(): ClusterAccess;
+  /** The namespace of the daemon's pod, or that of the KUBECONFIG. */
+  namespace(): string;
 };
 
 export type ClusterAccess = {
@@ -37,11 +40,13 @@ export async function openCluster(
     readonly events: boolean;
     readonly podPullSecrets: boolean;
     readonly nodeLabels?: unknown;
+    readonly originSlots?: number;
   },
   note: Note,
 ): Promise<Cluster | undefined> {
   if (needs.podPullSecrets) return await findCluster('--pod-pull-secrets', note);
   if (needs.nodeLabels === 'api') return await findCluster('--node-labels api', note);
+  if (needs.originSlots) return await findCluster('--origin-slots', note);
   return needs.events ? await findCluster('--events', note) : undefined;
 }
 
@@ -75,7 +80,11 @@ export async function findCluster(
       return { ca, headers: { authorization: `Bearer ${token.trim()}` } };
     },
   };
-  return { access: () => access, [Symbol.dispose]() {} };
+  return {
+    access: () => access,
+    namespace: () => readFileSync(join(directory, 'namespace'), 'utf8').trim(),
+    [Symbol.dispose]() {},
+  };
 }
 
 async function watchKubeconfig(flag: string, file: string, note: Note): Promise<Cluster> {
@@ -108,6 +117,7 @@ async function watchKubeconfig(flag: string, file: string, note: Note): Promise<
       const { url, credentials } = valueOf(current());
       return { url, credentials: signal => credentials(closing.signal, signal) };
     },
+    namespace: () => valueOf(current()).namespace,
     [Symbol.dispose]: () => closing.abort(new ArtifactError('cancelled', 'the daemon stops')),
   };
 }

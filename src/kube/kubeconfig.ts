@@ -9,6 +9,8 @@ import { type ExecPlugin, openExecCredential } from './exec-credential.ts';
 /** The API server of a kubeconfig, and how its user proves who it is. */
 export type Kubeconfig = {
   readonly url: string;
+  /** That of the current context. */
+  readonly namespace: string;
   /** Reads the files that it names, and runs its program. The first signal ends the program, the second the waiting. */
   credentials(closing: AbortSignal, signal: AbortSignal): Promise<ApiCredentials>;
 };
@@ -41,6 +43,7 @@ export function parseKubeconfig(text: string, file: string): Kubeconfig {
   config.loadFromClusterAndUser({ ...cluster, skipTLSVerify }, known);
   return {
     url: url.href.replace(/\/$/, ''),
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
     async credentials(closing, signal) {
       const own = await run?.(closing, signal);
       const options: RequestOptions = {};

@@ -166,4 +166,6 @@ export type Sink = {
   readonly file?: GrowingFile;
   /** Bounds the rate at which the client may receive the bytes. */
   readonly allowance?: Allowance | undefined;
+  /** Somebody waits for the bytes who gives up soon: the registry is not withheld. */
+  readonly isAwaited?: boolean;
 };

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Keyring } from '../oci/credential.ts';
 import type { Reference } from '../oci/reference.ts';
+import type { OriginGate } from '../ports/origin.ts';
 import type { Registry } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
 import { beginAllowance, receive } from '../util/token-bucket.ts';
@@ -60,6 +61,8 @@ export type RegistryOptions = {
   readonly ranges?: RangeRules;
   /** Default: nothing bounds the rate of downloads. */
   readonly bucketOf?: BucketOf;
+  /** Default: every node takes blobs from registries whenever it wants. */
+  readonly gate?: OriginGate | undefined;
   readonly clock?: Clock;
 };
 
@@ -93,6 +96,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     retryAfterMaxMs = 15 * 60_000,
     ranges = usualRules,
     bucketOf = () => undefined,
+    gate,
     clock = clockOfNode,
   } = options;
   const tls = openTls();
@@ -154,7 +158,17 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   }
 
   const windows = openOriginWindows(clock);
-  const blobs = { windows, exchange, downloads, health, plan: planContent, startRetries, ranges, bucketOf };
+  const blobs = {
+    windows,
+    exchange,
+    downloads,
+    health,
+    plan: planContent,
+    startRetries,
+    ranges,
+    bucketOf,
+    gate,
+  };
 
   return {
     async resolve({ pinned, ...reference }, keyring, signal) {

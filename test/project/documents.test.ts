@@ -183,6 +183,7 @@ test('every metric is in docs/flags.md, and every one that is named exists', asy
     droppedLines: () => 0,
     isSealed: () => false,
     imagesOff: () => undefined,
+    origins: () => undefined,
     onDemand: () => ({
       loading: 0,
       stalled: 0,

@@ -204,6 +204,16 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
     assert.deepEqual(rulesOf('--set', 'nodeLabels=rack=r7'), [events]);
     const nodes = { apiGroups: [''], resources: ['nodes'], verbs: ['get'] };
     assert.deepEqual(rulesOf('--set', 'nodeLabels=api'), [events, nodes]);
+    const slots = podWith('--set', 'events=false,originSlots=2');
+    assert.equal(slots.pod.automountServiceAccountToken, true);
+    assert.deepEqual(theOnly(slots.manifests, 'Role')['rules'], [
+      {
+        apiGroups: ['coordination.k8s.io'],
+        resources: ['leases'],
+        verbs: ['get', 'create', 'update', 'delete'],
+      },
+    ]);
+    assert.equal(theOnly(slots.manifests, 'RoleBinding').metadata.namespace, 'oci-artifact-csi');
     for (const [list, rules] of [
       ['{"artifacts": [{"reference": "a.example/b:1"}]}', [events, secrets]],
       [

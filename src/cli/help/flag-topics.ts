@@ -46,6 +46,8 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   minDownloadRate: 'downloads',
   downloadRate: 'downloads',
   mirrorRate: 'downloads',
+  originSlots: 'downloads',
+  originPatience: 'downloads',
   maxArtifactSize: 'downloads',
   onDemand: 'downloads',
   onDemandPatience: 'downloads',

@@ -2,6 +2,7 @@ import type { Keyring } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Reference } from '../../oci/reference.ts';
+import type { OriginGate } from '../../ports/origin.ts';
 import type { ServedBy, Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { type Pause, Paused } from '../../util/pause.ts';
@@ -30,6 +31,8 @@ export type FailoverRequest = {
   readonly withhold?: OriginWindows['after'];
 };
 
+/** Bytes of a blob for which a node may have to wait for its turn at the registry: configs and the like never do. */
+const leastWithheld = 1024 * 1024;
 const mostTold = 4;
 const longestReason = 200;
 
@@ -105,6 +108,7 @@ export type BlobWorld = {
   readonly ranges: RangeRules;
   readonly bucketOf: BucketOf;
   readonly windows: OriginWindows;
+  readonly gate: OriginGate | undefined;
 };
 
 /** Returns what bounds the rate of all that comes from an upstream; undefined if nothing does. */
@@ -128,7 +132,7 @@ export type FetchBlob = (
  * @throws as `failover` and `transfer`.
  */
 export function openBlobFailover(world: BlobWorld): FetchBlob {
-  const { exchange, downloads, health, plan, startRetries, ranges, bucketOf, windows } = world;
+  const { exchange, downloads, health, plan, startRetries, ranges, bucketOf, windows, gate } = world;
   const inRanges = createRangeTransfer(world, ranges);
   type Bring = (
     blob: Omit<FileTransfer, 'bucket'>,
@@ -141,6 +145,15 @@ export function openBlobFailover(world: BlobWorld): FetchBlob {
       ? transfer(exchange, blob, policy, signal)
       : inRanges(blob, policy, signal);
   };
+  const bringFromRegistry: Bring =
+    gate === undefined
+      ? bring
+      : async (blob, policy, signal) => {
+          const { sink, descriptor, upstream } = blob;
+          const isHeldBack = descriptor.size >= leastWithheld && sink.isAwaited !== true;
+          using _entry = isHeldBack ? await gate.enter(upstream.host, signal) : undefined;
+          await bring(blob, policy, signal);
+        };
 
   return async (reference, descriptor, sink, keyring, signal) => {
     const request = await plan(reference, descriptor.digest, keyring, signal);
@@ -149,15 +162,17 @@ export function openBlobFailover(world: BlobWorld): FetchBlob {
     await using transport = downloads.open(sink.file, descriptor.size);
     if (route.mirrors.length === 0 || sink.offset === descriptor.size) {
       const ask = (asked: Asked): Promise<void> =>
-        bring({ ...asked, descriptor, sink, transport }, startRetries(request), signal);
+        bringFromRegistry({ ...asked, descriptor, sink, transport }, startRetries(request), signal);
       await failover({ ...request, route: { last, mirrors: [] } }, health, ask, signal);
       return last;
     }
     const provenance = openProvenanceRecord(sink, descriptor);
     const ask = (asked: Asked, isLast: boolean): Promise<void> => {
       provenance.source = asked.upstream;
-      const policy = isLast ? startRetries(request) : startMirrorRetries();
-      return bring({ ...asked, descriptor, sink: provenance, transport }, policy, signal);
+      const blob = { ...asked, descriptor, sink: provenance, transport };
+      return isLast
+        ? bringFromRegistry(blob, startRetries(request), signal)
+        : bring(blob, startMirrorRetries(), signal);
     };
     const noting: MirrorHealth = {
       ...health,

@@ -70,6 +70,7 @@ export function openProvenanceRecord(sink: Sink, { digest }: Descriptor): Proven
       },
     }),
     allowance: sink.allowance,
+    ...(sink.isAwaited === undefined ? {} : { isAwaited: sink.isAwaited }),
     async verify() {
       if (sink.verify !== undefined) return sink.verify();
       if (hash === undefined) return;

@@ -89,7 +89,14 @@ export function createLateFlight(
       alive();
     };
     silenceMs = await from.content.silenceMs(signal).catch(() => 0); // the download reports what is wrong
-    const errand = () => ({ content: from.content, tenants, came, proofs, form: 'bodies' as const });
+    const errand = () => ({
+      content: from.content,
+      tenants,
+      came,
+      proofs,
+      form: 'bodies' as const,
+      isAwaited: true,
+    });
     const wait = (work: () => Promise<void>): Promise<void> =>
       throughPauses(work, pause => tracker.pause(layer, pause), signal);
     if (of !== undefined && byChunk !== undefined) {

@@ -15,4 +15,6 @@ export type Errand = {
   readonly proofs: Map<Digest, HashingSink>;
   /** The form in which tar layers are stored. */
   readonly form: LayerForm;
+  /** As `Sink.isAwaited`. */
+  readonly isAwaited?: boolean;
 };

@@ -80,7 +80,7 @@ export function createLayerFetcher(
     errand: Errand,
     signal: AbortSignal,
   ): Promise<ServedBy> => {
-    const { content, tenants, came } = errand;
+    const { content, tenants, came, isAwaited } = errand;
     const { descriptor, label } = layer;
     underWay.set(keyOf(descriptor, content.registry), sink);
     if (descriptor.size === 0) return {};
@@ -100,7 +100,7 @@ export function createLayerFetcher(
       meter.bytesPulled(content.registry, bytes);
       came(layer, bytes);
     };
-    const counted = metered(sink, count, slowed?.allowance);
+    const counted = metered(sink, count, slowed?.allowance, isAwaited);
     return await content.fetchBlob(descriptor, label, counted, signal);
   };
 

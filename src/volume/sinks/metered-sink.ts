@@ -2,7 +2,12 @@ import type { Sink } from '../../ports/registry.ts';
 import type { Allowance } from '../../util/token-bucket.ts';
 
 /** Counts received bytes, however they are written, and bounds their rate by the allowance. */
-export function metered(sink: Sink, count: (bytes: number) => void, allowance?: Allowance): Sink {
+export function metered(
+  sink: Sink,
+  count: (bytes: number) => void,
+  allowance?: Allowance,
+  isAwaited = false,
+): Sink {
   let seen = sink.offset;
   const note = (): void => {
     const { offset } = sink;
@@ -32,6 +37,7 @@ export function metered(sink: Sink, count: (bytes: number) => void, allowance?: 
       },
     }),
     allowance,
+    isAwaited,
     ...(sink.verify === undefined ? {} : { verify: sink.verify.bind(sink) }),
   };
 }
