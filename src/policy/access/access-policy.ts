@@ -1,14 +1,8 @@
 import type { Field, Table } from '../../configfile/field.ts';
 import { parseYaml } from '../../configfile/yaml.ts';
-import {
-  formatReference,
-  formatRepository,
-  parseReference,
-  type Reference,
-  withoutHttpsPort,
-} from '../../oci/reference.ts';
+import type { Reference } from '../../oci/reference.ts';
+import { matchesReference, parseReferenceGlob } from '../../oci/reference-glob.ts';
 import type { Labels } from '../../ports/kube.ts';
-import { ArtifactError } from '../../util/error.ts';
 import { flawOfGlob, matchesWhole } from '../../util/glob.ts';
 import { quoteName } from '../../util/name.ts';
 import { type LabelSelector, matchesLabels, parseLabelSelector } from './label-selector.ts';
@@ -76,10 +70,8 @@ export function evaluateAccess(
   namespace: Namespace,
   reference: Reference,
 ): AccessVerdict | { readonly action: 'labels-needed'; readonly by: string } {
-  const { digest, ...tagged } = reference;
-  const names = [formatRepository(reference), ...(digest === undefined ? [formatReference(tagged)] : [])];
   for (const { namespaces, references, verdict } of policy.rules) {
-    if (!references.some(glob => names.some(name => matchesWhole(glob, name)))) continue;
+    if (!matchesReference(references, reference)) continue;
     if (namespaces.kind === 'named') {
       if (namespaces.globs.some(glob => matchesWhole(glob, namespace.name))) return verdict;
     } else {
@@ -137,41 +129,6 @@ function toNamespaceGlob(field: Field): string {
 }
 
 function toReferenceGlob(field: Field): string {
-  const glob = withoutHttpsPort(toGlob(field));
-  const why = /[*?[]/.test(glob) ? flawOf(glob) : flawOfName(glob);
-  return why === undefined ? glob : field.invalid(`matches no reference: ${why}`);
-}
-
-/** Returns why no full name can match a glob, as far as its registry shows. */
-function flawOf(glob: string): string | undefined {
-  if (glob.includes('@')) return 'names are matched without digest; write registry/repository';
-  if (/[A-Z].*\//.test(glob)) return 'only a tag has upper-case letters';
-  if (glob.startsWith('[')) return 'for the brackets of an IPv6 address write ?';
-  if (/^[^/]*\*\*/.test(glob)) return undefined;
-  const slash = glob.indexOf('/');
-  if (slash === -1) return 'it has no repository; write ** for all, or registry/**';
-  const [registry, path] = [glob.slice(0, slash), glob.slice(slash + 1)];
-  if (!/[.:*?[]/.test(registry) && registry !== 'localhost') {
-    return `${registry || 'nothing'} is no registry; write registry/repository in full, such as docker.io/library/*`;
-  }
-  if (registry === 'index.docker.io') return 'that registry is called docker.io';
-  if (registry === 'docker.io' && !/\/|\*\*/.test(path)) {
-    return 'docker.io has namespaces; write docker.io/library/* or docker.io/**';
-  }
-  return undefined;
-}
-
-/** Returns why a name without special characters is not in the form in which references are matched. */
-function flawOfName(name: string): string | undefined {
-  try {
-    const parsed = parseReference(name);
-    if (parsed.kind === 'short') return 'it names no registry; write registry/repository';
-    const { digest, ...tagged } = parsed.reference;
-    if (digest !== undefined) return 'names are matched without digest; write registry/repository';
-    const full = [formatRepository(tagged), formatReference(tagged)];
-    return full.includes(name) ? undefined : `write ${full.join(' or ')}`;
-  } catch (thrown) {
-    if (thrown instanceof ArtifactError) return thrown.message;
-    throw thrown;
-  }
+  const { glob, flaw } = parseReferenceGlob(field.text());
+  return flaw === undefined ? glob : field.invalid(flaw);
 }
