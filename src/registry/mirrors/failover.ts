@@ -1,4 +1,4 @@
-import type { Keyring } from '../../oci/credential.ts';
+import type { Credential, Keyring } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Reference } from '../../oci/reference.ts';
@@ -68,7 +68,7 @@ export async function failover<T>(
       throw withTried(new Paused(withheld, withheld.reason), tried);
     const upstream = mirror ?? route.last;
     try {
-      const credential = await keyring.find(upstream, signal);
+      const credential = identify(await keyring.find(upstream, signal), upstream);
       return await attempt({ upstream, subject, credential }, mirror === undefined);
     } catch (thrown) {
       if (!isEndpointError(thrown)) throw thrown;
@@ -78,6 +78,12 @@ export async function failover<T>(
       tried.push(toReason(thrown.message, subject));
     }
   }
+}
+
+/** A client certificate or a header of the configuration identifies the node: not anyone gets the same answer. */
+function identify(credential: Credential, { headers, trust }: Upstream): Credential {
+  const isNode = Object.keys(headers).length > 0 || trust.pairs.length > 0;
+  return isNode && credential.kind === 'anonymous' ? { ...credential, holder: { kind: 'node' } } : credential;
 }
 
 /** In the order of time, so that the advice of the last error is the end. */
