@@ -8,7 +8,7 @@ import { exitCodes } from './cli/exit.ts';
 import type { Settings } from './cli/settings.ts';
 import type { Note } from './configfile/watched-file.ts';
 import { openRehearsal } from './configuration.ts';
-import { serveRegistration } from './grpc/registration.ts';
+import { hostEndpoint, serveRegistration } from './grpc/registration.ts';
 import { serveCsi } from './grpc/server.ts';
 import { serveLate } from './http/late-server.ts';
 import { createMetrics } from './http/metrics.ts';
@@ -20,6 +20,7 @@ import { openEvents } from './kube/events.ts';
 import { returnMemory } from './linux/memory.ts';
 import type { DiskUsage } from './ports/disk.ts';
 import type { DaemonStatus, NodeStatus } from './ports/node-status.ts';
+import { serveSharing } from './sharing.ts';
 import { type End, limitStop } from './shutdown.ts';
 import { createStandby, takeOver } from './takeover.ts';
 import { ArtifactError, toArtifactError } from './util/error.ts';
@@ -78,8 +79,10 @@ async function run(
   let openedAt: number | undefined;
   /** Why there is no page for people. Volumes do not need one, and another process may have its address. */
   let pageProblem: string | undefined;
-  const withPage = (texts: readonly string[] = []): readonly string[] => texts.concat(pageProblem ?? []);
-  const problems = (): readonly string[] => withPage(node?.problems());
+  let sharingProblem = (): string | undefined => undefined;
+  const withOwn = (texts: readonly string[] = []): readonly string[] =>
+    texts.concat(pageProblem ?? [], sharingProblem() ?? []);
+  const problems = (): readonly string[] => withOwn(node?.problems());
   const reasons = (): readonly string[] =>
     standby.obstacles() ?? (missing.size > 0 ? [...missing] : [...broken(), ...(node?.obstacles() ?? [])]);
 
@@ -109,7 +112,7 @@ async function run(
       standby: standby.waitsFor,
       broken,
       ready: reasons,
-      notes: async () => withPage(await node?.notes()),
+      notes: async () => withOwn(await node?.notes()),
       facts: () => node?.facts() ?? [],
       metrics,
     };
@@ -152,7 +155,7 @@ async function run(
     const found = await station.node.artifacts.status();
     return {
       ...found,
-      problems: withPage(found.problems),
+      problems: withOwn(found.problems),
       daemon: {
         version,
         driverName: settings.driverName,
@@ -177,6 +180,8 @@ async function run(
   checks.push(driver.problem);
   missing.clear();
   useCases = artifacts;
+  if (settings.containerdSocket !== undefined && node.sharing !== undefined)
+    sharingProblem = stack.use(await serveSharing(settings.containerdSocket, node.sharing, log)).problem;
   node.startWork();
   let leave = (): void => {};
   if (register) {
@@ -237,14 +242,4 @@ function watchStateDir(stateDir: string): () => string | undefined {
   const lock = join(stateDir, 'lock');
   const isOurs = recognize(lock);
   return () => (isOurs(lock) ? undefined : `the state directory ${stateDir} is gone; restart the daemon`);
-}
-
-/**
- * The path of the socket on the host, which may differ in the container. kubelet keeps one plugin directory for each
- * driver.
- */
-function hostEndpoint({ endpoint, kubeletDir, driverName }: Settings): string {
-  return endpoint.startsWith(`${kubeletDir}/`)
-    ? endpoint
-    : join(kubeletDir, 'plugins', driverName, 'csi.sock');
 }

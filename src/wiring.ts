@@ -18,8 +18,10 @@ import type { NodeStatus } from './ports/node-status.ts';
 import type { LateSummary } from './ports/on-demand.ts';
 import type { PrefetchStatus } from './ports/prefetch.ts';
 import type { Publishing } from './ports/publishing.ts';
+import type { Sharing } from './ports/sharing.ts';
 import type { Artifacts } from './ports/usecases.ts';
 import { openPulling } from './pulling.ts';
+import { openSharing } from './sharing.ts';
 import { hashBytes, hashFile } from './store/files/file-hash.ts';
 import { openSlowHash } from './store/integrity/slow-hash.ts';
 import { formatVerity } from './store/integrity/verity.ts';
@@ -73,6 +75,8 @@ export type Node = {
   readonly origins: ArtifactSources['origins'];
   /** The volumes that are loaded on demand. */
   onDemand(): LateSummary;
+  /** What others may read of the cache; undefined without --containerd-socket. */
+  readonly sharing: Sharing | undefined;
   /** Verifies the cache and follows the list of --prefetch, in the background, until this is closed. */
   startWork(): void;
   /** Why volumes cannot be published now, one line each. */
@@ -126,8 +130,10 @@ export async function openNode(
   const policies = await openPolicies(settings, kube, labels, warn);
   const { trust, accessPolicy } = policies;
   const volumes = deferRemovals(store.volumes, warn);
+  const share = await openSharing(settings, store.names);
   const world = {
     ...store,
+    names: share?.names ?? store.names,
     volumes,
     pods,
     signatures: createSignatureCheck({ trust, registry, signatures: store.signatures }),
@@ -156,7 +162,6 @@ export async function openNode(
     await inheritHolds(world);
     log.info(reconciled, 'the records of volumes were compared with the mounts of this node');
   }
-
   const access =
     settings.cachedAuthorization === 'off'
       ? unrestrictedAccess
@@ -184,7 +189,6 @@ export async function openNode(
   const { pull, manifests, naming, source, onDemand } = pulling;
   const statusOf = createVolumeStatus({ ...world, accessPolicy, onDemand });
   const catalog = createCatalog({ ...world, manifests, source });
-
   const prefetch = createPrefetch({ ...world, list: policies.prefetch, labels, pull, naming, log });
   if (mends) await prefetch.follow();
   const configured = [sources, policies];
@@ -241,6 +245,7 @@ export async function openNode(
     imagesOff,
     origins: sources.origins,
     onDemand: onDemand.summary,
+    sharing: share?.open({ ...world, access }, closing.signal),
     startWork: upkeep.start,
     obstacles: () =>
       [mounter.problem() ?? [], store.problem() ?? [], ...configured.map(part => part.obstacles())].flat(),

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { contentFlags } from './content-flags.ts';
 import { type Flags, offByDefault } from './flag.ts';
+import { shareFlags } from './share-flags.ts';
 import { sourceFlags } from './source-flags.ts';
 import {
   oneOf,
@@ -67,6 +68,7 @@ export const flags: Flags = {
     preset: '127.0.0.1:9810',
     parse: optional(parseLoopback),
   },
+  ...shareFlags,
   ...sourceFlags,
   ...contentFlags,
   logLevel: {

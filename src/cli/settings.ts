@@ -1,4 +1,5 @@
 import type { Labels } from '../ports/kube.ts';
+import type { ShareRule } from '../ports/sharing.ts';
 import type { ListenAddress } from './values.ts';
 
 /**
@@ -19,6 +20,10 @@ export type Settings = {
   readonly httpListen: ListenAddress | undefined;
   /** A loopback address; undefined: no page. */
   readonly pageListen: ListenAddress | undefined;
+  /** Path of a socket that shows the cache as containerd does; undefined: none. */
+  readonly containerdSocket: string | undefined;
+  /** What it shows. */
+  readonly share: ShareRule;
   readonly registriesConf: string;
   readonly registriesConfDir: string;
   readonly hostsDir: string | undefined;

@@ -37,6 +37,20 @@ export function registrationPath(kubeletDir: string, driverName: string): string
 }
 
 /**
+ * The path of the driver's own socket on the host, which may differ in the container. kubelet keeps one plugin
+ * directory for each driver.
+ */
+export function hostEndpoint({
+  endpoint,
+  kubeletDir,
+  driverName,
+}: Pick<RegistrationOptions, 'endpoint' | 'kubeletDir' | 'driverName'>): string {
+  return endpoint.startsWith(`${kubeletDir}/`)
+    ? endpoint
+    : join(kubeletDir, 'plugins', driverName, 'csi.sock');
+}
+
+/**
  * Serves pluginregistration.Registration, so that the driver needs no sidecar. Call it when the driver's own socket
  * answers. Replaces the socket of a predecessor. Stopping deregisters the driver, unless a successor has replaced the
  * socket or will.

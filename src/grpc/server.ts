@@ -105,8 +105,12 @@ export function serveCsi(options: CsiOptions): CsiServing {
  * Lets pending answers arrive, then closes every connection. grpc-js calls back before they have arrived, because it did
  * not accept the connections itself.
  */
-export async function shutDown(server: Server, { ended }: Pick<BoundSocket, 'ended'>): Promise<void> {
+export async function shutDown(
+  server: Server,
+  { ended }: Pick<BoundSocket, 'ended'>,
+  withinMs: number = 1000,
+): Promise<void> {
   server.tryShutdown(() => {});
-  await within(1000, ended);
+  await within(withinMs, ended);
   server.forceShutdown();
 }

@@ -12,6 +12,8 @@ export type Durability = {
    * @throws why one of them could not be written; the signal's reason.
    */
   settle(digests: readonly Digest[], key: string, signal: AbortSignal): Promise<void>;
+  /** Whether a power cut may take the blob with this digest. */
+  isPending(digest: Digest): boolean;
   /**
    * Calls back with what could not be written, however it is used, to remove it. If that fails, the next boot does it.
    */

@@ -202,8 +202,9 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
   });
 }
 
-function toDurability(unsynced: Pick<Unsynced, 'settle' | 'follow'>): Durability {
+function toDurability(unsynced: Pick<Unsynced, 'settle' | 'has' | 'follow'>): Durability {
   return {
+    isPending: digest => unsynced.has(formatStored({ kind: 'blobs', digest })),
     settle: (digests, key, signal) =>
       attempt('writing to the disk', () => {
         const items = (['blobs', 'layers'] as const).flatMap(kind =>

@@ -78,6 +78,11 @@ const foreign = [
   '--certificate-identity',
   '--type',
   '--format',
+  '--address',
+  '--containerd-sock',
+  '--containerd-content-path',
+  '--registry-addr',
+  '--router-addr',
 ];
 
 async function helpOf(command: string): Promise<string> {

@@ -15,7 +15,7 @@ const bounded: Readonly<Record<string, string>> = {
   'configfile/toml.ts': 'reads a line of a configuration file',
   'kube/event-object.ts': 'a name of Kubernetes has at most 253 characters',
   'oci/reference.ts': 'the text is cut first',
-  'policy/access/access-policy.ts': 'reads a pattern of the policy of the node',
+  'oci/reference-glob.ts': 'reads a pattern of the policy of the node',
   'policy/signature/identity.ts': 'reads a prefix of the policy of the node',
   'registry/config/registries-conf.ts': 'reads a configuration file',
   'registry/config/registry-rule.ts': 'reads a configuration file',

@@ -340,6 +340,22 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
   });
 });
 
+test('the socket that shows the cache is in a directory of the node', needs('helm'), () => {
+  const shareOf = (...args: readonly string[]): readonly unknown[] => {
+    const { pod, container } = podWith(...args);
+    const isShare = ({ name }: { readonly name: string }): boolean => name === 'share';
+    return [...container.volumeMounts.filter(isShare), ...pod.volumes.filter(isShare)];
+  };
+  assert.deepEqual(shareOf(), []);
+  assert.deepEqual(shareOf('--set', 'containerdSocket=/run/share/containerd.sock'), [
+    { name: 'share', mountPath: '/run/share' },
+    { name: 'share', hostPath: { path: '/run/share', type: 'DirectoryOrCreate' } },
+  ]);
+  const inState = '/var/lib/oci-artifact-csi/containerd.sock';
+  assert.deepEqual(shareOf('--set', `containerdSocket=${inState}`), []);
+  assert.equal(podWith('--set', `containerdSocket=${inState}`).flag('containerdSocket'), inState);
+});
+
 describe('a value that cannot be right', needs('helm', 'helm4'), () => {
   for (const [set, message] of [
     ['kubeletdir=/x', /kubeletdir/],
@@ -368,6 +384,7 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
     ['hostsDir.inline.a/b=x', /hostsDir/],
     ['updateStrategy.rollingUpdate.maxUnavailable=1', /rollingUpdate/],
     ['updateStrategy.type=Recreate', /updateStrategy/],
+    ['containerdSocket=/run/containerd.sock/', /containerdSocket/],
     ['credentialProviderConfig.hostPath=/etc/eks/config.json', /credentialProviderBinDir need each other/],
   ] as const)
     test(`is refused: ${set}`, () => refuses(['--set', set], message));

@@ -5,26 +5,35 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import fc from 'fast-check';
 import protobuf from 'protobufjs';
+import { readServices as readContainerdServices } from '../../src/grpc/containerd/messages.ts';
 import type * as Messages from '../../src/grpc/edge/messages.ts';
 import { type MessageType, readServices } from '../../src/grpc/edge/messages.ts';
+import { containerdFiles, readProtoFiles } from '../../src/grpc/edge/proto-files.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { generateMessages } from './serializers.ts';
 
-const parsed = readServices();
+const parsed = { ...readServices(), ...readContainerdServices() };
 let generated: typeof parsed;
 
 before(async () => {
+  generated = {
+    ...(await load(generateMessages())),
+    ...(await load(generateMessages(readProtoFiles(containerdFiles)))),
+  };
+});
+
+async function load(contents: string): Promise<typeof parsed> {
   await using directory = await temporaryDirectory();
   const outfile = join(directory.path, 'messages.mjs');
   await build({
-    stdin: { contents: generateMessages(), resolveDir: fileURLToPath(new URL('.', import.meta.url)) },
+    stdin: { contents, resolveDir: fileURLToPath(new URL('.', import.meta.url)) },
     bundle: true,
     format: 'esm',
     platform: 'node',
     outfile,
   });
-  generated = ((await import(pathToFileURL(outfile).href)) as typeof Messages).readServices();
-});
+  return ((await import(pathToFileURL(outfile).href)) as typeof Messages).readServices();
+}
 
 /** The types of the messages of all calls, each as protobufjs has it and as it is generated. */
 function messages(): readonly (readonly [protobuf.Type, MessageType])[] {

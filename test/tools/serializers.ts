@@ -2,7 +2,7 @@ import type { Plugin, PluginBuild } from 'esbuild';
 import protobuf from 'protobufjs';
 import { describeFiles } from '../../src/grpc/edge/descriptors.ts';
 import { servicesOf } from '../../src/grpc/edge/messages.ts';
-import { readProtoFiles } from '../../src/grpc/edge/proto-files.ts';
+import { containerdFiles, readProtoFiles } from '../../src/grpc/edge/proto-files.ts';
 
 /**
  * What a build has in place of the files that read the proto files: the code that protobufjs would generate from them
@@ -12,12 +12,14 @@ export const serializers: Plugin = { name: 'serializers', setup };
 
 function setup({ onLoad }: PluginBuild): void {
   onLoad({ filter: /src\/grpc\/edge\/messages\.ts$/ }, () => ({ contents: generateMessages() }));
+  onLoad({ filter: /src\/grpc\/containerd\/messages\.ts$/ }, () => ({
+    contents: generateMessages(readProtoFiles(containerdFiles)),
+  }));
   onLoad({ filter: /src\/grpc\/edge\/descriptors\.ts$/ }, () => ({ contents: generateDescriptors() }));
 }
 
 /** A module with the interface of src/grpc/edge/messages.ts. */
-export function generateMessages(): string {
-  const root = readProtoFiles();
+export function generateMessages(root: protobuf.Root = readProtoFiles()): string {
   const services = servicesOf(root).map(
     service => `${literal(service.fullName.slice(1))}: [${service.methodsArray.map(toRpc).join(', ')}]`,
   );

@@ -11,6 +11,7 @@ export const headings = {
   signatures: 'Signatures:',
   downloads: 'Downloads:',
   cache: 'Cache:',
+  sharing: 'Sharing with other programs:',
   layers: 'Limits of tar layers:',
   log: 'Log:',
 } as const;
@@ -26,6 +27,8 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   events: 'node',
   httpListen: 'node',
   pageListen: 'node',
+  containerdSocket: 'sharing',
+  share: 'sharing',
   registriesConf: 'registries',
   registriesConfDir: 'registries',
   hostsDir: 'registries',

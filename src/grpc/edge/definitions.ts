@@ -1,6 +1,7 @@
 import {
   type ChannelOptions,
   credentials,
+  type GrpcObject,
   loadPackageDefinition,
   type MethodDefinition,
 } from '@grpc/grpc-js';
@@ -28,20 +29,20 @@ let loaded: Definitions | undefined;
 
 /** Services and clients of every proto file, read once. */
 export function loadDefinitions(): Definitions {
-  loaded ??= readDefinitions();
+  loaded ??= toDefinitions(readServices()) as unknown as Definitions;
   return loaded;
 }
 
 /**
- * Without proto-loader, which describes each message in two more forms that nothing here uses, and so takes twice as
+ * Makes services and clients. Without proto-loader, which describes each message in two more forms that nothing here uses, and so takes twice as
  * long at each start.
  */
-function readDefinitions(): Definitions {
-  const services = Object.entries(readServices()).map(([service, rpcs]) => [
+export function toDefinitions(described: Readonly<Record<string, readonly Rpc[]>>): GrpcObject {
+  const services = Object.entries(described).map(([service, rpcs]) => [
     service,
     Object.fromEntries(rpcs.map(rpc => [rpc.name, toMethod(service, rpc)])),
   ]);
-  return loadPackageDefinition(Object.fromEntries(services)) as unknown as Definitions;
+  return loadPackageDefinition(Object.fromEntries(services));
 }
 
 function toMethod(service: string, rpc: Rpc): MethodDefinition<object, object> {

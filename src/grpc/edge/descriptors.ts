@@ -25,7 +25,7 @@ const parsing = { keepCase: true, alternateCommentMode: true };
  * entries. Numbers are those of descriptor.proto.
  */
 export function describeFiles(): readonly DescribedFile[] {
-  const root = readProtoFiles(parsing);
+  const root = readProtoFiles(undefined, parsing);
   // The older name of the same service, which some clients use.
   const reflection = readFileSync(join(protoDirectory, 'reflection.proto'), 'utf8');
   protobuf.parse(reflection.replace('.v1;', '.v1alpha;'), root, parsing);

@@ -19,8 +19,12 @@ export type Rpc = {
  * loads a parser.
  */
 export function readServices(): Readonly<Record<string, readonly Rpc[]>> {
+  return toServices(readProtoFiles());
+}
+
+export function toServices(root: protobuf.Root): Readonly<Record<string, readonly Rpc[]>> {
   return Object.fromEntries(
-    servicesOf(readProtoFiles()).map(service => [service.fullName.slice(1), service.methodsArray.map(toRpc)]),
+    servicesOf(root).map(service => [service.fullName.slice(1), service.methodsArray.map(toRpc)]),
   );
 }
 

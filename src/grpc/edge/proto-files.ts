@@ -13,11 +13,25 @@ export const protoFiles: readonly string[] = [
   'reflection.proto',
 ];
 
-/** Parses all proto files into one tree. @throws if a name cannot be resolved. */
-export function readProtoFiles(options: protobuf.IParseOptions = {}): protobuf.Root {
+/** The files of the services of containerd. */
+export const containerdFiles: readonly string[] = [
+  'content',
+  'events',
+  'images',
+  'introspection',
+  'leases',
+  'namespaces',
+  'version',
+].map(name => `containerd/${name}.proto`);
+
+/** Parses proto files into one tree. @throws if a name cannot be resolved. */
+export function readProtoFiles(
+  names: readonly string[] = protoFiles,
+  options: protobuf.IParseOptions = {},
+): protobuf.Root {
   const root = new protobuf.Root();
   root.loadSync(
-    protoFiles.map(name => join(protoDirectory, name)),
+    names.map(name => join(protoDirectory, name)),
     { keepCase: true, ...options },
   );
   root.resolveAll();

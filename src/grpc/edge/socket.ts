@@ -53,7 +53,11 @@ export async function bindSocket(path: string, takeover: Takeover): Promise<Boun
     makeDirectories(dirname(path), 0o777);
   } catch (thrown) {
     const why = `there is no directory for the socket ${path}, and none can be made (${errnoOf(thrown)})`;
-    throw new ArtifactError('invalid', `${why}; correct --endpoint or --kubelet-dir`, thrown);
+    throw new ArtifactError(
+      'invalid',
+      `${why}; correct --endpoint, --kubelet-dir or --containerd-socket`,
+      thrown,
+    );
   }
   await verifyFree(path, takeover);
   await removeStale(dirname(path));

@@ -52,6 +52,30 @@ test('the word of the registry comes after that of a mirror, and stays', async (
   assert.equal(memory.knows(far, digest), true);
 });
 
+test('public is what the registry of an open repository has shown itself, after a restart too', async () => {
+  const [shown, mirrored, loaded, hidden] = ['1', '2', '3', '4'].map(hex =>
+    toDigest('sha256', hex.repeat(64)),
+  );
+  assert.ok(shown && mirrored && loaded && hidden);
+  const accesses = keep();
+  const before = await openAccessCache(accesses, 'salt');
+  before.note(open, [{ digest: shown, servedBy: registry }]);
+  assert.deepEqual([before.isOpen(open), before.isPublic(shown)], [false, false]);
+  await before.admit(open, { kind: 'anyone' }, {});
+  before.note(open, [{ digest: mirrored, servedBy: mirror }]);
+  await before.load(open, [loaded]);
+  await before.admit(other, { kind: 'node' }, {});
+  before.note(other, [{ digest: hidden, servedBy: registry }]);
+  await before.save(other);
+  for (const memory of [before, await openAccessCache(accesses, 'salt')]) {
+    assert.deepEqual([memory.isOpen(open), memory.isOpen(other), memory.isOpen(far)], [true, false, false]);
+    assert.deepEqual(
+      [shown, mirrored, loaded, hidden].map(one => memory.isPublic(one)),
+      [true, false, false, false],
+    );
+  }
+});
+
 test('an admitted caller is remembered while any content is cached', async t => {
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   const accesses = keep();

@@ -23,6 +23,10 @@ export type AccessCache = {
   admits(repository: Repository, asker: Asker): boolean;
   /** Whether this content was downloaded for the repository, or its registry served it to anyone. */
   knows(repository: Repository, digest: Digest): boolean;
+  /** Whether its registry has served the repository to a caller without any credential. */
+  isOpen(repository: Repository): boolean;
+  /** Whether the registry of such a repository itself has shown that this content is in it. */
+  isPublic(digest: Digest): boolean;
   /** Whether an administrator loaded this content for the repository. Every pod may have it. */
   isLoaded(repository: Repository, digest: Digest): boolean;
   /** Whether this content was seen in another repository of the same registry. */
@@ -72,6 +76,12 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
     return writer();
   };
 
+  /** What is known of the repositories whose registry shows it to anyone. */
+  const servers = (digest: Digest): readonly AccessFacts[] =>
+    [...(holders.get(digest) ?? [])]
+      .flatMap(name => records.get(name) ?? [])
+      .filter(({ anonymous, digests }) => anonymous && digests.has(digest));
+
   const take = (repository: Repository, served: readonly Provenance[]): void => {
     const name = formatRepository(repository);
     const { digests, mirrored } = factsOf(name);
@@ -103,8 +113,7 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
     admits(repository, asker) {
       const facts = records.get(formatRepository(repository));
       if (facts === undefined) return false;
-      const { pod } = asker;
-      const secret = hashOf(asker);
+      const [{ pod }, secret] = [asker, hashOf(asker)];
       return (
         facts.anonymous ||
         facts.node ||
@@ -112,21 +121,13 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
         (secret !== undefined && facts.secrets.has(secret))
       );
     },
-    knows(repository, digest) {
-      const seenIn = holders.get(digest);
-      if (seenIn === undefined) return false;
-      return (
-        seenIn.has(formatRepository(repository)) ||
-        [...seenIn].some(name => {
-          const facts = records.get(name);
-          return facts?.anonymous === true && facts.digests.has(digest);
-        })
-      );
-    },
+    knows: (repository, digest) =>
+      holders.get(digest)?.has(formatRepository(repository)) === true || servers(digest).length > 0,
+    isOpen: repository => records.get(formatRepository(repository))?.anonymous === true,
+    isPublic: digest => servers(digest).some(({ loaded }) => !loaded.has(digest)),
     isLoaded: (repository, digest) => records.get(formatRepository(repository))?.loaded.has(digest) === true,
-    isNear(repository, digest) {
-      return [...(holders.get(digest) ?? [])].some(name => name.startsWith(`${repository.registry}/`));
-    },
+    isNear: (repository, digest) =>
+      [...(holders.get(digest) ?? [])].some(name => name.startsWith(`${repository.registry}/`)),
     async admit(repository, holder, asker) {
       const name = formatRepository(repository);
       recency.note(name);

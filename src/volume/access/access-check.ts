@@ -31,6 +31,9 @@ export type AccessCheck = {
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
   /** Whether this is known to be in the repository. Asks nobody. */
   knows(repository: Repository, digest: Digest): boolean;
+  /** Whether its registry has served the repository, and whether any has shown this content, to anyone at all. */
+  isOpen(repository: Repository): boolean;
+  isPublic(digest: Digest): boolean;
   /** Records content that was downloaded from a repository, and which endpoint served it, in memory. */
   note(repository: Repository, served: readonly Provenance[]): void;
   /** Writes what was recorded for a repository. */
@@ -59,6 +62,9 @@ export const unrestrictedAccess: AccessCheck = {
   isLoaded: () => true,
   grant: async () => undefined,
   knows: () => true,
+  // Nothing is recorded.
+  isOpen: () => false,
+  isPublic: () => false,
   note: () => {},
   save: async () => undefined,
   sweep: async () => undefined,
@@ -101,6 +107,8 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
     isLoaded: memory.isLoaded,
     grant: memory.load,
     knows: memory.knows,
+    isOpen: memory.isOpen,
+    isPublic: memory.isPublic,
     note: memory.note,
     save: memory.save,
     sweep: memory.sweep,

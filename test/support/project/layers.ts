@@ -17,7 +17,7 @@ const floors: Floors = [
   ['daemon.ts'],
   ['takeover.ts', 'shutdown.ts'],
   ['wiring.ts'],
-  ['configuration.ts', 'pulling.ts'],
+  ['configuration.ts', 'pulling.ts', 'sharing.ts'],
   ['grpc', 'cli', 'http'],
   ['volume'],
   ['registry', 'credentials', 'policy', 'prefetch', 'store', 'unpack', 'mount', 'kube'],
@@ -32,7 +32,7 @@ const floors: Floors = [
 
 /** The same inside a directory: `''` are its own files, the others its subdirectories. */
 const rooms: Readonly<Record<string, Floors>> = {
-  grpc: [[''], ['client'], ['artifacts'], ['csi'], ['edge'], ['wire']],
+  grpc: [[''], ['client'], ['containerd'], ['artifacts'], ['csi'], ['edge'], ['wire']],
   registry: [[''], ['mirrors'], ['api'], ['auth'], ['config', 'download'], ['http']],
   store: [[''], ['late'], ['views', 'layers', 'blobs'], ['records', 'integrity'], ['files']],
 };
