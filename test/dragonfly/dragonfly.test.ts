@@ -30,6 +30,7 @@ const names = [
   'dead',
   'killed',
   'hanging',
+  'silent',
   'lying',
   'private',
   'unnamed',
@@ -78,6 +79,7 @@ async function openMember(): Promise<Member> {
 [host."${proxy}"]
 capabilities = ["pull"]
 dial_timeout = "1s"
+${name === 'silent' ? 'response_timeout = "1s"' : ''}
 [host."${proxy}".header]
 X-Dragonfly-Registry = "${registry}"
 `,
@@ -226,6 +228,18 @@ test('a scheduler that hangs costs the time that dfdaemon gives it', async () =>
   const { reference, bytes, sent } = await push('hanging', 2.5 * pieceBytes);
   assert.deepEqual(await mount(member, reference), bytes);
   assert.ok(sent() < 1.01 * bytes.length, `${sent()} bytes`);
+});
+
+test('a dfdaemon that is silent for longer than response_timeout is left for the registry', async () => {
+  const [member] = members;
+  const hanging = own(await openSilentScheduler());
+  own(await startDfdaemon(member.proxies.silent, hanging.address, '10m'));
+  const { reference, bytes, asked } = await push('silent', pieceBytes);
+  assert.deepEqual(await mount(member, reference), bytes);
+  assert.deepEqual(
+    asked().map(({ headers }) => headers.range),
+    [undefined],
+  );
 });
 
 test('wrong bytes from dfdaemon are not used', async () => {
