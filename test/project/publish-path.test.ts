@@ -12,11 +12,17 @@ test(
       'from the cache': 60,
       'cold, one tar+gzip layer': 126,
     };
-    let measured = await measurePublishPaths();
-    const isAbove = (): boolean => measured.paths.some(({ what, files }) => files.length > (most[what] ?? 0));
-    // A timer may run meanwhile, which only adds files.
-    for (let again = 0; again < 2 && isAbove(); again++) measured = await measurePublishPaths();
-    const { paths, frames } = measured;
+    let { paths, frames } = await measurePublishPaths();
+    const isAbove = (): boolean => paths.some(({ what, files }) => files.length > (most[what] ?? 0));
+    // A timer may run meanwhile, which only adds files: the least of each path counts.
+    for (let again = 0; again < 3 && isAbove(); again++) {
+      const measured = await measurePublishPaths();
+      frames = measured.frames;
+      paths = paths.map((path, at) => {
+        const other = measured.paths[at];
+        return other !== undefined && other.files.length < path.files.length ? other : path;
+      });
+    }
     assert.deepEqual(
       paths.map(({ what }) => what),
       Object.keys(most),
