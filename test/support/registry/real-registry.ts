@@ -15,12 +15,14 @@ export type RealRegistry = AsyncDisposable & {
 /**
  * A CNCF distribution registry on a free loopback port, plain HTTP or, with `tls` (PEM), HTTPS. `auth` is the section of
  * its configuration with that name; `clientCa` is the CA of client certificates, which it then requires. Its content is
- * in a directory of its own, which is removed when it is disposed, or in one that is given and stays.
+ * in a directory of its own, which is removed when it is disposed, or in one that is given and stays. With `remote`, a
+ * URL, it is a cache of that registry.
  */
 export async function startRealRegistry(
   tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string },
   auth?: Readonly<Record<string, unknown>>,
   given?: string,
+  remote?: string,
 ): Promise<RealRegistry> {
   const directory = await temporaryDirectory();
   const port = await freePort();
@@ -37,6 +39,7 @@ export async function startRealRegistry(
     storage: { filesystem: { rootdirectory: content }, delete: { enabled: true } },
     http: { addr: `127.0.0.1:${port}`, ...(tls && { tls: { ...files, ...wanted } }) },
     ...(auth && { auth }),
+    ...(remote && { proxy: { remoteurl: remote } }),
   };
   const file = join(directory.path, 'config.yml');
   await writeFile(file, JSON.stringify(config)); // JSON is YAML
