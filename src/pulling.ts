@@ -33,7 +33,7 @@ type World = First<typeof createResolver> &
   Omit<First<typeof createManifestLoader>, 'reader' | 'bandwidth'> &
   First<typeof createNaming> &
   Omit<First<typeof createLayerFetcher>, 'reader' | 'bandwidth'> &
-  Omit<First<typeof createViewBuilder>, 'source' | 'trees'> &
+  Omit<First<typeof createViewBuilder>, 'source' | 'trees' | 'nodeId'> &
   Omit<First<typeof createLateStart>, 'viewBuilder' | 'trees' | 'source' | 'images' | 'lists'> &
   Pick<First<typeof createOnDemand>, 'volumes' | 'warn'> &
   Omit<First<typeof createPull>, 'admit' | 'manifests' | 'viewBuilder' | 'naming' | 'onDemand'> & {
@@ -45,7 +45,7 @@ type World = First<typeof createResolver> &
 
 type Options = Pick<
   Settings,
-  'stateDir' | 'maxLayerEntries' | 'maxParallelDownloads' | 'prefetchRate' | 'durablePublish'
+  'nodeId' | 'stateDir' | 'maxLayerEntries' | 'maxParallelDownloads' | 'prefetchRate' | 'durablePublish'
 > &
   Pick<Settings, 'onDemand' | 'onDemandPatience' | 'chunkLists'>;
 
@@ -69,7 +69,7 @@ export function openPulling(
   const trees = createTrees(world.layers, settings.maxLayerEntries);
   const resolver = createResolver(world);
   const source = createLayerFetcher({ ...world, reader, bandwidth }, maxParallelDownloads);
-  const viewBuilder = createViewBuilder({ ...world, source, trees });
+  const viewBuilder = createViewBuilder({ ...world, source, trees, nodeId: settings.nodeId });
   const lists = createChunkLists(settings.chunkLists, world.warn);
   const starts = createLateStart({ ...world, viewBuilder, trees, source, lists });
   const never = settings.onDemand === 'on' ? imagesOff : '--on-demand is off';

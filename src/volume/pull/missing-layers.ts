@@ -56,8 +56,17 @@ export function createMissingLayers(world: {
   readonly room: Pick<DiskSpace, 'reserve'>;
   readonly meter: Pick<Meter, 'pullEnded'>;
   readonly merges: FairSlots;
+  readonly nodeId: string;
 }): MissingLayers {
   const { source, trees, blobs, room, meter, merges } = world;
+
+  /** Large layers come last, in an order of this node. */
+  const inOrder = async (layers: readonly LayerPlan[]): Promise<readonly LayerPlan[]> => {
+    const large = layers.filter(({ descriptor }) => descriptor.size >= largeBytes);
+    if (large.length < 2) return layers;
+    const { orderByNode } = await import('./layer-order.ts');
+    return [...layers.filter(layer => !large.includes(layer)), ...orderByNode(large, world.nodeId)];
+  };
 
   const fetch: MissingLayers['fetch'] = async (
     viewPlan,
@@ -105,7 +114,7 @@ export function createMissingLayers(world: {
     const errand = { content, tenants, came, proofs: new Map(), form };
     const together = chooseSmall(missing);
     const small = new Set(together);
-    const others = wanted.filter(layer => !small.has(layer));
+    const others = await inOrder(wanted.filter(layer => !small.has(layer)));
     const fetchOne = async (layer: LayerPlan, signal: AbortSignal): Promise<void> => {
       const { size } = layer.descriptor;
       const servedBy = await throughPauses(
@@ -161,6 +170,8 @@ export function createMissingLayers(world: {
   return { fetch };
 }
 
+/** Smaller layers come soon, in whichever order. */
+const largeBytes = 64 * 1024 * 1024;
 /** Layers of one artifact that queue at once. Those of other artifacts wait behind these only. */
 const maxQueued = 48;
 /**

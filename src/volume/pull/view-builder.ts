@@ -65,6 +65,7 @@ export type MergedView = Disposable & {
 };
 
 export function createViewBuilder(world: {
+  readonly nodeId: string;
   readonly source: LayerFetcher;
   readonly trees: Trees;
   readonly integrity: Integrity;
