@@ -9,8 +9,10 @@ import { bringWhole } from './whole-layer.ts';
 
 /** Brings the chunks of one layer, in any order, several at a time. */
 export type ChunkedLayer = {
-  /** Brings a chunk and shows it; with the last one, verifies all of the layer. `heard`: called while something comes. */
+  /** Brings a chunk and shows it. `heard`: called while something comes. */
   bring(chunk: number, errand: Errand, heard: () => void, signal: AbortSignal): Promise<void>;
+  /** Verifies all of the layer, if all chunks are shown. Reads do not wait for that. */
+  finish(errand: Errand, heard: () => void, signal: AbortSignal): Promise<void>;
 };
 
 export function createChunkedLayer(
@@ -56,8 +58,10 @@ export function createChunkedLayer(
 
   return {
     async bring(chunk, errand, heard, signal) {
-      const { content } = errand;
       if (!chunks.hasLied() && !chunks.isShown(chunk)) await bringChunk(chunk, errand, heard, signal);
+    },
+    async finish(errand, heard, signal) {
+      const { content } = errand;
       if (!chunks.hasLied() && chunks.bytes() < size) return;
       using _hearing = setInterval(heard, 1_000).unref();
       await chunks.finish(signal);

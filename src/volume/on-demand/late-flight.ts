@@ -102,6 +102,7 @@ export function createLateFlight(
     if (of !== undefined && byChunk !== undefined) {
       await wait(() => byChunk.bring(chunk, errand(), alive, signal));
       reads[number]?.serve(() => late.open(number), of.has);
+      await wait(() => byChunk.finish(errand(), alive, signal));
     } else {
       await late.prepare(number);
       await wait(() => bringWhole(source, layer, errand(), alive, signal));
