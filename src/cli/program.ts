@@ -167,8 +167,14 @@ function addDemo(program: Command, builder: Builder, terminal: Terminal): void {
     .addOption(
       new Option('-o, --output <format>', 'format of the result').choices(['text', 'json']).default('text'),
     )
-    .action(async ({ output }: { readonly output: string }) => {
-      const { demo } = await import('./demo/demo.ts');
-      await demo(builder, terminal, output === 'json');
-    });
+    .option(
+      '--on-demand',
+      'show how 2 GiB are mounted at once and loaded on demand, on 2.1 GiB of disk, within a minute',
+    )
+    .action(
+      async ({ output, onDemand = false }: { readonly output: string; readonly onDemand?: boolean }) => {
+        const { demo } = await import('./demo/demo.ts');
+        await demo(builder, terminal, { json: output === 'json', onDemand });
+      },
+    );
 }

@@ -5,8 +5,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { main } from '../support/node/main.ts';
+import { unmountBelow } from '../support/os/mounts.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
+import { mountTmpfs } from '../support/os/tmpfs.ts';
 import { needs } from '../support/project/tools.ts';
+
+/** Short: images cannot be mounted below a long path. */
+const demoDirectory = () => temporaryDirectory('demo-');
 
 /** The demo with a temporary directory of its own to leave nothing in. */
 function startDemo(directory: string, ...options: readonly string[]): ChildProcess {
@@ -37,7 +42,7 @@ test(
   'the demo shows the whole life of a volume in under 30 s, and leaves nothing behind',
   needs('root'),
   async () => {
-    await using directory = await temporaryDirectory();
+    await using directory = await demoDirectory();
     const started = performance.now();
     const child = startDemo(directory.path);
     assert.ok(child.stdout !== null && child.stderr !== null);
@@ -63,8 +68,55 @@ test(
   },
 );
 
+test(
+  'the demo of loading on demand shows a read that comes first, a killed daemon and its successor, and leaves nothing behind',
+  needs('root'),
+  async () => {
+    await using directory = await demoDirectory();
+    const child = startDemo(directory.path, '--on-demand');
+    assert.ok(child.stdout !== null && child.stderr !== null);
+    const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+    assert.equal(stderr, '');
+    assert.equal(child.exitCode, 0, stdout);
+    for (const part of [
+      /NodePublishVolume with loading: onDemand: mounted with \d.* KiB of 2\.0 GiB/,
+      /shard-8\.bin +256 MiB/,
+      /The end of shard-8\.bin, asked for at once, is right after \d/,
+      /load \d+ % \(/,
+      /The daemon is killed by SIGKILL/,
+      /The volume stays: [1-7] shards? can be read, [1-7] give EIO, none a wrong byte/,
+      /The next daemon goes on/,
+      /All of 2\.0 GiB is here/,
+      /all 9 files have their digests/,
+      /exit code 0/,
+      /No mount, no process and no file is left\./,
+    ])
+      assert.match(stdout, part);
+    assertNothingLeft(directory.path);
+  },
+);
+
+test(
+  'the demo of loading on demand says why a node cannot, and leaves nothing behind',
+  needs('root'),
+  async () => {
+    await using directory = await demoDirectory();
+    mountTmpfs(directory.path, 'size=64m,mode=0755');
+    const child = startDemo(directory.path, '--on-demand');
+    assert.ok(child.stdout !== null && child.stderr !== null);
+    const [, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+    assert.match(
+      stderr,
+      /^oci-artifact-csi: this node cannot show it: loading on demand: off [^\n]*mounts EROFS from block devices only\); [^\n]+\n$/,
+    );
+    assert.equal(child.exitCode, 5);
+    unmountBelow(directory.path);
+    assertNothingLeft(directory.path);
+  },
+);
+
 test('the demo in JSON prints one document, with its steps', needs('root'), async () => {
-  await using directory = await temporaryDirectory();
+  await using directory = await demoDirectory();
   const child = startDemo(directory.path, '--output', 'json');
   assert.ok(child.stdout !== null && child.stderr !== null);
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
@@ -97,14 +149,16 @@ test(
   'an interrupted demo cleans up before it ends, at any moment and however often it is interrupted',
   needs('root'),
   async () => {
-    for (const after of [
-      'A registry on',
-      'The daemon serves',
-      'NodePublishVolume',
-      'The same for pod web-1',
-    ]) {
-      await using directory = await temporaryDirectory();
-      const child = startDemo(directory.path);
+    for (const [after, ...options] of [
+      ['A registry on'],
+      ['The daemon serves'],
+      ['NodePublishVolume'],
+      ['The same for pod web-1'],
+      ['shard-8.bin', '--on-demand'], // a read waits
+      ['The daemon is killed', '--on-demand'],
+    ] as const) {
+      await using directory = await demoDirectory();
+      const child = startDemo(directory.path, ...options);
       assert.ok(child.stdout !== null && child.stderr !== null);
       const stderr = text(child.stderr);
       let seen = '';

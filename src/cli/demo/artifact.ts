@@ -1,7 +1,7 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { ociManifest } from '../../oci/manifest.ts';
-import type { DemoRegistry } from './registry.ts';
+import type { DemoRegistry, GeneratedBlob } from './registry.ts';
 
 /** A layer to push. `name` becomes the title annotation, as `oras push` writes it. */
 export type DemoLayer = {
@@ -10,6 +10,8 @@ export type DemoLayer = {
   readonly mediaType?: string;
   readonly annotations?: Readonly<Record<string, string>>;
 };
+
+type Source = DemoLayer | (Omit<DemoLayer, 'bytes'> & { readonly bytes: GeneratedBlob });
 
 /** A pushed artifact: the manifest's digest and descriptor, and those of its layers in order. */
 export type PushedArtifact = {
@@ -28,7 +30,7 @@ export async function pushArtifact(
   registry: DemoRegistry,
   repository: string,
   tag: string,
-  sources: readonly DemoLayer[],
+  sources: readonly Source[],
   artifactType = 'application/vnd.example.artifact',
 ): Promise<PushedArtifact> {
   const config = await push(registry, repository, { bytes: Buffer.from('{}'), mediaType: emptyConfig });
@@ -45,11 +47,11 @@ export async function pushArtifact(
   };
 }
 
-async function push(registry: DemoRegistry, repository: string, source: DemoLayer): Promise<Descriptor> {
+async function push(registry: DemoRegistry, repository: string, source: Source): Promise<Descriptor> {
   return {
     mediaType: source.mediaType ?? 'application/octet-stream',
     digest: await registry.putBlob(repository, source.bytes),
-    size: source.bytes.length,
+    size: source.bytes instanceof Uint8Array ? source.bytes.length : source.bytes.size,
     annotations: {
       ...(source.name === undefined ? {} : { 'org.opencontainers.image.title': source.name }),
       ...source.annotations,

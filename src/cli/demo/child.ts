@@ -10,6 +10,8 @@ export type DaemonProcess = AsyncDisposable & {
   readonly pid: number;
   /** Sends SIGTERM. Answers the exit code. */
   stop(): Promise<number | null>;
+  /** Sends SIGKILL. */
+  kill(): Promise<void>;
 };
 
 const startsWithinMs = 10_000;
@@ -57,6 +59,11 @@ export async function startDaemon(
   return {
     pid: child.pid ?? 0,
     stop: () => stop(child),
+    async kill() {
+      const exited = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exited;
+    },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

@@ -1,8 +1,9 @@
-import { createCipheriv, createHash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import type { DemoLayer } from './artifact.ts';
+import { noise } from './noise.ts';
 
 /** Bytes of the only tensor; the file also has a header. */
 const tensorBytes = 64 << 20;
@@ -39,8 +40,7 @@ function createWeights(): Buffer {
   const header = Buffer.from(JSON.stringify({ 'model.embed.weight': tensor }));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(header.length));
-  const noise = createCipheriv('aes-128-ctr', Buffer.alloc(16, 1), Buffer.alloc(16));
-  return Buffer.concat([length, header, noise.update(Buffer.alloc(tensorBytes))]);
+  return Buffer.concat([length, header, ...noise(1, 0, tensorBytes)]);
 }
 
 /** A directory packed by `oras push`, which is unpacked in the volume. */

@@ -1,18 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { openMounter } from '../../mount/mounter.ts';
+import { parseMountinfo } from '../../mount/mountinfo.ts';
+import { openMounts } from '../../mount/mounts.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { flags } from '../flags.ts';
+import { openLink } from './link.ts';
 import { type DemoRegistry, openDemoRegistry, toHandler } from './registry.ts';
-
-/** The short name that the node's registries.conf completes. */
-export const shortName = 'tiny-model:1.0';
-
-export const repository = 'models/tiny-model';
 
 /** A volume as kubelet names it. */
 export type DemoVolume = { readonly id: string; readonly pod: string; readonly target: string };
@@ -23,6 +21,9 @@ export type DemoVolume = { readonly id: string; readonly pod: string; readonly t
  */
 export type DemoNode = AsyncDisposable & {
   readonly path: string;
+  /** The short name of the model, which the node's registries.conf completes, and its repository. */
+  readonly reference: string;
+  readonly repository: string;
   readonly socket: string;
   readonly log: string;
   readonly registry: DemoRegistry;
@@ -30,6 +31,8 @@ export type DemoNode = AsyncDisposable & {
   readonly host: string;
   /** Requests that the registry has received. */
   requests(): number;
+  /** Bytes of blobs and manifests that it has sent. */
+  sent(): number;
   /** Flags of `serve`. */
   readonly flags: Readonly<Record<string, string>>;
   /** Creates the directories that kubelet creates for a pod. */
@@ -38,26 +41,34 @@ export type DemoNode = AsyncDisposable & {
   mounts(): Promise<number>;
 };
 
-export async function openNode(): Promise<DemoNode> {
+/** @param bytesPerSecond the rate of the registry. */
+export async function openNode(
+  model: string,
+  bytesPerSecond: number = Number.POSITIVE_INFINITY,
+): Promise<DemoNode> {
   await using stack = new AsyncDisposableStack();
-  const path = await mkdtemp(join(tmpdir(), 'oci-artifact-csi-demo-'));
+  // Short: images cannot be mounted below a long path.
+  const path = await realpath(await mkdtemp(join(tmpdir(), 'oci-demo-')));
   const [kubeletDir, stateDir] = [join(path, 'kubelet'), join(path, 'state')];
-  const mounter = openMounter({ kubeletDir });
-  const mounts = async (): Promise<number> => (await mounter.list(join(stateDir, 'views'))).length;
+  const repository = `models/${model}`;
+  const mounts = async (): Promise<number> =>
+    parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8')).filter(({ mountPoint }) =>
+      mountPoint.startsWith(`${path}/`),
+    ).length;
   stack.defer(async () => {
     const left = await mounts();
-    mounter[Symbol.dispose]();
     if (left > 0) throw new ArtifactError('internal', `${left} mounts are left below ${path}; unmount them`);
     await rm(path, { recursive: true });
   });
   const registryDirectory = join(path, 'registry');
   await Promise.all([kubeletDir, registryDirectory, join(path, 'conf.d')].map(directory => mkdir(directory)));
   const registry = openDemoRegistry(registryDirectory);
+  const link = openLink(bytesPerSecond);
   let requests = 0;
   const server = createServer(
-    toHandler(request => {
+    toHandler(async request => {
       requests++;
-      return registry.answer(request);
+      return link.send(await registry.answer(request));
     }),
   );
   server.listen(0, '127.0.0.1');
@@ -70,20 +81,32 @@ export async function openNode(): Promise<DemoNode> {
   const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   const socket = join(path, 'csi.sock');
   const conf = join(path, 'registries.conf');
-  await writeFile(conf, formatRegistriesConf(host));
+  await writeFile(conf, formatRegistriesConf(host, model));
   const volumes: DemoVolume[] = [];
-  // A killed daemon leaves its mounts.
+  const { mounter, images } = stack.use(
+    openMounts({
+      kubeletDir,
+      stateDir,
+      driverName: flags.driverName.preset,
+      selinuxLabel: flags.selinuxLabel.preset,
+    }),
+  );
+  // A daemon that ends leaves its mounts.
   stack.defer(async () => {
     for (const { target } of volumes) await mounter.unmount({ path: target, anywhere: false });
+    images.tidy();
   });
   const whole = stack.move();
   return {
     path,
+    reference: `${model}:1.0`,
+    repository,
     socket,
     log: join(path, 'daemon.log'),
     registry,
     host,
     requests: () => requests,
+    sent: link.sent,
     flags: {
       '--endpoint': `unix://${socket}`,
       '--state-dir': stateDir,
@@ -109,12 +132,12 @@ export async function openNode(): Promise<DemoNode> {
   };
 }
 
-function formatRegistriesConf(host: string): string {
+function formatRegistriesConf(host: string, model: string): string {
   return `[[registry]]
 location = "${host}"
 insecure = true
 
 [aliases]
-"${shortName.split(':')[0]}" = "${host}/${repository}"
+"${model}" = "${host}/models/${model}"
 `;
 }

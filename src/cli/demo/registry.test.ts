@@ -1,22 +1,25 @@
 import assert from 'node:assert/strict';
 import { hash, randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createServer } from '../../../test/support/os/http.ts';
-import { openDemoRegistry, toHandler } from './registry.ts';
+import { type DemoRegistry, openDemoRegistry, toHandler } from './registry.ts';
 
 const bytes = randomBytes(100_000);
 const digest = `sha256:${hash('sha256', bytes)}`;
 let directory = '';
+let registry: DemoRegistry;
 let origin = '';
 const server = createServer();
 
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'demo-registry-'));
-  server.on('request', toHandler(openDemoRegistry(directory).answer));
+  registry = openDemoRegistry(directory);
+  server.on('request', toHandler(registry.answer));
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
@@ -80,4 +83,18 @@ test('a manifest is found by tag and by digest, in its repository only', async (
   assert.equal(byDigest.headers.get('content-type'), mediaType);
   assert.equal(await byDigest.text(), '{}');
   assert.equal((await fetch(`${origin}/v2/team/other/manifests/${named}`)).status, 404);
+});
+
+test('a generated blob is as one that is stored, and no file', async () => {
+  const read = function* (from: number, to: number) {
+    for (let at = from; at < to; at += 30_000) yield bytes.subarray(at, Math.min(at + 30_000, to));
+  };
+  const before = readdirSync(directory);
+  assert.equal(await registry.putBlob('generated', { size: bytes.length, read }), digest);
+  const url = `${origin}/v2/generated/blobs/${digest}`;
+  assert.deepEqual(Buffer.from(await (await fetch(url)).arrayBuffer()), bytes);
+  const part = await fetch(url, { headers: { range: 'bytes=29999-60000' } });
+  assert.equal(part.headers.get('content-range'), 'bytes 29999-60000/100000');
+  assert.deepEqual(Buffer.from(await part.arrayBuffer()), bytes.subarray(29_999, 60_001));
+  assert.deepEqual(readdirSync(directory), before);
 });

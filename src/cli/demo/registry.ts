@@ -4,6 +4,7 @@ import { rename, stat, unlink } from 'node:fs/promises';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { setImmediate } from 'node:timers/promises';
 import { algorithmOf, type Digest, isDigest, toDigest } from '../../oci/digest.ts';
 
 /** A response of the registry as a value, so that a test can change it. */
@@ -13,10 +14,16 @@ export type Reply = {
   readonly body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 };
 
+/** A blob whose bytes are made when they are read: those from `from` to `to`, in small pieces. */
+export type GeneratedBlob = {
+  readonly size: number;
+  readonly read: (from: number, to: number) => Iterable<Uint8Array>;
+};
+
 export type DemoRegistry = {
   /** Answers a request of the OCI distribution API: pull and push; no deletion, no lists. */
   readonly answer: (request: IncomingMessage) => Promise<Reply>;
-  putBlob(repository: string, bytes: Uint8Array): Promise<Digest>;
+  putBlob(repository: string, bytes: Uint8Array | GeneratedBlob): Promise<Digest>;
   /** `reference` is a tag, or a digest to verify. */
   putManifest(repository: string, reference: string, mediaType: string, bytes: Uint8Array): Promise<Digest>;
 };
@@ -26,13 +33,14 @@ const blobPath = /^\/v2\/(?<name>[^?]+)\/blobs\/(?<digest>[^/?]+)$/;
 const uploadPath = /^\/v2\/(?<name>[^?]+)\/blobs\/uploads\/(?<upload>[0-9a-f-]*)$/;
 
 /**
- * A registry with bytes as files in `directory`, and names in memory. For demonstrations and tests: it has no
+ * A registry with bytes as files in `directory`, unless they are generated, and names in memory. For demonstrations and tests: it has no
  * authentication.
  */
 export function openDemoRegistry(directory: string): DemoRegistry {
   /** `<repository>@<digest>` to media type, empty for a blob. */
   const held = new Map<string, string>();
   const tags = new Map<string, Digest>();
+  const generated = new Map<Digest, GeneratedBlob>();
   const fileOf = (digest: Digest) => join(directory, digest.replace(':', '-'));
 
   async function putManifest(repository: string, reference: string, mediaType: string, bytes: Uint8Array) {
@@ -68,12 +76,25 @@ export function openDemoRegistry(directory: string): DemoRegistry {
     return digest;
   }
 
+  async function generate(repository: string, blob: GeneratedBlob): Promise<Digest> {
+    const hashing = createHash('sha256');
+    for (const piece of blob.read(0, blob.size)) {
+      hashing.update(piece);
+      await setImmediate();
+    }
+    const digest = toDigest('sha256', hashing.digest('hex'));
+    generated.set(digest, blob);
+    held.set(`${repository}@${digest}`, '');
+    return digest;
+  }
+
   async function pull(request: IncomingMessage, name: string, reference: string): Promise<Reply> {
     const digest = isDigest(reference) ? reference : tags.get(`${name}:${reference}`);
     const mediaType = held.get(`${name}@${digest}`);
     if (digest === undefined || mediaType === undefined)
       throw new Refusal(404, 'NAME_UNKNOWN', `no ${reference}`);
-    const { size } = await stat(fileOf(digest));
+    const blob = generated.get(digest);
+    const { size } = blob ?? (await stat(fileOf(digest)));
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
     const start = range === null ? 0 : Number(range[1]);
     const end = Math.min(range?.[2] ? Number(range[2]) : size - 1, size - 1);
@@ -95,7 +116,8 @@ export function openDemoRegistry(directory: string): DemoRegistry {
       body:
         request.method === 'HEAD' || size === 0
           ? []
-          : createReadStream(fileOf(digest), { start, end, highWaterMark: 1 << 20 }),
+          : (blob?.read(start, end + 1) ??
+            createReadStream(fileOf(digest), { start, end, highWaterMark: 1 << 20 })),
     };
   }
 
@@ -152,7 +174,8 @@ export function openDemoRegistry(directory: string): DemoRegistry {
 
   return {
     answer,
-    putBlob: (repository, bytes) => store(repository, '', [bytes], undefined),
+    putBlob: (repository, bytes) =>
+      bytes instanceof Uint8Array ? store(repository, '', [bytes], undefined) : generate(repository, bytes),
     putManifest,
   };
 }

@@ -1,10 +1,11 @@
 import type { Dirent } from 'node:fs';
 import { lstat, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 import { formatJson } from '../../util/printable.ts';
 import { formatSize } from '../../util/size.ts';
+import { openProgress, type ProgressView } from '../progress.ts';
+import type { Terminal } from '../shell.ts';
 
 const width = 92;
 
@@ -15,12 +16,14 @@ export type DemoStage = {
   step<T>(work: () => Promise<T>, tell: (value: T) => string): Promise<T>;
   /** Prints lines below a step. */
   say(text: string): void;
+  /** Shows how far work is. */
+  progress(): ProgressView;
   /** Ends the output. */
   end(): void;
 };
 
 /** With `json`, it prints one document at its end. */
-export function openStage(stdout: Writable, json: boolean, signal: AbortSignal): DemoStage {
+export function openStage(stdout: Terminal['stdout'], json: boolean, signal: AbortSignal): DemoStage {
   let count = 0;
   const shown: object[] = [];
   const style = (format: 'bold' | 'dim', text: string): string => styleText(format, text, { stream: stdout });
@@ -49,6 +52,7 @@ export function openStage(stdout: Writable, json: boolean, signal: AbortSignal):
       if (json) shown.push({ kind: 'text', text: text.trim() });
       else stdout.write(text.replace(/^(?=.)/gm, '      '));
     },
+    progress: () => openProgress(stdout, json ? 'name' : 'text'),
     end() {
       if (json) stdout.write(`${formatJson(shown, 2)}\n`);
     },

@@ -12,8 +12,8 @@ export type TemporaryDirectory = AsyncDisposable & { readonly path: string };
  * A directory of the test below os.tmpdir(). `await using` it: disposal unmounts everything below it and then removes
  * the directory with its content. The path is short, so that a unix socket fits below (107 bytes).
  */
-export async function temporaryDirectory(): Promise<TemporaryDirectory> {
-  const path = await mkdtemp(join(tmpdir(), temporaryPrefix));
+export async function temporaryDirectory(prefix: string = temporaryPrefix): Promise<TemporaryDirectory> {
+  const path = await mkdtemp(join(tmpdir(), prefix));
   return {
     path,
     [Symbol.asyncDispose]: async () => {
