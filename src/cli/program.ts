@@ -124,6 +124,7 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
   addCommands(program, createAct(builder, terminal, finish));
   program.commandsGroup('Program:').helpCommand('help [command]', 'display help for a command');
   addDemo(program, builder, terminal);
+  addChunks(program, terminal);
   program
     .command('completion <shell>')
     .summary(`print a completion script: ${shells.join(', ')}`)
@@ -177,4 +178,19 @@ function addDemo(program: Command, builder: Builder, terminal: Terminal): void {
         await demo(builder, terminal, { json: output === 'json', onDemand });
       },
     );
+}
+
+function addChunks(program: Command, terminal: Terminal): void {
+  program
+    .command('chunks <file...>')
+    .helpGroup('Artifacts:')
+    .summary('list the chunks of files that are to be pushed')
+    .description(
+      'Writes FILE.chunks beside each file: the digests of its chunks, by which a node loads it on demand. A second file has the annotations that name the lists. Nothing is overwritten. Prints the command of oras that pushes all of them.',
+    )
+    .addOption(new Option('--annotations <file>', 'where the annotations are written').default('chunks.json'))
+    .action(async (files: readonly string[], { annotations }: { readonly annotations: string }) => {
+      const { chunks } = await import('./commands/chunks.ts');
+      await chunks(terminal, files, annotations);
+    });
 }

@@ -40,6 +40,7 @@ export const examples: Readonly<Record<string, readonly Example[]>> = {
     ['fsck', 'report damage'],
     ['fsck --repair', 'report it, and take damaged content out of use'],
   ],
+  chunks: [['chunks model.gguf', 'write model.gguf.chunks, and print how to push both']],
   completion: [
     ['completion bash', 'write it to /etc/bash_completion.d/oci-artifact-csi'],
     ['completion zsh', 'write it to a file _oci-artifact-csi in a directory of fpath'],
