@@ -9,6 +9,7 @@ import { openNamespaces } from './kube/namespaces.ts';
 import { openNodeLabels } from './kube/node-labels.ts';
 import type { NodeOriginGate } from './kube/origin-gate.ts';
 import type { PodObjects } from './kube/pod-objects.ts';
+import type { HolderLink } from './mount/holder-link.ts';
 import type { Endpoint } from './oci/endpoint.ts';
 import type { Reference } from './oci/reference.ts';
 import type { AccessFile } from './policy/access/access-file.ts';
@@ -246,4 +247,11 @@ async function openAccess(
     return { verify: async () => undefined, problems: () => [], obstacles: () => [] };
   const { openAccessFile } = await import('./policy/access/access-file.ts');
   return openAccessFile(accessPolicy, { namespaces: kube && openNamespaces(kube), note });
+}
+
+/** Few daemons have a holder. */
+export async function openHolder(path: string | undefined, note: Note): Promise<HolderLink | undefined> {
+  if (path === undefined) return undefined;
+  const { openHolderLink } = await import('./mount/holder-link.ts');
+  return openHolderLink(path, note);
 }

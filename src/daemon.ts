@@ -18,6 +18,7 @@ import { type Pages, serveProbes } from './http/probes.ts';
 import { openCluster } from './kube/cluster.ts';
 import { openEvents } from './kube/events.ts';
 import { returnMemory } from './linux/memory.ts';
+import type { Node } from './node.ts';
 import type { DiskUsage } from './ports/disk.ts';
 import type { DaemonStatus, NodeStatus } from './ports/node-status.ts';
 import { serveSharing } from './sharing.ts';
@@ -26,7 +27,7 @@ import { createStandby, takeOver } from './takeover.ts';
 import { ArtifactError, toArtifactError } from './util/error.ts';
 import { recognize } from './util/same-file.ts';
 import { version } from './util/version.ts';
-import { type Node, openNode } from './wiring.ts';
+import { openNode } from './wiring.ts';
 
 /** How long a predecessor may need to end, and to give up an address on the host's network. */
 const predecessorMs = 15_000;
@@ -142,7 +143,8 @@ async function run(
   const cluster = stack.use(await openCluster(settings, warn));
   const sending = settings.events ? cluster : undefined;
   const events = sending && stack.use(openEvents(sending, settings.nodeId, metrics.podEvent, warn));
-  const open = (): Promise<Node> => openNode(settings, log, metrics, { events, cluster });
+  const open = (): Promise<Node> =>
+    openNode(settings, log, metrics, { events, cluster, holder: settings.holder });
   const station = stack.use(await takeOver(settings, open, standby, end.signal).catch(refuse));
   openedAt = performance.now();
   node = station.node;

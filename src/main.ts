@@ -9,7 +9,7 @@ const unmeasured = { bytesPulled() {}, damageFound() {}, pullEnded() {} };
 
 // However the daemon was started, and before the rest is loaded, which would be loaded twice.
 const isDaemon = process.argv[2] === 'serve';
-if (isDaemon) ensureNodeOptions(daemonOptions);
+if (isDaemon || process.argv[2] === 'hold') ensureNodeOptions(daemonOptions);
 // As early as possible: the kernel drops a SIGTERM of process 1 that it does not handle.
 const end = isDaemon ? listenForEnd() : undefined;
 const { runCli } = await import('./cli/program.ts');
@@ -23,6 +23,7 @@ process.exitCode = await runCli(
       // longer.
       process.exit(await (await import('./daemon.ts')).serve(settings, end ?? listenForEnd()));
     },
+    hold: async (...call) => (await import('./mount/holder.ts')).hold(...call),
     open: async (settings, log, direct) =>
       (await import('./wiring.ts')).openNode(settings, log, unmeasured, direct),
     connect: async socket => (await import('./grpc/client/client.ts')).connectRemote(socket),

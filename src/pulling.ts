@@ -41,6 +41,7 @@ type World = First<typeof createResolver> &
     readonly layers: First<typeof createTrees>;
     readonly blobs: First<typeof createAdmittedReader>;
     readonly tryLandings: Mounts['tryLandings'];
+    readonly resumeLandings: Mounts['resumeLandings'];
   };
 
 type Options = Pick<
@@ -73,11 +74,20 @@ export function openPulling(
   const lists = createChunkLists(settings.chunkLists, world.warn);
   const starts = createLateStart({ ...world, viewBuilder, trees, source, lists });
   const never = settings.onDemand === 'on' ? imagesOff : '--on-demand is off';
-  const landings = openNodeLandings(never, async () => {
-    const support = await world.tryLandings(join(stateDir, 'tmp'), longestReadSeconds);
-    if (support.kind === 'on') return support.landings;
-    throw new ArtifactError('unavailable', support.reason);
-  });
+  const landings = openNodeLandings(
+    never,
+    async () => {
+      const support = await world.tryLandings(join(stateDir, 'tmp'), longestReadSeconds);
+      if (support.kind === 'on') return support.landings;
+      throw new ArtifactError('unavailable', support.reason);
+    },
+    async prepare => {
+      const support = await world.resumeLandings(join(stateDir, 'tmp'), prepare);
+      if (support?.kind === 'off')
+        world.warn(`reads that wait since an earlier daemon fail, and can be repeated: ${support.reason}`);
+      return support?.kind === 'on' ? support.landings : undefined;
+    },
+  );
   stack.use(landings);
   const onDemand = createOnDemand(
     {

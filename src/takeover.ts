@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Settings } from './cli/settings.ts';
 import { type BoundSocket, bindSocket, type Takeover } from './grpc/edge/socket.ts';
+import type { Node } from './node.ts';
 import { openTurn } from './store/ground.ts';
 import { readHolder } from './store/lock.ts';
 import { type Turn, turnEveryMs } from './store/turn.ts';
 import { type ErrorCode, toArtifactError } from './util/error.ts';
-import type { Node } from './wiring.ts';
 
 /** What a daemon has for itself on its node. Disposing closes the state; the socket belongs to its server. */
 export type Station = AsyncDisposable & {

@@ -3,23 +3,17 @@ import type { Logger } from 'pino';
 import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
 import type { Note } from './configfile/watched-file.ts';
-import { type ArtifactSources, openLabels, openPolicies, openSources } from './configuration.ts';
+import { openHolder, openLabels, openPolicies, openSources } from './configuration.ts';
 import { openKubeApi } from './kube/api.ts';
-import { type Cluster, openCluster } from './kube/cluster.ts';
+import { openCluster } from './kube/cluster.ts';
 import { openPodObjects } from './kube/pod-objects.ts';
 import { verifyKernel } from './mount/kernel.ts';
 import { openKubeletPods } from './mount/kubelet-pods.ts';
 import { openMounts } from './mount/mounts.ts';
+import type { Ahead, Node } from './node.ts';
 import { toPlatform } from './oci/platform.ts';
-import type { DiskUsage } from './ports/disk.ts';
-import type { VolumeEvents } from './ports/events.ts';
 import type { Meter } from './ports/meter.ts';
 import type { NodeStatus } from './ports/node-status.ts';
-import type { LateSummary } from './ports/on-demand.ts';
-import type { PrefetchStatus } from './ports/prefetch.ts';
-import type { Publishing } from './ports/publishing.ts';
-import type { Sharing } from './ports/sharing.ts';
-import type { Artifacts } from './ports/usecases.ts';
 import { openPulling } from './pulling.ts';
 import { openSharing } from './sharing.ts';
 import { hashBytes, hashFile } from './store/files/file-hash.ts';
@@ -48,50 +42,10 @@ import { createScrub } from './volume/cache/scrub.ts';
 import { createUpkeep } from './volume/cache/upkeep.ts';
 import { createCatalog } from './volume/catalog.ts';
 import { createDamageReport } from './volume/events/damage-report.ts';
-import { formatOnDemand } from './volume/on-demand/on-demand.ts';
+import { formatOnDemand } from './volume/on-demand/support-text.ts';
 import { createPodPublishing } from './volume/pod-publishing.ts';
 import { createPrefetch } from './volume/prefetch.ts';
 import { createVolumeStatus } from './volume/volume-status.ts';
-
-/** The use cases of one node over its state directory. */
-export type Node = {
-  readonly artifacts: Artifacts;
-  readonly publishing: Publishing;
-  cacheBytes(): Promise<number>;
-  diskUsage(): Promise<DiskUsage>;
-  /** Configuration files that are broken, one line each. Their last good version is in force, or they refuse. */
-  problems(): readonly string[];
-  /** The problems, and which mark of the disk or the cache is passed. */
-  notes(): Promise<readonly string[]>;
-  /** Information about the node, one line each. */
-  facts(): readonly string[];
-  /** The entries of --prefetch. */
-  prefetch(): readonly PrefetchStatus[];
-  /** Whether fs-verity seals the cache. */
-  readonly isSealed: boolean;
-  /** Why no view is an image; undefined if those of tars are. */
-  readonly imagesOff: string | undefined;
-  /** As the metrics show them. */
-  readonly origins: ArtifactSources['origins'];
-  /** The volumes that are loaded on demand. */
-  onDemand(): LateSummary;
-  /** What others may read of the cache; undefined without --containerd-socket. */
-  readonly sharing: Sharing | undefined;
-  /** Verifies the cache and follows the list of --prefetch, in the background, until this is closed. */
-  startWork(): void;
-  /** Why volumes cannot be published now, one line each. */
-  obstacles(): readonly string[];
-  /** Why only a restart helps. */
-  expired(): string | undefined;
-  close(): Promise<void>;
-};
-
-/** What a daemon opens before the state directory, so that a standby has it when it takes over. */
-type Ahead = {
-  /** For a daemon that sends events. */
-  readonly events?: VolumeEvents | undefined;
-  readonly cluster?: Cluster | undefined;
-};
 
 /**
  * Opens every adapter over the state directory, reconciles volumes, and creates the use cases. Closing ends the pulls,
@@ -111,9 +65,10 @@ export async function openNode(
   await using stack = new AsyncDisposableStack();
   const store = stack.use(await openStore({ ...settings, log, reads }));
   const mends = store.reads === undefined;
-  const { mounter, images, tryLandings } = stack.use(openMounts(settings));
-  const imagesOff = store.imageSupport.off ?? images.problem();
   const warn: Note = (text, level = 'warn') => log[level](text);
+  const holder = stack.use(await openHolder(ahead.holder, warn));
+  const { mounter, images, tryLandings, resumeLandings } = stack.use(openMounts({ ...settings, holder }));
+  const imagesOff = store.imageSupport.off ?? images.problem();
   const cluster =
     ahead.cluster ?? stack.use(await openCluster({ ...settings, events: false, originSlots: 0 }, warn));
   const kube = settings.podPullSecrets && cluster ? openKubeApi(cluster) : undefined;
@@ -140,7 +95,9 @@ export async function openNode(
     mounter,
     images,
     hasImages: imagesOff === undefined,
+    holder,
     tryLandings,
+    resumeLandings,
     registry,
     unpacker,
     meter,
@@ -156,12 +113,6 @@ export async function openNode(
     hash: hashBytes,
     note: (reference: string, text: string) => log.info({ reference }, text),
   };
-  if (mends) {
-    const { notes, ...reconciled } = await reconcileVolumes(world);
-    for (const note of [...notes, ...(await restoreViews(world))]) log.warn(note);
-    await inheritHolds(world);
-    log.info(reconciled, 'the records of volumes were compared with the mounts of this node');
-  }
   const access =
     settings.cachedAuthorization === 'off'
       ? unrestrictedAccess
@@ -187,6 +138,13 @@ export async function openNode(
     stack,
   );
   const { pull, manifests, naming, source, onDemand } = pulling;
+  await onDemand.resume(); // before anything is unmounted
+  if (mends) {
+    const { notes, ...reconciled } = await reconcileVolumes(world);
+    for (const note of [...notes, ...(await restoreViews(world))]) log.warn(note);
+    await inheritHolds(world);
+    log.info(reconciled, 'the records of volumes were compared with the mounts of this node');
+  }
   const statusOf = createVolumeStatus({ ...world, accessPolicy, onDemand });
   const catalog = createCatalog({ ...world, manifests, source });
   const prefetch = createPrefetch({ ...world, list: policies.prefetch, labels, pull, naming, log });
@@ -211,7 +169,8 @@ export async function openNode(
     reads
       ? []
       : [formatVerity(store.verity), formatSupport({ off: imagesOff }), formatOnDemand(onDemand.summary())];
-  const notes = async () => [problems(), sources.notes(), (await room.pressure()) ?? []].flat();
+  const notes = async () =>
+    [problems(), sources.notes(), (await room.pressure()) ?? [], holder?.problem() ?? []].flat();
   const status = async (): Promise<NodeStatus> => ({
     stateDir: settings.stateDir,
     disk: await world.disk.usage(),

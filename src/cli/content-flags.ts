@@ -1,7 +1,7 @@
 import { parseDuration } from '../util/duration.ts';
 import { parseSize } from '../util/size.ts';
 import { type Flags, offByDefault } from './flag.ts';
-import { oneOf, optional, parseCount, parsePath, parsePercent, parseRate } from './values.ts';
+import { oneOf, optional, parseCount, parseEndpoint, parsePath, parsePercent, parseRate } from './values.ts';
 
 /** The flags of `serve` for downloads, the cache and unpacking. */
 export const contentFlags: Flags<
@@ -23,6 +23,7 @@ export const contentFlags: Flags<
   | 'onDemand'
   | 'onDemandPatience'
   | 'chunkLists'
+  | 'holder'
   | 'scrubInterval'
   | 'maxLayerEntries'
   | 'maxLayerSize'
@@ -125,6 +126,12 @@ export const contentFlags: Flags<
     says: 'none or manifest; manifest: a file that is loaded on demand comes by chunk if its manifest covers a list of their digests',
     preset: 'manifest',
     parse: oneOf('none', 'manifest'),
+  },
+  holder: {
+    value: 'URL',
+    says: 'socket of the holder, which lets reads of content that is loaded on demand wait while no daemon runs',
+    preset: '',
+    parse: optional(parseEndpoint),
   },
   scrubInterval: {
     value: 'DURATION',

@@ -11,7 +11,7 @@ import { exitCodes, formatExitCodes } from './exit.ts';
 import { formatCompletion, shells } from './help/completion.ts';
 import { formatAfter, helpLayout } from './help/help.ts';
 import { addOutput, asksForJson } from './output-options.ts';
-import { addDaemonFlags, addServeFlags } from './settings-options.ts';
+import { addDaemonFlags, addServeFlags, toOption } from './settings-options.ts';
 import { type Options, programName, type Terminal, tell } from './shell.ts';
 
 const about = `Mounts OCI artifacts read-only into Kubernetes pods.
@@ -121,6 +121,7 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
     const settings = toSettings(given, terminal.environment);
     finish(await builder.serve(settings));
   });
+  addHold(program, builder, terminal);
   addCommands(program, createAct(builder, terminal, finish));
   program.commandsGroup('Program:').helpCommand('help [command]', 'display help for a command');
   addDemo(program, builder, terminal);
@@ -156,6 +157,26 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
   for (const command of [program, ...program.commands])
     command.addHelpText('after', ({ command: shown }) => formatAfter(shown));
   return program;
+}
+
+function addHold(program: Command, builder: Builder, terminal: Terminal): void {
+  program
+    .command('hold')
+    .summary('let reads of volumes wait while the daemon is replaced')
+    .description(
+      'Runs the holder of this node until SIGTERM or SIGINT: while no daemon runs, it lets reads of content that is loaded on demand wait for the next one. The daemon finds it by --holder. Both must run as root; the holder needs no capability.',
+    )
+    .requiredOption('--listen <URL>', 'socket of the holder, in a directory that only root can write to')
+    .option(
+      '--patience <DURATION>',
+      'how long reads wait while no daemon runs, before they fail (EIO) (default 10m)',
+    )
+    .addOption(toOption('logLevel'))
+    .addOption(toOption('logFormat'))
+    .action(async (options: Options) => {
+      const { hold } = await import('./commands/hold.ts');
+      await hold(builder, terminal, options);
+    });
 }
 
 function addDemo(program: Command, builder: Builder, terminal: Terminal): void {

@@ -33,6 +33,7 @@ const background: readonly (keyof Settings)[] = [
   'onDemand',
   'onDemandPatience',
   'chunkLists',
+  'holder',
   'scrubInterval',
   'originSlots',
   'originPatience',

@@ -77,6 +77,8 @@ export type Settings = {
   readonly onDemandPatience: number;
   /** Which lists of chunks count. */
   readonly chunkLists: 'none' | 'manifest';
+  /** The socket of the holder. */
+  readonly holder: string | undefined;
   /** Milliseconds between two verifications of the same content; 0: only those that a publish needs. */
   readonly scrubInterval: number;
   readonly maxLayerEntries: number;

@@ -20,14 +20,21 @@ export function observeLate(gauge: (name: string, help: string, labelNames?: rea
     'Whether this node loads volumes on demand that ask for it: 1 or 0, with the reason',
     ['reason'],
   );
+  const holder = gauge(
+    'oci_artifact_csi_on_demand_holder',
+    'Whether the holder of --holder is reached: 1 or 0, with the reason',
+    ['reason'],
+  );
   return {
     set(summary) {
       if (summary === undefined) return;
-      const { loading, stalled, complete, missingBytes, failedReads, support } = summary;
+      const { loading, stalled, complete, missingBytes, failedReads, support, holder: held } = summary;
       for (const [state, count] of Object.entries({ loading, stalled, complete }))
         volumes.set({ state }, count);
       missing.set(missingBytes);
       failed.set(failedReads);
+      holder.reset();
+      if (held !== undefined) holder.set({ reason: held.problem ?? '' }, held.problem === undefined ? 1 : 0);
       supported.reset();
       if (support.kind === 'off') supported.set({ reason: support.reason }, 0);
       else if (support.kind === 'on') supported.set({ reason: '' }, 1);

@@ -55,6 +55,7 @@ const FOPEN_NOFLUSH = 1 << 5;
 /** What is waited for may be much: no request waits for another one. */
 const maxBackground = 0xffff;
 const maxWrite = 4096;
+const FUSE_NOTIFY_RESEND = 7;
 /** Seconds: more cannot be expressed, and are no limit. */
 const maxTimeout = 0xffff;
 /** A request for bytes is at most 1 MiB. */
@@ -124,6 +125,16 @@ export function formatHead(unique: bigint, bytes: number): Buffer {
 export function formatError(unique: bigint, errno: number): Buffer {
   const head = formatHead(unique, 0);
   head.writeInt32LE(-errno, 4);
+  return head;
+}
+
+/**
+ * Asks for all requests again that were read and not answered, from Linux 6.9 on (FUSE_NOTIFY_RESEND). They then have
+ * other names.
+ */
+export function formatResend(): Buffer {
+  const head = formatHead(0n, 0);
+  head.writeInt32LE(FUSE_NOTIFY_RESEND, 4);
   return head;
 }
 

@@ -1,5 +1,6 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { openFsContext } from './fs-context.ts';
+import { formatResend } from './fuse-wire.ts';
 import type { DetachedMount } from './mount.ts';
 
 /** A FUSE filesystem that is attached nowhere, and the descriptor by which it is served. */
@@ -27,4 +28,19 @@ export function createFuseMount(context: string | undefined): FuseMount {
   const mount = fs.mount();
   stack.move();
   return { device, mount };
+}
+
+/**
+ * The same by descriptors of an earlier process, which no longer serves it. What that process received and did not
+ * answer is received again. The descriptors are closed if it throws.
+ *
+ * @throws EINVAL before Linux 6.9.
+ */
+export function continueFuseMount(device: number, mount: number): FuseMount {
+  using stack = new DisposableStack();
+  stack.adopt(device, closeSync);
+  stack.adopt(mount, closeSync);
+  writeSync(device, formatResend());
+  stack.move();
+  return { device, mount: { fd: mount, [Symbol.dispose]: () => closeSync(mount) } };
 }

@@ -20,7 +20,7 @@ import {
   restriction,
   restrictMount,
 } from '../linux/mount.ts';
-import type { LateMounts } from '../ports/landing.ts';
+import type { Landing, LateMounts } from '../ports/landing.ts';
 import type { ImageMounts, ShownView } from '../ports/mounter.ts';
 import type { ViewImage } from '../ports/store.ts';
 import { ArtifactError } from '../util/error.ts';
@@ -129,6 +129,20 @@ export function openImageMounts(directory: string, context: string | undefined):
     });
   };
 
+  /** Ends the landings of an image, its mount, and then a descriptor of that. */
+  const guard = (
+    name: string,
+    mount: number | undefined,
+    landings: readonly Landing[],
+  ): AsyncDisposableStack => {
+    const held = new AsyncDisposableStack();
+    if (mount !== undefined) held.defer(() => closeInPool(mount));
+    kept.add(name);
+    held.defer(() => release(name));
+    for (const landing of landings) held.use(landing);
+    return held;
+  };
+
   const attempt = <T>(doing: string, action: () => T): T => {
     try {
       return action();
@@ -157,19 +171,21 @@ export function openImageMounts(directory: string, context: string | undefined):
     },
     async keep(image, landings) {
       const at = mountPointOf(image);
-      const name = basename(at);
-      await using held = new AsyncDisposableStack();
       try {
         const mount = await createErofsMountInThread({ ...image, image: image.file, context });
-        held.defer(() => closeInPool(mount.fd));
-        kept.add(name);
-        held.defer(() => release(name));
-        for (const landing of landings) held.use(landing); // so they end before its mounts
+        await using held = guard(basename(at), mount.fd, landings);
         attach(mount, at);
         return held.move();
       } catch (thrown) {
         throw toMountError(thrown, `mount the image ${image.file} at ${at}`);
       }
+    },
+    keepMounted(image, landings) {
+      const at = mountPointOf(image);
+      return attempt(`find the image ${image.file} at ${at}`, () => {
+        const isThere = isMounted(image, at) || adopt(image, at);
+        return guard(basename(at), isThere ? openIfThere(at)?.fd : undefined, landings);
+      });
     },
     tidy() {
       try {

@@ -1,7 +1,17 @@
+import { createHash } from 'node:crypto';
 import { rootNode } from '../linux/fuse-wire.ts';
 
-/** What the thread of landings is given. */
-export type LandingThread = { readonly device: number; readonly timeoutSeconds: number };
+/**
+ * What the thread of landings is given. `waking`: the node of a file that the process opens, and closes to end the
+ * thread. The kernel reports that, and waits for no answer: Node stops the thread of a process that exits before it can
+ * give one. `isOpen`: whether the connection is that of an earlier process.
+ */
+export type LandingThread = {
+  readonly device: number;
+  readonly timeoutSeconds: number;
+  readonly waking: number;
+  readonly isOpen: boolean;
+};
 
 /** What it reports: that it serves, and each read. */
 export type LandingEvent =
@@ -14,11 +24,12 @@ export type LandingEvent =
       readonly length: number;
     };
 
-/**
- * A file that the process opens, and closes to end the thread. The kernel reports that, and waits for no answer: Node
- * stops the thread of a process that exits before it can give one.
- */
-export const wakingNode: number = rootNode + 1;
+const nodeBytes = 6;
+
+/** The node of a landing, which is the same in each process that serves it, of any version. It is not the root. */
+export function nodeOf(key: string): number {
+  return 2 ** (8 * nodeBytes) + createHash('sha256').update(key).digest().readUIntBE(0, nodeBytes);
+}
 
 /** The kernel reads whole blocks, of at most so many bytes. */
 const maxBlock = 4096;

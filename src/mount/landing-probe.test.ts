@@ -8,15 +8,16 @@ import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { needs } from '../../test/support/project/tools.ts';
 import type { Landings } from '../ports/landing.ts';
 import { findProblem, tryLandings } from './landing-probe.ts';
+import { openLandings } from './landings.ts';
 
-const options = { timeoutSeconds: 60 };
+const open = () => openLandings({ timeoutSeconds: 60 });
 
 test(
   'this kernel shows late files as they must be, which leaves no file and no mount',
   needs('root'),
   async () => {
     await using temporary = await temporaryDirectory();
-    const support = await tryLandings(temporary.path, options);
+    const support = await tryLandings(temporary.path, open);
     assert.ok(support.kind === 'on', support.kind === 'off' ? support.reason : '');
     assert.deepEqual([readdirSync(temporary.path), mountsBelow(temporary.path)], [[], []]);
     const start = performance.now();
@@ -34,11 +35,11 @@ test('a filesystem that cannot have images gives the reason', needs('root'), asy
   const at = (name: string): string => join(temporary.path, name);
   const layers = `lowerdir=${at('lower')},upperdir=${at('upper')},workdir=${at('work')}`;
   runProgram('mount', '-t', 'overlay', 'overlay', '-o', layers, at('overlay'));
-  assert.deepEqual(await tryLandings(at('overlay'), options), {
+  assert.deepEqual(await tryLandings(at('overlay'), open), {
     kind: 'off',
     reason: 'this kernel, or the filesystem of the state directory, mounts EROFS from block devices only',
   });
-  const absent = await tryLandings(at('absent'), options);
+  const absent = await tryLandings(at('absent'), open);
   assert.match(absent.kind === 'off' ? absent.reason : '', /ENOENT/);
 });
 
@@ -50,6 +51,7 @@ test('a kernel that reads something else than the landing is found', needs('root
   const landings: Landings = {
     add: () => ({ path, [Symbol.dispose]() {} }),
     failure: () => undefined,
+    leave() {},
     async [Symbol.asyncDispose]() {},
   };
   assert.equal(await findProblem(landings, temporary.path), 'the kernel does not ask for missing bytes');

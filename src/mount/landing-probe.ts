@@ -13,11 +13,10 @@ import type { Landings } from '../ports/landing.ts';
 import { blobAttributes, type DirectoryNode, plainAttributes } from '../tree/tree.ts';
 import { errnoOf } from '../util/error.ts';
 import { doAtOnce } from '../util/pace.ts';
-import { type LandingOptions, openLandings } from './landings.ts';
 
 /** The landings of this node, or why it has none. */
-export type LandingSupport =
-  | { readonly kind: 'on'; readonly landings: Landings }
+export type LandingSupport<L extends Landings = Landings> =
+  | { readonly kind: 'on'; readonly landings: L }
   | { readonly kind: 'off'; readonly reason: string };
 
 /**
@@ -25,10 +24,13 @@ export type LandingSupport =
  *
  * @param directory on the filesystem of images. A few files are made in it, and removed.
  */
-export async function tryLandings(directory: string, options: LandingOptions): Promise<LandingSupport> {
+export async function tryLandings<L extends Landings>(
+  directory: string,
+  open: () => Promise<L>,
+): Promise<LandingSupport<L>> {
   await using stack = new AsyncDisposableStack();
   try {
-    const landings = stack.use(await openLandings(options));
+    const landings = stack.use(await open());
     const reason = await inTime(findProblem(landings, directory));
     if (reason !== undefined) return { kind: 'off', reason };
     stack.move();
@@ -81,7 +83,7 @@ export async function findProblem(landings: Landings, directory: string): Promis
     if (chunk !== chunks.late) throw new Error('it never comes');
     return data.fd;
   };
-  const landing = landings.add({ size, bring });
+  const landing = landings.add({ size, bring }, imagePath);
   const devices = [landing.path, landing.path, dataPath];
   const mount = await createErofsMountInThread({ image: imagePath, devices });
   stack.defer(() => closeInPool(mount.fd));

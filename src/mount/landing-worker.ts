@@ -10,16 +10,17 @@ import {
   formatOpen,
   parseRequest,
   requestBytes,
+  rootNode,
 } from '../linux/fuse-wire.ts';
 import { errnoOf } from '../util/error.ts';
-import { type LandingEvent, type LandingThread, parseName, wakingNode } from './landing-names.ts';
+import { type LandingEvent, type LandingThread, parseName } from './landing-names.ts';
 
 /**
  * Receives the requests of a FUSE connection, until it ends. Names, attributes and opens are answered here, without the
  * main thread, which may wait for them; reads are handed to it. The thread waits in read(2), and is to end when the
  * waking file is closed.
  */
-function serve({ device, timeoutSeconds }: LandingThread): void {
+function serve({ device, timeoutSeconds, waking, isOpen }: LandingThread): void {
   const buffer = Buffer.alloc(requestBytes);
   const nodes = new Map<number, { readonly size: number; lookups: number }>();
 
@@ -37,6 +38,11 @@ function serve({ device, timeoutSeconds }: LandingThread): void {
     known.lookups -= lookups;
     if (known.lookups <= 0) nodes.delete(node);
   };
+  const describe = (unique: bigint, node: number): Buffer => {
+    const size = node === rootNode ? 0 : nodes.get(node)?.size;
+    if (size === undefined) return formatError(unique, ESTALE); // an earlier process looked it up
+    return formatAttributes(unique, { node, size });
+  };
   const answer = (request: FuseRequest): Buffer | undefined => {
     const { unique } = request;
     switch (request.kind) {
@@ -45,10 +51,7 @@ function serve({ device, timeoutSeconds }: LandingThread): void {
       case 'lookup':
         return look(request);
       case 'attributes':
-        return formatAttributes(unique, {
-          node: request.node,
-          size: nodes.get(request.node)?.size ?? 0,
-        });
+        return describe(unique, request.node);
       case 'open':
         return formatOpen(unique);
       case 'read':
@@ -67,6 +70,7 @@ function serve({ device, timeoutSeconds }: LandingThread): void {
     }
   };
 
+  if (isOpen) post({ kind: 'ready' });
   for (;;) {
     const length = receive(device, buffer);
     if (length === undefined) return;
@@ -74,11 +78,12 @@ function serve({ device, timeoutSeconds }: LandingThread): void {
     const answered = answer(request);
     if (answered !== undefined) send(device, answered);
     if (request.kind === 'init') post({ kind: 'ready' });
-    if (request.kind === 'release' && request.node === wakingNode) return;
+    if (request.kind === 'release' && request.node === waking) return;
   }
 }
 
 const ENOENT = 2;
+const ESTALE = 116;
 const ENOSYS = 38;
 
 /** Returns the length of the next request; undefined if the connection has ended. */

@@ -1,11 +1,13 @@
+import { randomUUID } from 'node:crypto';
 import { closeSync, open } from 'node:fs';
 import { extname } from 'node:path';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { createFuseMount } from '../linux/fuse.ts';
+import { createFuseMount, type FuseMount } from '../linux/fuse.ts';
 import type { LandingFile, Landings } from '../ports/landing.ts';
+import type { HolderKeeping, HolderLink } from './holder-link.ts';
 import { createLandingAnswers } from './landing-answers.ts';
-import { formatName, type LandingEvent, type LandingThread, wakingNode } from './landing-names.ts';
+import { formatName, type LandingEvent, type LandingThread, nodeOf } from './landing-names.ts';
 
 export type LandingOptions = {
   /**
@@ -17,25 +19,59 @@ export type LandingOptions = {
   readonly context?: string | undefined;
 };
 
+/** Landings that a holder can keep, so that another process continues them. */
+export type KeptLandings = Landings & {
+  /** To be called once they work. */
+  keepBy(holder: Pick<HolderLink, 'keep'>): void;
+};
+
 /**
  * Opens the one FUSE filesystem whose files are landings. It is attached nowhere; a thread serves it.
  *
  * @throws the error of the system if it has no FUSE, or does not allow it.
  */
-export async function openLandings({ timeoutSeconds, context }: LandingOptions): Promise<Landings> {
+export async function openLandings({ timeoutSeconds, context }: LandingOptions): Promise<KeptLandings> {
+  return await serveLandings(createFuseMount(context), { timeoutSeconds, isOpen: false });
+}
+
+/**
+ * Continues the landings of an earlier process.
+ *
+ * @param prepare adds what that process served, before any of it is answered.
+ * @throws Error if the connection has ended; the errors of `prepare`.
+ */
+export async function continueLandings(
+  files: FuseMount,
+  prepare: (landings: Pick<Landings, 'add'>) => void,
+): Promise<KeptLandings> {
+  return await serveLandings(files, { timeoutSeconds: 0, isOpen: true, prepare });
+}
+
+async function serveLandings(
+  { device, mount }: FuseMount,
+  {
+    prepare,
+    ...served
+  }: Pick<LandingThread, 'timeoutSeconds' | 'isOpen'> & {
+    readonly prepare?: (landings: Pick<Landings, 'add'>) => void;
+  },
+): Promise<KeptLandings> {
   await using stack = new AsyncDisposableStack();
-  const { device, mount } = createFuseMount(context);
   const answers = stack.use(createLandingAnswers(device));
   stack.use(mount);
   const root = `/proc/self/fd/${mount.fd}`;
   const files = new Map<number, LandingFile>();
   /** The reads that are not answered, and their node. */
   const waiting = new Map<bigint, number>();
-  let lastNode = wakingNode;
+  const waking = nodeOf(randomUUID());
+  /** Those whose reads are left to another process. */
+  const left = new Set<number>();
+  let keeping: HolderKeeping | undefined;
   let failure: string | undefined;
 
   const serve = async ({ unique, node, offset, length }: LandingRequest): Promise<void> => {
     const file = files.get(node);
+    if (left.has(node)) return;
     waiting.set(unique, node);
     try {
       if (file === undefined || offset >= file.size) throw new Error('there are no such bytes');
@@ -44,42 +80,55 @@ export async function openLandings({ timeoutSeconds, context }: LandingOptions):
       if (waiting.has(unique)) await answers.send({ unique, offset, bytes, length }, fd);
       waiting.delete(unique);
     } catch {
-      if (waiting.delete(unique)) answers.refuse(unique);
+      if (waiting.delete(unique) && !left.has(node)) answers.refuse(unique);
     }
   };
 
   const end = (node: number): void => {
     files.delete(node);
-    for (const [unique, of] of waiting) if (of === node && waiting.delete(unique)) answers.refuse(unique);
+    for (const [unique, of] of waiting)
+      if (of === node && waiting.delete(unique) && !left.has(node)) answers.refuse(unique);
   };
 
-  const thread = startThread({ device, timeoutSeconds }, request => void serve(request));
+  const adding: Pick<Landings, 'add'> = {
+    add(file, key) {
+      const node = nodeOf(key);
+      if (files.has(node)) throw new Error(`there is a landing ${key} already`);
+      files.set(node, file);
+      return { path: `${root}/${formatName(node, file.size)}`, [Symbol.dispose]: () => end(node) };
+    },
+  };
+  prepare?.(adding);
+  const thread = startThread({ device, waking, ...served }, request => void serve(request));
   stack.defer(() => waiting.clear());
   await thread.ready;
-  const waking = await openWakingFile(root, thread.ended);
-  process.on('exit', waking.close);
+  const wakingFile = await openWakingFile(`${root}/${formatName(waking, 0)}`, thread.ended);
+  process.on('exit', wakingFile.close);
   const opened = stack.move();
   const close = async (): Promise<void> => {
     const reason = await thread.ended;
     failure ??= reason;
-    process.off('exit', waking.close);
-    waking.close();
+    process.off('exit', wakingFile.close);
+    wakingFile.close();
+    keeping?.[Symbol.dispose]();
     await opened.disposeAsync();
   };
   const closed = close();
 
   return {
-    add(file) {
-      const node = ++lastNode;
-      files.set(node, file);
-      return { path: `${root}/${formatName(node, file.size)}`, [Symbol.dispose]: () => end(node) };
-    },
+    ...adding,
     failure: () => failure,
+    keepBy(holder) {
+      keeping = holder.keep([device, mount.fd]);
+    },
+    leave() {
+      if (keeping?.isKept() === true) for (const node of files.keys()) left.add(node);
+    },
     async [Symbol.asyncDispose]() {
       for (const node of files.keys()) end(node);
       failure ??= 'the daemon stops';
       thread.keep();
-      waking.close();
+      wakingFile.close();
       await closed;
     },
   };
@@ -119,9 +168,9 @@ const resourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16
 const openInPool = promisify(open);
 
 /** It is opened in the pool, because this thread must not wait for the other. */
-async function openWakingFile(root: string, ended: Promise<string>): Promise<{ readonly close: () => void }> {
+async function openWakingFile(path: string, ended: Promise<string>): Promise<{ readonly close: () => void }> {
   const failed = ended.then(reason => Promise.reject<number>(new Error(reason)));
-  const fd = await Promise.race([openInPool(`${root}/${formatName(wakingNode, 0)}`, 'r'), failed]);
+  const fd = await Promise.race([openInPool(path, 'r'), failed]);
   let isOpen = true;
   return {
     close() {

@@ -1,8 +1,11 @@
 import { existsSync } from 'node:fs';
-import type { LateMounts } from '../ports/landing.ts';
+import { continueFuseMount } from '../linux/fuse.ts';
+import type { Landings, LateMounts } from '../ports/landing.ts';
 import type { ImageMounts } from '../ports/mounter.ts';
+import type { HolderLink } from './holder-link.ts';
 import { imageDirectory, openImageMounts } from './image-mounts.ts';
 import { type LandingSupport, tryLandings } from './landing-probe.ts';
+import { continueLandings, type KeptLandings, openLandings } from './landings.ts';
 import { type KernelMounter, openMounter } from './mounter.ts';
 
 /** The mounts of a node: volumes, and the images that some of them show. */
@@ -19,6 +22,14 @@ export type Mounts = Disposable & {
    * @param timeoutSeconds after which the kernel fails all reads of landings that do not answer.
    */
   tryLandings(directory: string, timeoutSeconds: number): Promise<LandingSupport>;
+  /**
+   * Continues those that the holder keeps; undefined if it keeps none. It keeps them no longer if they do not work.
+   * `prepare` adds what the earlier process served.
+   */
+  resumeLandings(
+    directory: string,
+    prepare: (landings: Pick<Landings, 'add'>) => void,
+  ): Promise<LandingSupport | undefined>;
 };
 
 export function openMounts(options: {
@@ -26,11 +37,17 @@ export function openMounts(options: {
   readonly driverName: string;
   readonly stateDir: string;
   readonly selinuxLabel: string;
+  readonly holder?: HolderLink | undefined;
 }): Mounts {
-  const { kubeletDir, driverName, stateDir, selinuxLabel } = options;
+  const { kubeletDir, driverName, stateDir, selinuxLabel, holder } = options;
   const mounter = openMounter({ kubeletDir, stateDir });
   const context = existsSync('/sys/fs/selinux') ? selinuxLabel : undefined;
   const mounts = openImageMounts(imageDirectory(kubeletDir, driverName), context);
+  const openKept = async (directory: string, open: () => Promise<KeptLandings>): Promise<LandingSupport> => {
+    const support = await tryLandings(directory, open);
+    if (support.kind === 'on' && holder !== undefined) support.landings.keepBy(holder);
+    return support;
+  };
   return {
     mounter,
     images: {
@@ -38,7 +55,16 @@ export function openMounts(options: {
       problem: () =>
         existsSync(kubeletDir) ? undefined : `kubelet's directory ${kubeletDir} does not exist`,
     },
-    tryLandings: (directory, timeoutSeconds) => tryLandings(directory, { timeoutSeconds, context }),
+    tryLandings: (directory, timeoutSeconds) =>
+      openKept(directory, () => openLandings({ timeoutSeconds, context })),
+    async resumeLandings(directory, prepare) {
+      const [device, mount] = holder?.take() ?? [];
+      if (device === undefined || mount === undefined) return undefined;
+      const open = async () => continueLandings(continueFuseMount(device, mount), prepare);
+      const support = await openKept(directory, open);
+      if (support.kind === 'off') holder?.drop();
+      return support;
+    },
     [Symbol.dispose]: () => mounter[Symbol.dispose](),
   };
 }

@@ -25,9 +25,12 @@ export type Landing = Disposable & { readonly path: string };
  * landing in the main thread, or release the last reference to a mount of an image in it.
  */
 export type Landings = AsyncDisposable & {
-  add(file: LandingFile): Landing;
+  /** @param key the same in each process that serves it. @throws Error if there is a landing with it. */
+  add(file: LandingFile, key: string): Landing;
   /** Why missing bytes can no longer be read; undefined while they can. */
   failure(): string | undefined;
+  /** Leaves reads that wait to the next process, if the holder keeps these landings: the end of one fails none. */
+  leave(): void;
 };
 
 /** The mounts of the images of late views. */
@@ -43,4 +46,6 @@ export type LateMounts = {
    * @throws `denied`; `internal`.
    */
   keep(image: ViewImage, landings: readonly Landing[]): Promise<AsyncDisposable>;
+  /** The same for an image that an earlier process has mounted. Nothing else may unmount any image before. */
+  keepMounted(image: ViewImage, landings: readonly Landing[]): AsyncDisposable;
 };

@@ -20,6 +20,8 @@ export type LateSummary = {
   /** Since the start. */
   readonly failedReads: number;
   readonly support: LateSupport;
+  /** What lets reads wait while no daemon runs; undefined if there is none. `problem`: why it does not. */
+  readonly holder?: { readonly problem: string | undefined };
 };
 
 /** Whether volumes that ask for it are loaded on demand, or fully. It is tried for the first of them. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import type { Node } from '../../src/node.ts';
 import type { PublishRequest } from '../../src/ports/request.ts';
 import { ArtifactError } from '../../src/util/error.ts';
-import type { Node } from '../../src/wiring.ts';
 import { costOf, longestTurn } from '../support/node/cost.ts';
 import { type CrowdedNode, openCrowdedNode } from '../support/node/crowded-node.ts';
 import { publishRequest, type TestNode } from '../support/node/daemon.ts';

@@ -144,7 +144,9 @@ test('every command line that is shown is one that the program takes', async () 
     throw new ArtifactError('busy', 'it was taken');
   };
   for (const words of lines) {
-    const { code, stderr } = await runShell(words, { builder: { open, serve: async () => 0 } });
+    const { code, stderr } = await runShell(words, {
+      builder: { open, serve: async () => 0, hold: async () => {} },
+    });
     assert.ok(code === 0 || /it was taken|there is no file/.test(stderr), `${words.join(' ')}: ${stderr}`);
   }
 });

@@ -22,7 +22,9 @@ const profiles = globSync('profiles/*.yaml', { cwd: chartDirectory }).toSorted()
 
 /** Flags that the template sets, because another value could only break the driver. */
 const fixed: readonly (keyof Settings)[] = ['endpoint', 'nodeId', 'register', 'httpListen'];
-const settable = keys.filter(key => !fixed.includes(key));
+/** A flag that the template sets where a part of the chart is there. */
+const ofPart: readonly (keyof Settings)[] = ['holder'];
+const settable = keys.filter(key => !fixed.includes(key) && !ofPart.includes(key));
 
 type Variable = { readonly name: string; readonly value?: string };
 type Volume = Readonly<Record<string, unknown>> & { readonly name: string };
@@ -356,6 +358,72 @@ test('the socket that shows the cache is in a directory of the node', needs('hel
   assert.equal(podWith('--set', `containerdSocket=${inState}`).flag('containerdSocket'), inState);
 });
 
+describe('the holder', needs('helm', 'kubeconform'), () => {
+  const withHolder = (...more: readonly string[]): readonly Manifest[] => {
+    const text = renderChart({ args: ['--set', ['holder.enabled=true', ...more].join(',')] });
+    for (const kubernetes of kubernetesVersions) verifyManifests(text, [kubernetesSchemas(kubernetes)]);
+    return parseManifests(text);
+  };
+  const podSpecOf = (manifests: readonly Manifest[], name: string): PodSpec => {
+    const set = manifests.find(({ kind, metadata }) => kind === 'DaemonSet' && metadata.name.endsWith(name));
+    assert.ok(set);
+    return (set['spec'] as { template: { spec: PodSpec } }).template.spec;
+  };
+
+  test('is not there by default, and no flag names it', () => {
+    assert.equal(podWith().flag('holder'), undefined);
+    assert.ok(!renderChart().includes('holder'));
+  });
+
+  test('has no capability and no right, and listens where the driver looks', () => {
+    const manifests = withHolder('kubeletDir=/var/lib/k0s/kubelet', 'driverName=d.example', 'events=false');
+    assert.deepEqual(
+      manifests.map(({ kind }) => kind).filter(kind => /Role/.test(kind)),
+      [],
+    );
+    const { automountServiceAccountToken, containers, volumes } = podSpecOf(manifests, '-holder');
+    assert.equal(automountServiceAccountToken, false);
+    const [container] = containers;
+    assert.deepEqual(container?.securityContext, {
+      runAsUser: 0,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+      seccompProfile: { type: 'RuntimeDefault' },
+    });
+    assert.deepEqual(container.volumeMounts, [{ name: 'socket', mountPath: '/holder' }]);
+    const path = '/var/lib/k0s/kubelet/plugins/d.example-holder';
+    assert.deepEqual(volumes, [{ name: 'socket', hostPath: { path, type: 'DirectoryOrCreate' } }]);
+    const driver = podSpecOf(manifests, 'oci-artifact-csi').containers[0];
+    const flag = driver?.env.find(({ name }) => name === formatVariable('holder'));
+    assert.equal(flag?.value, `unix://${path}/hold.sock`);
+    flags.holder.parse(flag.value);
+  });
+
+  test('outlives an update, is none of the pods of the driver, and has a place where OpenShift is', () => {
+    const manifests = withHolder('networkPolicy.enabled=true', 'openshiftScc=always');
+    const [driver, holder] = manifests
+      .filter(({ kind }) => kind === 'DaemonSet')
+      .map(({ spec }) => spec as { updateStrategy: { type: string }; selector: object })
+      .toSorted((one, other) => (one.updateStrategy.type > other.updateStrategy.type ? -1 : 1));
+    assert.deepEqual(holder?.updateStrategy, { type: 'OnDelete' });
+    assert.notDeepEqual(holder.selector, driver?.selector);
+    const policies = manifests.filter(({ kind }) => kind === 'NetworkPolicy').map(({ spec }) => spec);
+    assert.deepEqual(
+      policies.map(spec => ({
+        matchLabels: (spec as { podSelector: { matchLabels: object } }).podSelector.matchLabels,
+      })),
+      [holder.selector, driver?.selector].toSorted((a, b) =>
+        JSON.stringify(a) < JSON.stringify(b) ? 1 : -1,
+      ),
+    );
+    const { subjects } = theOnly(manifests, 'RoleBinding') as unknown as {
+      subjects: readonly { name: string }[];
+    };
+    assert.equal(subjects.length, 2);
+  });
+});
+
 describe('a value that cannot be right', needs('helm', 'helm4'), () => {
   for (const [set, message] of [
     ['kubeletdir=/x', /kubeletdir/],
@@ -374,6 +442,7 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
     ['policy.inline.defaul[0].type=reject', /defaul/],
     ['policy.inline.default[0].type=foo', /type/],
     ['policy.inline.default[0].type=sigstoreSigned,policy.inline.default[0].keyFile=/a', /keyFile/],
+    ['holder.patience=long', /patience|pattern/],
     ['scrubInterval=1w', /scrubInterval|pattern/],
     ['kubeletDir=var/lib', /kubeletDir|pattern/],
     ['driverName=a/b', /driverName|pattern/],

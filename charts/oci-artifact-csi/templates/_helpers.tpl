@@ -8,6 +8,17 @@ app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* Pods of the holder are none of the driver's. */}}
+{{- define "oci-artifact-csi.holderSelector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-holder
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- /* On the nodes. The driver has kubelet's directory at the same path. */}}
+{{- define "oci-artifact-csi.holderDirectory" -}}
+{{ printf "%s/plugins/%s-holder" .Values.kubeletDir .Values.driverName }}
+{{- end }}
+
 {{- define "oci-artifact-csi.labels" -}}
 {{ include "oci-artifact-csi.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

@@ -5,6 +5,12 @@ const model = 'ghcr.io/org/model:1';
 
 /** Examples by command, for the help and the manual page. */
 export const examples: Readonly<Record<string, readonly Example[]>> = {
+  hold: [
+    [
+      'hold --listen unix:///run/oci-artifact-csi/hold.sock',
+      'run it for a daemon with --holder unix:///run/oci-artifact-csi/hold.sock',
+    ],
+  ],
   serve: [['serve --register', 'run the daemon, and register it with kubelet']],
   pull: [
     [`pull ${model}`, 'cache an artifact before a pod needs it'],

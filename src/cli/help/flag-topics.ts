@@ -55,6 +55,7 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   onDemand: 'downloads',
   onDemandPatience: 'downloads',
   chunkLists: 'downloads',
+  holder: 'downloads',
   prefetch: 'downloads',
   prefetchRate: 'downloads',
   cacheHigh: 'cache',

@@ -18,6 +18,7 @@ import type { ViewBuilder } from '../pull/view-builder.ts';
 import type { ViewPlan } from '../pull/view-plan.ts';
 import type { ChunkLists } from './chunk-lists.ts';
 import type { LayerReads } from './reads.ts';
+import { landingKey } from './view-reads.ts';
 
 /** A late view that is mounted, and may be bound to targets. */
 export type Started = {
@@ -36,6 +37,9 @@ export type Started = {
   /** Ends the reads, and then unmounts the image. */
   unmount(): Promise<void>;
 };
+
+/** What waits for a late view of an earlier process. */
+export type WaitingView = Pick<Started, 'reads' | 'failure' | 'end' | 'unmount'>;
 
 /** Layers up to this size come before the mount. */
 const smallBytes = 1024 * 1024;
@@ -76,9 +80,9 @@ export function createLateStart(world: {
     if (copied > mostCopied) return undefined;
     using _room = await room.reserve(viewPlan.reference, viewPlan.plan.layers, [], () => copied, signal);
     const reads = layers.map((_, layer) => undo.use(openReads(layer, large[layer]?.size ?? 0)));
-    const landed = reads.map(file => undo.use(landings.add(file)));
-    const landingOf = (layer: number): string => landed[layer]?.path ?? '';
     const key = `${viewPlan.key}-${randomUUID().slice(0, 8)}`;
+    const landed = reads.map((file, layer) => undo.use(landings.add(file, landingKey(key, layer))));
+    const landingOf = (layer: number): string => landed[layer]?.path ?? '';
     const lease = undo.use(await world.leases.hold([viewId(key)]));
     const plan = { key, record, tree, layers: large, source, platform, landingOf };
     const made = await lateViews.create(plan, signal);
@@ -139,8 +143,12 @@ export function createLateStart(world: {
       const late = { ...options, lists, source: content.registry, origin: { ...origin, later } };
       return await mount(viewPlan, large, late, context.tenants, signal);
     },
-    /** Continues one that an earlier process has started. */
-    async continue(viewPlan: ViewPlan, late: LateView): Promise<Started> {
+    /** Continues one that an earlier process has started. `resumed`: its reads, if they could wait for this one. */
+    async continue(
+      viewPlan: ViewPlan,
+      late: LateView,
+      { reads, failure, end, unmount }: WaitingView = unread,
+    ): Promise<Started> {
       const plans = new Map(viewPlan.plan.layers.map(layer => [layer.descriptor.digest, layer]));
       const layers = late.layers.flatMap(({ digest }) => plans.get(digest) ?? []);
       if (layers.length !== late.layers.length)
@@ -150,11 +158,17 @@ export function createLateStart(world: {
         );
       const view = await findView(late.key);
       const origin = createOriginTally().origin(viewPlan.plan.layers);
-      const failure = (): string => 'the daemon that answered reads of what is missing has ended';
-      return { view, late, origin, layers, reads: [], failure, end() {}, unmount: async () => {} };
+      return { view, late, origin, layers, reads, failure, end, unmount };
     },
   };
 }
+
+const unread: WaitingView = {
+  reads: [],
+  failure: () => 'the daemon that answered reads of what is missing has ended',
+  end() {},
+  unmount: async () => {},
+};
 
 type LateOptions = {
   readonly source: string;

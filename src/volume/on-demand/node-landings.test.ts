@@ -11,6 +11,7 @@ function sampleLandings(): Landings & { end(why: string): void; readonly isDispo
   return {
     add: () => ({ path: '', [Symbol.dispose]() {} }),
     failure: () => why,
+    leave() {},
     end: reason => {
       why = reason;
     },
@@ -21,13 +22,16 @@ function sampleLandings(): Landings & { end(why: string): void; readonly isDispo
   };
 }
 
+const none = async (): Promise<undefined> => undefined;
+
 test('landings are opened once, at the first call', async () => {
   let tries = 0;
   const landings = sampleLandings();
-  const node = openNodeLandings(undefined, async () => {
+  const open = async (): Promise<Landings> => {
     tries++;
     return landings;
-  });
+  };
+  const node = openNodeLandings(undefined, open, none);
   assert.deepEqual(node.support(), { kind: 'untried' });
   assert.deepEqual(await Promise.all([node.open(), node.open()]), [landings, landings]);
   assert.equal(tries, 1);
@@ -37,7 +41,7 @@ test('landings are opened once, at the first call', async () => {
 });
 
 test('what must not be tried is not', async () => {
-  const node = openNodeLandings('--on-demand is off', () => assert.fail());
+  const node = openNodeLandings('--on-demand is off', () => assert.fail(), none);
   assert.equal(await node.open(), undefined);
   assert.deepEqual(node.support(), { kind: 'off', reason: '--on-demand is off' });
   await node[Symbol.asyncDispose]();
@@ -57,7 +61,7 @@ test('what failed or has ended is tried again after five minutes', async () => {
     () => second,
   ];
   const tryLandings = async (): Promise<Landings> => outcomes.shift()?.() ?? assert.fail();
-  const node = openNodeLandings(undefined, tryLandings, () => now);
+  const node = openNodeLandings(undefined, tryLandings, none, () => now);
   const isOff = async (reason: string): Promise<void> => {
     assert.equal(await node.open(), undefined);
     assert.deepEqual(node.support(), { kind: 'off', reason });
@@ -76,4 +80,29 @@ test('what failed or has ended is tried again after five minutes', async () => {
   now += 300_000;
   assert.equal(await node.open(), second);
   assert.deepEqual(node.support(), { kind: 'on' });
+});
+
+test('landings of an earlier process are continued, and opened anew when they have ended', async () => {
+  let now = 0;
+  const [earlier, next] = [sampleLandings(), sampleLandings()];
+  const node = openNodeLandings(
+    undefined,
+    async () => next,
+    async () => earlier,
+    () => now,
+  );
+  assert.equal(await node.resume(() => {}), earlier);
+  assert.deepEqual(node.support(), { kind: 'on' });
+  assert.equal(await node.open(), earlier);
+  earlier.end('the kernel has ended it');
+  now += 300_000;
+  assert.equal(await node.open(), next);
+  assert.equal(
+    await openNodeLandings(
+      '--on-demand is off',
+      () => assert.fail(),
+      () => assert.fail(),
+    ).resume(() => {}),
+    undefined,
+  );
 });

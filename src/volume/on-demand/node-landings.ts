@@ -3,14 +3,17 @@ import type { LateSupport } from '../../ports/on-demand.ts';
 import { toArtifactError } from '../../util/error.ts';
 
 /** The landings of this node. */
-export type NodeLandings = AsyncDisposable & {
-  /**
-   * Opens them at the first call: most nodes load nothing on demand. Undefined if this node cannot load on demand. What
-   * failed, or has ended since, is tried again at a call, after a pause.
-   */
-  open(): Promise<Landings | undefined>;
-  support(): LateSupport;
-};
+export type NodeLandings = AsyncDisposable &
+  Pick<Landings, 'leave'> & {
+    /**
+     * Opens them at the first call: most nodes load nothing on demand. Undefined if this node cannot load on demand. What
+     * failed, or has ended since, is tried again at a call, after a pause.
+     */
+    open(): Promise<Landings | undefined>;
+    /** Continues those of an earlier process, if they were kept. Comes before `open`. */
+    resume(prepare: (landings: Pick<Landings, 'add'>) => void): Promise<Landings | undefined>;
+    support(): LateSupport;
+  };
 
 const pauseMs = 5 * 60_000;
 
@@ -18,6 +21,7 @@ const pauseMs = 5 * 60_000;
 export function openNodeLandings(
   never: string | undefined,
   tryLandings: () => Promise<Landings>,
+  resumeLandings: NodeLandings['resume'],
   now = (): number => performance.now(),
 ): NodeLandings {
   let opened: Promise<Landings | undefined> | undefined;
@@ -47,6 +51,12 @@ export function openNodeLandings(
       const landings = await (opened ??= open());
       return problem() === undefined ? landings : undefined;
     },
+    async resume(prepare) {
+      current = never === undefined ? await resumeLandings(prepare) : undefined;
+      if (current !== undefined) opened = Promise.resolve(current);
+      return current;
+    },
+    leave: () => current?.leave(),
     support() {
       const why = problem();
       if (why !== undefined) return { kind: 'off', reason: why };

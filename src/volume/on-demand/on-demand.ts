@@ -1,3 +1,4 @@
+import type { LateMounts } from '../../ports/landing.ts';
 import type { LateViews } from '../../ports/late-views.ts';
 import type { ImageMounts } from '../../ports/mounter.ts';
 import type { LateStatus, LateSummary } from '../../ports/on-demand.ts';
@@ -11,7 +12,8 @@ import { createFlights, type Flight, type FlightOptions } from '../pull/single-f
 import type { createLateStart } from './late-start.ts';
 import { type LateCall, type LateUse, type LiveView, openLiveView } from './live-view.ts';
 import type { NodeLandings } from './node-landings.ts';
-import { createReads } from './reads.ts';
+import { createResumption } from './resumption.ts';
+import { createViewReads } from './view-reads.ts';
 
 /** The volumes that are mounted while their large layers still come. */
 export type OnDemand = {
@@ -20,6 +22,8 @@ export type OnDemand = {
    * this node cannot load on demand: it is pulled as a whole then.
    */
   open(call: LateCall, signal: AbortSignal): Promise<LateUse | undefined>;
+  /** Takes over the reads that wait since an earlier process ended. To be called first. */
+  resume(): Promise<void>;
   /** A volume ended: so does a late view that no other volume shows. */
   ended(key: string): Promise<void>;
   /** A volume was asked for again, perhaps with another credential: what fails of its late view is tried again. */
@@ -34,19 +38,6 @@ export type OnDemand = {
   stop(): Promise<void>;
 };
 
-/** Whether this node loads on demand, and if not, why. */
-export function formatOnDemand({ support }: Pick<LateSummary, 'support'>): string {
-  const texts = {
-    untried: 'not tried yet: the daemon tries it for the first volume that asks for it',
-    on: 'on',
-  };
-  const text =
-    support.kind === 'off'
-      ? `off (${support.reason}); volumes are loaded before they are mounted`
-      : texts[support.kind];
-  return `loading on demand: ${text}`;
-}
-
 /** The time in which kubelet publishes what it has asked for, and asks again. */
 const graceMs = 150_000;
 const tidyEveryMs = 30_000;
@@ -55,10 +46,11 @@ export function createOnDemand(
   world: Parameters<typeof openLiveView>[0] & {
     readonly starts: ReturnType<typeof createLateStart>;
     readonly lateViews: LateViews;
-    readonly images: Pick<ImageMounts, 'tidy'>;
+    readonly images: Pick<ImageMounts, 'tidy'> & Pick<LateMounts, 'keepMounted'>;
     readonly views: Pick<Views, 'find'>;
     readonly volumes: Pick<VolumeRecords, 'listBrief'>;
     readonly landings: NodeLandings;
+    readonly holder?: { settle(): void; problem(): string | undefined } | undefined;
     /** Pulls for a volume of an earlier process, whose late view is then opened. */
     readonly pull: (request: PullRequest, signal: AbortSignal) => Promise<void>;
   },
@@ -73,6 +65,8 @@ export function createOnDemand(
   const stalled = new Map<string, string | undefined>();
   const closing = new AbortController();
   let failedReads = 0;
+  const failed = (): void => void failedReads++;
+  const resumption = createResumption(world, failed);
 
   const enliven = (live: LiveView): LiveView => {
     lives.set(live.key, live);
@@ -81,7 +75,7 @@ export function createOnDemand(
   };
 
   const end = async (live: LiveView): Promise<void> => {
-    if (ending.has(live)) return;
+    if (ending.has(live) || closing.signal.aborted) return; // the next daemon does it
     ending.add(live);
     try {
       await live.stop();
@@ -94,6 +88,13 @@ export function createOnDemand(
     }
   };
 
+  /** Removes one that nothing loads. */
+  const remove = async (key: string): Promise<void> => {
+    if (closing.signal.aborted) return;
+    await resumption.end(key);
+    await lateViews.remove(key);
+  };
+
   /** The late view that a volume of an earlier process shows. */
   const proceed = async (key: string, id: string, call: LateCall): Promise<LateUse> => {
     const there = lives.get(key);
@@ -101,8 +102,14 @@ export function createOnDemand(
     if (there !== undefined) return there.use();
     const late = await lateViews.find(key);
     if (late === undefined) throw new ArtifactError('not-found', `the late view ${key} is gone`);
-    const started = await starts.continue(call.viewPlan, late);
-    return (lives.get(key) ?? enliven(openLiveView(world, id, call, started))).use();
+    const resumed = resumption.find(key);
+    const started = await starts.continue(call.viewPlan, late, resumed);
+    const other = lives.get(key);
+    if (other !== undefined) return other.use();
+    const live = enliven(openLiveView(world, id, call, started));
+    resumption.hand(key);
+    resumed?.loadBy(live);
+    return live.use();
   };
 
   const begin = async (id: string, call: LateCall, signal: AbortSignal): Promise<LateUse | undefined> => {
@@ -114,19 +121,12 @@ export function createOnDemand(
     const live = await starting.join(
       id,
       async (flight, report, tenants) => {
-        let own: LiveView | undefined;
-        const crowd = { waiting: 0 };
-        const openReads = (layer: number, size: number) =>
-          createReads(size, {
-            patienceMs,
-            heardAt: () => own?.heardAt() ?? 0,
-            crowd,
-            asked: (offset, length) => own?.ask(layer, { offset, length }),
-            failed: () => void failedReads++,
-          });
-        const options = { platform: request.platform, landings, openReads };
+        const reads = createViewReads(patienceMs, failed);
+        const options = { platform: request.platform, landings, openReads: reads.open };
         const started = await starts.start(viewPlan, content, { report, tenants }, options, flight);
-        if (started !== undefined) own = enliven(openLiveView(world, id, call, started));
+        if (started === undefined) return undefined;
+        const own = enliven(openLiveView(world, id, call, started));
+        reads.loadBy(own);
         return own;
       },
       caller,
@@ -176,7 +176,7 @@ export function createOnDemand(
     for (const key of await lateViews.keys()) {
       const record = records.get(key);
       if (lives.has(key) || (record === undefined && starting.list().length > 0)) continue;
-      if (record === undefined) await lateViews.remove(key);
+      if (record === undefined) await remove(key);
       else void revive(record, {}); // its registry may not answer
     }
   };
@@ -187,12 +187,16 @@ export function createOnDemand(
       const id = `${viewPlan.key} ${content.id}`;
       return request.late === undefined ? begin(id, call, signal) : proceed(request.late, id, call);
     },
+    async resume() {
+      if (world.holder !== undefined) await resumption.run();
+      world.holder?.settle();
+    },
     async ended(key) {
       const live = lives.get(key);
       if (live === undefined && (await lateViews.find(key)) === undefined) return;
       if ((await volumes.listBrief()).some(({ view }) => view === key)) return;
       stalled.delete(key);
-      if (live === undefined) await lateViews.remove(key);
+      if (live === undefined) await remove(key);
       else if (live.isIdle(Infinity)) await end(live);
     },
     again(record, request) {
@@ -213,7 +217,8 @@ export function createOnDemand(
       if (live !== undefined) return live.status();
       if (!stalled.has(key)) return undefined;
       const problem = stalled.get(key) ?? 'it is being continued';
-      return { bytes: 0, totalBytes: 0, bytesPerSecond: 0, waitingReads: 0, problem };
+      const waitingReads = (resumption.find(key)?.reads ?? []).reduce((sum, each) => sum + each.waiting(), 0);
+      return { bytes: 0, totalBytes: 0, bytesPerSecond: 0, waitingReads, problem };
     },
     summary() {
       const all = [...lives.values()];
@@ -227,10 +232,12 @@ export function createOnDemand(
         missingBytes: statuses.reduce((sum, { bytes, totalBytes }) => sum + totalBytes - bytes, 0),
         failedReads,
         support: world.landings.support(),
+        ...(world.holder && { holder: { problem: world.holder.problem() } }),
       };
     },
     list: () => [...starting.list(), ...[...lives.values()].flatMap(live => live.flight() ?? [])],
     async stop() {
+      world.landings.leave();
       closing.abort();
       await starting.stop();
       await Promise.all(lives.values().map(live => live.stop()));

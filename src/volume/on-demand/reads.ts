@@ -16,8 +16,9 @@ export type LayerReads = Disposable &
     fail(error: ArtifactError, bytes?: ByteSpan): void;
     /** Fails all reads, from now on. */
     refuse(error: ArtifactError): void;
-    /** How many wait. */
+    /** How many wait, and for what, in the order in which they began. */
     waiting(): number;
+    wanted(): readonly ByteSpan[];
     /** Why reads failed, until something of the volume comes. */
     problem(): ArtifactError | undefined;
   };
@@ -72,6 +73,7 @@ export function createReads(size: number, { failed, ...patience }: ReadLimits): 
     },
     refuse,
     waiting: waiters.count,
+    wanted: waiters.wanted,
     problem() {
       const isOver = here?.has === all || (failure?.at ?? 0) <= patience.heardAt();
       return refusal ?? (isOver ? undefined : failure?.error);

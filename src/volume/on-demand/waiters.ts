@@ -10,6 +10,8 @@ export type Waiters = {
   /** Fails the reads of any of these bytes. */
   fail(error: ArtifactError, bytes: ByteSpan): void;
   count(): number;
+  /** What they wait for, in the order in which they began. */
+  wanted(): readonly ByteSpan[];
 };
 
 /** `patienceMs`: the longest wait while nothing comes. `heardAt`: when bytes of the volume came last, as `performance.now()`. */
@@ -71,5 +73,6 @@ export function createWaiters(
       for (const waiter of waiters) if (overlap(waiter, bytes)) waiter.reject(error);
     },
     count: () => waiters.size,
+    wanted: () => [...waiters],
   };
 }

@@ -62,7 +62,7 @@ async function bring(offset: number, length: number): Promise<number> {
 }
 
 const landings = await openLandings({ timeoutSeconds });
-const landing = landings.add({ size, bring });
+const landing = landings.add({ size, bring }, 'file');
 const devices = roles.map(kind => (kind === 'landing' ? landing.path : join(directory, kind)));
 {
   using mount = await createErofsMountInThread({ image: join(directory, 'image'), devices, isDirect });

@@ -68,6 +68,7 @@ export async function runCommandHere(
   const written = Promise.all([text(stdout), text(stderr)]);
   const builder = {
     serve: () => assert.fail('serve has a process of its own'),
+    hold: () => assert.fail('hold has a process of its own'),
     open: (settings: Settings, log: Logger, direct: Direct) => openNode(settings, log, unmeasured, direct),
     connect: async (socket: string) => connectRemote(socket),
     connectNode: async (socket: string) => connectNode(socket),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Node } from '../../../src/wiring.ts';
+import type { Node } from '../../../src/node.ts';
 import { type Crowd, fillCache } from './crowded-cache.ts';
 import { type TestNode, testNode } from './daemon.ts';
 import { openUseCases } from './opened-node.ts';

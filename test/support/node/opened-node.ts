@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { toSettings } from '../../../src/cli/command-line.ts';
-import { type Node, openNode } from '../../../src/wiring.ts';
+import type { Node } from '../../../src/node.ts';
+import { openNode } from '../../../src/wiring.ts';
 import type { TestNode } from './daemon.ts';
 
 const unmeasured = { bytesPulled() {}, damageFound() {}, pullEnded() {} };

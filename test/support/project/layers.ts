@@ -17,6 +17,7 @@ const floors: Floors = [
   ['daemon.ts'],
   ['takeover.ts', 'shutdown.ts'],
   ['wiring.ts'],
+  ['node.ts'],
   ['configuration.ts', 'pulling.ts', 'sharing.ts'],
   ['grpc', 'cli', 'http'],
   ['volume'],

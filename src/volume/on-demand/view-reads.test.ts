@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ByteSpan } from './byte-span.ts';
+import { createViewReads } from './view-reads.ts';
+
+test('reads that waited before anything loads their view are asked for when something does', async () => {
+  const failed: number[] = [];
+  const view = createViewReads(60_000, () => void failed.push(1));
+  const [first, second] = [view.open(0, 100), view.open(1, 100)];
+  const waiting = second.bring(90, 10);
+  const asked: string[] = [];
+  const ask = (layer: number, { offset, length }: ByteSpan): void =>
+    void asked.push(`${length} bytes of ${layer} at ${offset}`);
+  view.loadBy({ ask, heardAt: () => 0 });
+  assert.deepEqual(asked, ['10 bytes of 1 at 90']);
+  const later = first.bring(0, 10);
+  assert.equal(asked[1], '10 bytes of 0 at 0');
+  second.serve(() => ({ fd: 7, [Symbol.dispose]() {} }));
+  assert.equal(await waiting, 7);
+  first[Symbol.dispose]();
+  await assert.rejects(later, /the volume ended/);
+  assert.deepEqual(failed, [1]);
+  second[Symbol.dispose]();
+});

@@ -1,0 +1,37 @@
+import type { ByteSpan } from './byte-span.ts';
+import { createReads, type LayerReads } from './reads.ts';
+
+/** What loads the bytes that reads wait for, and when bytes came last. */
+type Loader = { ask(layer: number, bytes: ByteSpan): void; heardAt(): number };
+
+/** The reads of one late view. They are there before the view is loaded. */
+export type ViewReads = {
+  open(layer: number, size: number): LayerReads;
+  /** From now on this loads what they wait for. */
+  loadBy(loader: Loader): void;
+};
+
+/** @param failed called for each read that fails. */
+export function createViewReads(patienceMs: number, failed: () => void): ViewReads {
+  let loading: Loader | undefined;
+  const opened = new Map<number, LayerReads>();
+  const crowd = { waiting: 0 };
+  return {
+    open(layer, size) {
+      const heardAt = (): number => loading?.heardAt() ?? 0;
+      const asked = (offset: number, length: number): void => loading?.ask(layer, { offset, length });
+      const reads = createReads(size, { patienceMs, heardAt, crowd, asked, failed });
+      opened.set(layer, reads);
+      return reads;
+    },
+    loadBy(loader) {
+      loading = loader;
+      for (const [layer, reads] of opened) for (const bytes of reads.wanted()) loader.ask(layer, bytes);
+    },
+  };
+}
+
+/** The key of the landing of a layer, the same in each process of any version. */
+export function landingKey(view: string, layer: number): string {
+  return `${view} ${layer}`;
+}
