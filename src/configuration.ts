@@ -2,16 +2,15 @@ import type { Logger } from 'pino';
 import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
 import { type Note, valueOf } from './configfile/watched-file.ts';
-import { type KeychainOptions, type NodeKeychain, openKeychain } from './credentials/keychain.ts';
+import { type NodeKeychain, openKeychain } from './credentials/keychain.ts';
 import { type KubeApi, openKubeApi } from './kube/api.ts';
 import type { Cluster } from './kube/cluster.ts';
 import { openNamespaces } from './kube/namespaces.ts';
 import { openNodeLabels } from './kube/node-labels.ts';
-import type { NodeOriginGate } from './kube/origin-gate.ts';
 import type { PodObjects } from './kube/pod-objects.ts';
-import type { HolderLink } from './mount/holder-link.ts';
 import type { Endpoint } from './oci/endpoint.ts';
 import type { Reference } from './oci/reference.ts';
+import { openGate, openProviders } from './optional-parts.ts';
 import type { AccessFile } from './policy/access/access-file.ts';
 import type { PolicyTrust } from './policy/signature/policy.ts';
 import type { Labels } from './ports/kube.ts';
@@ -116,7 +115,7 @@ export async function openSources(
     }),
   );
   const { authFile } = settings;
-  const providers = await toProviders(settings);
+  const providers = await openProviders(settings);
   const keychain = stack.use(openKeychain({ authFile, providers, note, pods, salt }));
   const held = stack.move();
   return {
@@ -145,18 +144,6 @@ export function openLabels(
   return isAsked && cluster ? openNodeLabels(openKubeApi(cluster), nodeId) : undefined;
 }
 
-/** The slots of --origin-slots; undefined without them. */
-async function openGate(
-  { originSlots: slots, originPatience: patienceMs, nodeId }: Settings,
-  cluster: Cluster | undefined,
-): Promise<NodeOriginGate | undefined> {
-  if (slots === 0 || cluster === undefined) return undefined;
-  const { openOriginGate } = await import('./kube/origin-gate.ts');
-  const { openKubeObjects } = await import('./kube/objects.ts');
-  const { namespace } = cluster;
-  return openOriginGate(openKubeObjects(cluster), { namespace, nodeId, slots, patienceMs });
-}
-
 /** Opens the configuration of a standby. Its files are read, and nothing is asked or run. */
 export async function openRehearsal(
   settings: Settings,
@@ -171,16 +158,6 @@ export async function openRehearsal(
     obstacles: () => [sources, policies].flatMap(part => part.obstacles()),
     [Symbol.asyncDispose]: () => sources[Symbol.asyncDispose](),
   };
-}
-
-/** The YAML parser, which only their configuration needs, takes 20 ms to load. */
-async function toProviders({
-  credentialProviderConfig: config,
-  credentialProviderBinDir: directory,
-}: Settings): Promise<KeychainOptions['providers']> {
-  if (config === undefined || directory === undefined) return undefined;
-  const { openProviders } = await import('./credentials/providers.ts');
-  return means => openProviders({ config, directory }, means);
 }
 
 /** What the administrator decides in files: who may mount what, what must be signed, and what is there beforehand. */
@@ -247,11 +224,4 @@ async function openAccess(
     return { verify: async () => undefined, problems: () => [], obstacles: () => [] };
   const { openAccessFile } = await import('./policy/access/access-file.ts');
   return openAccessFile(accessPolicy, { namespaces: kube && openNamespaces(kube), note });
-}
-
-/** Few daemons have a holder. */
-export async function openHolder(path: string | undefined, note: Note): Promise<HolderLink | undefined> {
-  if (path === undefined) return undefined;
-  const { openHolderLink } = await import('./mount/holder-link.ts');
-  return openHolderLink(path, note);
 }

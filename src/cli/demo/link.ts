@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Reply } from './registry.ts';
 
 /** What all answers of a registry go through, in turns. */
-export type Link = {
+export type PacedLink = {
   /** Sends the body of an answer no faster than the link. */
   send(reply: Reply): Reply;
   /** The bytes of bodies so far. */
@@ -10,7 +10,7 @@ export type Link = {
 };
 
 /** @param bytesPerSecond of all answers together. */
-export function openLink(bytesPerSecond: number): Link {
+export function openLink(bytesPerSecond: number): PacedLink {
   let sent = 0;
   let freeAt = 0;
 

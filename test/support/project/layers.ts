@@ -19,6 +19,7 @@ const floors: Floors = [
   ['wiring.ts'],
   ['node.ts'],
   ['configuration.ts', 'pulling.ts', 'sharing.ts'],
+  ['optional-parts.ts'],
   ['grpc', 'cli', 'http'],
   ['volume'],
   ['registry', 'credentials', 'policy', 'prefetch', 'store', 'unpack', 'mount', 'kube'],

@@ -37,6 +37,8 @@ const recorder = fileURLToPath(new URL('./path-recorder.ts', import.meta.url));
 
 /** By then, the threads of the publish before have ended, timers have run, and files of the configuration are read again. */
 const settleMs = 1_200;
+/** By then, a daemon that has started has returned the memory that its start needed. */
+const startMs = 5_000;
 /** More than the main thread receives itself. */
 const largeBytes = 3 * 1024 * 1024;
 
@@ -62,7 +64,7 @@ export async function measurePublishPaths(): Promise<PublishPaths> {
   };
   await using daemon = await startDaemon(node, { program: sourceMain, env, flags: { '--ca-file': caFile } });
   const take = openRecords(daemon, directory.path);
-  await sleep(settleMs);
+  await sleep(startMs);
   const atStart = new Set((await take()).flatMap(({ functions }) => functions));
 
   const file = { name: 'weights', bytes: randomBytes(largeBytes) };

@@ -1,0 +1,37 @@
+import type { Settings } from './cli/settings.ts';
+import type { Note } from './configfile/watched-file.ts';
+import type { KeychainOptions } from './credentials/keychain.ts';
+import type { Cluster } from './kube/cluster.ts';
+import type { NodeOriginGate } from './kube/origin-gate.ts';
+import type { HolderLink } from './mount/holder-link.ts';
+
+/** Parts that few daemons have. Each is loaded if its flag is set. */
+
+/** The slots of --origin-slots; undefined without them. */
+export async function openGate(
+  { originSlots: slots, originPatience: patienceMs, nodeId }: Settings,
+  cluster: Cluster | undefined,
+): Promise<NodeOriginGate | undefined> {
+  if (slots === 0 || cluster === undefined) return undefined;
+  const { openOriginGate } = await import('./kube/origin-gate.ts');
+  const { openKubeObjects } = await import('./kube/objects.ts');
+  const { namespace } = cluster;
+  return openOriginGate(openKubeObjects(cluster), { namespace, nodeId, slots, patienceMs });
+}
+
+/** The YAML parser, which only their configuration needs, takes 20 ms to load. */
+export async function openProviders({
+  credentialProviderConfig: config,
+  credentialProviderBinDir: directory,
+}: Settings): Promise<KeychainOptions['providers']> {
+  if (config === undefined || directory === undefined) return undefined;
+  const providers = await import('./credentials/providers.ts');
+  return means => providers.openProviders({ config, directory }, means);
+}
+
+/** Few daemons have a holder. */
+export async function openHolder(path: string | undefined, note: Note): Promise<HolderLink | undefined> {
+  if (path === undefined) return undefined;
+  const { openHolderLink } = await import('./mount/holder-link.ts');
+  return openHolderLink(path, note);
+}
