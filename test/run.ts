@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import process from 'node:process';
@@ -68,6 +68,7 @@ if (protos.status !== 0) process.exit(1);
 const before = listMounts();
 const shared = tmpdir();
 const directory = mkdtempSync(join(shared, 'oac-')); // short: it contains unix sockets
+chmodSync(directory, 0o711); // for tests that act as another user
 process.env['TMPDIR'] = directory;
 if (verbose) process.env[verboseVariable] = 'true';
 // Tests start more than a thousand programs, and most of the time of a start is for compiling the same files.

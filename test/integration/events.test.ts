@@ -169,8 +169,8 @@ describe('the owner of a pod sees', () => {
   test('what all calls for its volume pulled, although the pull ended between two of them', async () => {
     const bytes = randomBytes(4 * MiB);
     const request = await podOf('away', await push(bytes));
-    slowly(2 * bytes.length);
-    const { code } = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 500 }));
+    slowly(bytes.length / 2);
+    const { code } = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 1_000 }));
     assert.equal(code, 'ABORTED');
     const isDone = async (): Promise<boolean> => (await daemon.artifacts.ListPulls({})).pulls?.length === 0;
     await waitUntil(daemon, isDone, 'pulled');

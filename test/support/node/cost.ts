@@ -1,9 +1,10 @@
 import { cpuTime } from '../os/cpu-time.ts';
+import { slowness } from '../os/machine-speed.ts';
 
 /** The milliseconds for which nothing may block the event loop. */
 export const longestTurn = 50;
 
-/** Milliseconds of CPU time, which do not depend on how busy the machine is. */
+/** Milliseconds of CPU time, which depend neither on how busy the machine is nor, by `slowness`, on its speed. */
 export type Cost = { readonly cpu: number; readonly turn: number };
 
 /** `turn`: the CPU time of the main thread in its longest turn of the event loop. */
@@ -27,5 +28,7 @@ export async function costOf(work: () => Promise<unknown>): Promise<Cost> {
     clearInterval(looking);
   }
   look();
-  return { cpu: cpuTime() - before, turn };
+  const cpu = cpuTime() - before;
+  const slower = slowness();
+  return { cpu: cpu / slower, turn: turn / slower };
 }
