@@ -36,7 +36,7 @@ describe('a registry that asks for a wait', () => {
 
 describe('a registry that keeps failing', { concurrency: true }, () => {
   const ills: readonly (readonly [string, Fault, RegExp])[] = [
-    ['answers 429', answer(429, '1'), /answered 429/],
+    ['answers 429', answer(429), /answered 429/],
     ['answers 500', answer(500), /answered 500/],
     ['answers 503', answer(503), /answered 503/],
     ['answers no HTTP', { kind: 'raw', text: 'hello\r\n\r\n' }, /cannot be reached|mid-answer/],
