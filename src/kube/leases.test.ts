@@ -21,7 +21,7 @@ function openWorld() {
     stored.set(key, after);
     return after;
   };
-  const objects: Pick<KubeObjects, 'get' | 'create' | 'replace' | 'remove'> = {
+  const objects: KubeObjects = {
     get: async names => stored.get(names.join('/')),
     async create(names, object) {
       const key = `${names.join('/')}/${(object as Stored).metadata.name}`;

@@ -1,8 +1,5 @@
 import type { KubeObjects, NodeLease, OpenLease } from '../ports/kube-objects.ts';
 import { isObject, type JsonObject } from '../util/json.ts';
-import { pathOfKind } from './objects.ts';
-
-type LeaseClient = Pick<KubeObjects, 'get' | 'create' | 'replace' | 'remove'>;
 
 /** A lease as it was seen: since when, by the clock of this node, it has not changed. */
 type Sighting = { readonly version: string; readonly at: number };
@@ -14,15 +11,16 @@ type Sighting = { readonly version: string; readonly at: number };
  * @param now milliseconds of a monotonic clock.
  */
 export function openLeases(
-  objects: LeaseClient,
+  objects: KubeObjects,
   { namespace, nodeId }: { readonly namespace: () => string; readonly nodeId: string },
   now: () => number = () => performance.now(),
 ): OpenLease {
   return (name, seconds): NodeLease => {
     let seen: Sighting | undefined;
     let renewedAt: number | undefined;
+    let holder = '';
 
-    const kind = () => pathOfKind('coordination.k8s.io', 'v1', 'leases', { namespace: namespace() });
+    const kind = () => ['apis', 'coordination.k8s.io', 'v1', 'namespaces', namespace(), 'leases'];
 
     /** The lease as this node wants it. `since`: when it got it. */
     const ours = (resourceVersion: string | undefined, transitions: number): object => {
@@ -52,22 +50,25 @@ export function openLeases(
 
     return {
       isHeld,
+      holder: () => holder,
       async take(signal) {
         const askedAt = now();
+        holder = '';
         const found = await objects.get([...kind(), name], signal);
         if (found === undefined)
           return settle(await objects.create(kind(), ours(undefined, 0), signal), askedAt);
         const version = versionOf(found);
         if (seen?.version !== version) seen = { version, at: now() };
-        const { holderIdentity = '', leaseDurationSeconds, leaseTransitions } = specOf(found);
+        const { holderIdentity, leaseDurationSeconds, leaseTransitions } = specOf(found);
+        holder = typeof holderIdentity === 'string' ? holderIdentity : '';
         const duration = typeof leaseDurationSeconds === 'number' ? leaseDurationSeconds : seconds;
-        const isOther = holderIdentity !== '' && holderIdentity !== nodeId;
+        const isOther = holder !== '' && holder !== nodeId;
         if (isOther && now() - seen.at < duration * 1000) {
           renewedAt = undefined;
           return false;
         }
         const transitions = typeof leaseTransitions === 'number' ? leaseTransitions : 0;
-        const next = ours(version, holderIdentity === nodeId ? transitions : transitions + 1);
+        const next = ours(version, holder === nodeId ? transitions : transitions + 1);
         return settle(await objects.replace([...kind(), name], next, signal), askedAt);
       },
       async release(signal) {

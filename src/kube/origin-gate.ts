@@ -1,9 +1,9 @@
+import type { KubeObjects } from '../ports/kube-objects.ts';
 import type { OriginCounts, OriginGate } from '../ports/origin.ts';
 import { abortable } from '../util/abortable.ts';
 import { formatTime, type Pause, Paused } from '../util/pause.ts';
 import { printable } from '../util/printable.ts';
 import { sleep } from '../util/sleep.ts';
-import type { LeaseClient } from './counted-leases.ts';
 import {
   type OriginPlace,
   openOriginSlots,
@@ -41,7 +41,7 @@ const longestName = 64;
  * minute, and at once if the API does not allow it to take slots.
  */
 export function openOriginGate(
-  objects: LeaseClient,
+  objects: KubeObjects,
   settings: SlotSettings & { readonly patienceMs: number },
   times: GateTimes = usualTimes,
   clock: SlotClock = clockOfNode,

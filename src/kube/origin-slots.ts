@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
-import type { NodeLease } from '../ports/kube-objects.ts';
+import type { KubeObjects, NodeLease } from '../ports/kube-objects.ts';
 import { toArtifactError } from '../util/error.ts';
 import { sleep } from '../util/sleep.ts';
-import { countLeases, type LeaseClient } from './counted-leases.ts';
+import { countLeases } from './counted-leases.ts';
 import { openLeases } from './leases.ts';
 
 export type SlotSettings = {
@@ -84,7 +84,7 @@ const releaseMs = 2_000;
 
 /** Takes, renews and releases a Lease for each slot, one request after the other. */
 export function openOriginSlots(
-  objects: LeaseClient,
+  objects: KubeObjects,
   { namespace, nodeId, slots }: SlotSettings,
   times: SlotTimes,
   { now, random }: SlotClock,
@@ -133,7 +133,7 @@ export function openOriginSlots(
       place.renewAt = now() + times.renewMs;
       place.idleAt = now() + times.wantedMs; // who wants it asks every few seconds
       place.holders.clear();
-    } else if (requests.holder() !== '') place.holders.set(slot, requests.holder());
+    } else if (lease.holder() !== '') place.holders.set(slot, lease.holder());
   };
 
   const renew = async (place: Place, lease: NodeLease): Promise<void> => {
