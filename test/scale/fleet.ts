@@ -3,7 +3,9 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { waitUntil } from '../support/node/child.ts';
 import {
+  type DaemonOptions,
   publishRequest,
   startDaemon,
   type TestDaemon,
@@ -22,6 +24,8 @@ process.setMaxListeners(100);
 export type Artifact = {
   readonly reference: string;
   readonly query: string;
+  /** The digests of its layers. */
+  readonly layers: readonly string[];
   readonly bytes: number;
   readonly shown: Shown;
 };
@@ -49,11 +53,27 @@ export type FleetPlan = {
   readonly nodes: number;
   /** The names of registries, all of them the origin, and the mirrors of each as text of hosts.toml. */
   readonly registries: Readonly<Record<string, (cache: NetworkHost) => string>>;
-  /** Of the daemons. */
-  readonly flags?: Readonly<Record<string, string>>;
+  readonly equip?: (place: Place) => Promise<Equipment>;
 };
 
-export async function openFleet({ nodes, registries, flags = {} }: FleetPlan): Promise<Fleet> {
+/** Where a node is, before its daemon starts. */
+export type Place = {
+  readonly name: string;
+  readonly node: TestNode;
+  readonly host: NetworkHost;
+  readonly neighbors: readonly NetworkHost[];
+};
+
+/** What a node has beside its daemon, and what the daemon needs for that. */
+export type Equipment = AsyncDisposable & Pick<DaemonOptions, 'flags' | 'env'>;
+
+const nothing: Equipment = { async [Symbol.asyncDispose]() {} };
+
+export async function openFleet({
+  nodes,
+  registries,
+  equip = async () => nothing,
+}: FleetPlan): Promise<Fleet> {
   await using stack = new AsyncDisposableStack();
   const network = stack.use(await openNetwork(nodes + 2));
   const [home, cache, ...hosts] = network.hosts as [NetworkHost, NetworkHost, ...NetworkHost[]];
@@ -62,7 +82,12 @@ export async function openFleet({ nodes, registries, flags = {} }: FleetPlan): P
   const files = Object.entries(registries).map(
     ([registry, mirrors]) => [registry, `server = "http://${origin.host}"\n${mirrors(cache)}`] as const,
   );
-  const opened = await Promise.allSettled(hosts.map(host => openMember(host, files, flags)));
+  const opened = await Promise.allSettled(
+    hosts.map(async (host, nth) => {
+      const place = { name: `node-${nth}`, host, neighbors: hosts.filter(other => other !== host) };
+      return await openMember(place, files, equip);
+    }),
+  );
   const members = opened.flatMap(one => (one.status === 'fulfilled' ? [stack.use(one.value)] : []));
   const failed = opened.find(one => one.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
@@ -76,10 +101,11 @@ export async function openFleet({ nodes, registries, flags = {} }: FleetPlan): P
         name: `${nth}.bin`,
         bytes: randomBytes(layerBytes),
       }));
-      await origin.push('model', registry, content);
+      const pushed = await origin.push('model', registry, content);
       return {
         reference: `${registry}/model:${registry}`,
         query: `?ns=${registry}`,
+        layers: pushed.layers.map(({ digest }) => digest),
         bytes: layers * layerBytes,
         shown: shownOf(content.map(({ name, bytes }) => [name, bytes])),
       };
@@ -89,9 +115,9 @@ export async function openFleet({ nodes, registries, flags = {} }: FleetPlan): P
 }
 
 async function openMember(
-  host: NetworkHost,
+  given: Omit<Place, 'node'>,
   files: readonly (readonly [registry: string, text: string])[],
-  flags: Readonly<Record<string, string>>,
+  equip: NonNullable<FleetPlan['equip']>,
 ): Promise<Member & AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const node = stack.use(await testNode());
@@ -100,8 +126,10 @@ async function openMember(
     await mkdir(join(hostsDir, registry), { recursive: true });
     await writeFile(join(hostsDir, registry, 'hosts.toml'), text);
   }
+  const equipment = stack.use(await equip({ ...given, node }));
+  const flags = { '--hosts-dir': hostsDir, '--node-id': given.name, ...equipment.flags };
   const start = (): Promise<TestDaemon> =>
-    startDaemon(node, { within: host.enter, flags: { '--hosts-dir': hostsDir, ...flags } });
+    startDaemon(node, { ...equipment, within: given.host.enter, flags });
   let daemon = await start();
   const killed = new Set<TestDaemon>();
   stack.defer(() => daemon[Symbol.asyncDispose]());
@@ -127,7 +155,10 @@ async function openMember(
  *
  * @throws if a publish failed.
  */
-async function mountOnce({ node, daemon, killed }: Member, { reference, shown }: Artifact): Promise<void> {
+export async function mountOnce(
+  { node, daemon, killed }: Member,
+  { reference, shown }: Artifact,
+): Promise<void> {
   const request = await publishRequest(node, { reference });
   for (;;) {
     const asked = daemon();
@@ -139,7 +170,17 @@ async function mountOnce({ node, daemon, killed }: Member, { reference, shown }:
   }
   verifyVolume(request.target_path, shown);
   await daemon().csi.NodeUnpublishVolume(request);
-  await daemon().artifacts.Prune({});
+}
+
+/** Waits until the origin has sent this part of one copy. */
+export async function untilSent(
+  { members, origin }: Fleet,
+  { query, bytes }: Artifact,
+  part: number,
+): Promise<void> {
+  const [member] = members;
+  if (member !== undefined)
+    await waitUntil(member.daemon(), () => origin.sent(query) > part * bytes, 'sent', 120_000);
 }
 
 /** What an origin sent of an artifact, and the requests for that. `refused`: those that it answered with 429. */
@@ -152,17 +193,15 @@ export type Row = {
 
 /** Mounts an artifact on all nodes at once, and counts what the origin sends until the last one has it. */
 export async function measure(
-  { members, origin }: Fleet,
+  { members, origin }: Pick<Fleet, 'members' | 'origin'>,
   artifact: Artifact,
   meanwhile: () => Promise<void> = async () => {},
 ): Promise<Row> {
   const start = performance.now();
   await Promise.all([...members.map(member => mountOnce(member, artifact)), meanwhile()]);
+  const seconds = (performance.now() - start) / 1000;
+  // Not before: nodes may take it from each other.
+  await Promise.all(members.map(({ daemon }) => daemon().artifacts.Prune({})));
   const requests = origin.asked.filter(({ path }) => path.endsWith(artifact.query)).length;
-  return {
-    copies: origin.sent(artifact.query) / artifact.bytes,
-    requests,
-    refused: 0,
-    seconds: (performance.now() - start) / 1000,
-  };
+  return { copies: origin.sent(artifact.query) / artifact.bytes, requests, refused: 0, seconds };
 }

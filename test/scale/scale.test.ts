@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { waitUntil } from '../support/node/child.ts';
 import type { NetworkHost } from '../support/os/network.ts';
 import { needs } from '../support/project/tools.ts';
 import { nginxPort, startNginxCache } from '../support/registry/nginx.ts';
-import { type Artifact, type Fleet, measure, openFleet, type Row } from './fleet.ts';
+import { type Artifact, type Fleet, measure, openFleet, type Row, untilSent } from './fleet.ts';
+import { formatRows, type NamedRow } from './rows.ts';
 
 /** Eight nodes that start the same artifact at once, and what its registry sends for that. */
 
@@ -15,7 +15,7 @@ const [layers, layerBytes] = [2, 16 * MiB];
 const slow = 8 * MiB;
 
 let fleet: Fleet;
-const rows: (readonly [name: string, row: Row])[] = [];
+const rows: NamedRow[] = [];
 
 const direct = (): string => '';
 const cached = ({ address }: NetworkHost): string =>
@@ -34,20 +34,13 @@ before(async () => {
 afterEach(() => fleet.origin.fault(() => undefined));
 after(async () => {
   await fleet?.[Symbol.asyncDispose]();
-  console.log(formatRows(rows));
+  console.log(formatRows('eight nodes at once', rows));
 });
 
 async function row(name: string, artifact: Artifact, meanwhile?: () => Promise<void>): Promise<Row> {
   const measured = await measure(fleet, artifact, meanwhile);
   rows.push([name, measured]);
   return measured;
-}
-
-/** Waits until the origin has sent most of one copy. */
-async function mostSent({ query, bytes }: Artifact): Promise<void> {
-  const [member] = fleet.members;
-  assert.ok(member);
-  await waitUntil(member.daemon(), () => fleet.origin.sent(query) > 0.8 * bytes, 'sent');
 }
 
 function slowBlobs(): void {
@@ -79,7 +72,7 @@ test(
     const artifact = await fleet.push('cached-node-dies.test', layers, layerBytes);
     slowBlobs();
     const { copies } = await row('nginx; a node is killed in mid-pull', artifact, async () => {
-      await mostSent(artifact);
+      await untilSent(fleet, artifact, 0.8);
       await fleet.members[0]?.restart();
     });
     assert.ok(copies <= 1.1, `${copies} copies`);
@@ -94,7 +87,7 @@ test(
     const artifact = await fleet.push('cached-cache-dies.test', layers, layerBytes);
     slowBlobs();
     const { copies } = await row('nginx; it is killed in mid-pull', artifact, async () => {
-      await mostSent(artifact);
+      await untilSent(fleet, artifact, 0.8);
       await cache.end('SIGKILL');
     });
     // What the cache took for all, and at most what each node lacked then.
@@ -117,23 +110,3 @@ test('a registry that refuses most streams is waited for', needs('root', 'ip'), 
   assert.ok(refused > 0);
   assert.equal(Math.round(measured.copies), nodes);
 });
-
-function formatRows(measured: typeof rows): string {
-  const head = ['eight nodes at once', 'copies', 'requests', 'refused', 'seconds'];
-  const lines = measured.map(([name, { copies, requests, refused, seconds }]) => [
-    name,
-    copies.toFixed(2),
-    String(requests),
-    String(refused),
-    seconds.toFixed(1),
-  ]);
-  const all = [head, ...lines];
-  const widths = head.map((_, column) => Math.max(...all.map(line => line[column]?.length ?? 0)));
-  return all
-    .map(line =>
-      line
-        .map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0)))
-        .join('  '),
-    )
-    .join('\n');
-}

@@ -64,11 +64,11 @@ async function openNamespace(): Promise<Namespace> {
   };
 }
 
-const listening = `require('node:net').createServer().listen(0, process.argv[1], function () { process.send('here', this); })`;
+const listening = `require('node:net').createServer().listen(Number(process.argv[2]), process.argv[1], function () { process.send('here', this); })`;
 
-/** A server that listens on a free port of that host, and accepts connections in this process. */
-export async function listenOn({ address, enter }: NetworkHost): Promise<Server> {
-  const [program, ...args] = [...enter, process.execPath, '--eval', listening, address];
+/** A server that listens on that host, by default on a free port, and accepts connections in this process. */
+export async function listenOn({ address, enter }: NetworkHost, port = 0): Promise<Server> {
+  const [program, ...args] = [...enter, process.execPath, '--eval', listening, address, String(port)];
   const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const ended = once(child, 'exit');
   const [, server] = (await once(child, 'message', { signal: AbortSignal.timeout(30_000) })) as [
