@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { ReadableStream } from 'node:stream/web';
 import { parseArgs } from 'node:util';
 import { openContainerd } from '../support/node/containerd-client.ts';
 import { createServer } from '../support/os/http.ts';
@@ -76,7 +75,7 @@ async function passOn(
     }
     response.writeHead(answered.status, Object.fromEntries(answered.headers));
     if (answered.body === null) response.end();
-    else await pipeline(Readable.fromWeb(answered.body as ReadableStream), response);
+    else await pipeline(Readable.fromWeb(answered.body), response);
     return true;
   }
   return false;
