@@ -7,12 +7,14 @@ import type { PullRequest } from '../../ports/request.ts';
 import type { Views } from '../../ports/store.ts';
 import type { Progress, Wanter } from '../../ports/usecases.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { createKeyedMutex } from '../../util/mutex.ts';
 import { sleep } from '../../util/sleep.ts';
 import { createFlights, type Flight, type FlightOptions } from '../pull/single-flight.ts';
 import type { createLateStart } from './late-start.ts';
 import { type LateCall, type LateUse, type LiveView, openLiveView } from './live-view.ts';
 import type { NodeLandings } from './node-landings.ts';
 import { createResumption } from './resumption.ts';
+import { revivalOf } from './revival.ts';
 import { createViewReads } from './view-reads.ts';
 
 /** The volumes that are mounted while their large layers still come. */
@@ -41,6 +43,7 @@ export type OnDemand = {
 /** The time in which kubelet publishes what it has asked for, and asks again. */
 const graceMs = 150_000;
 const tidyEveryMs = 30_000;
+const never = new AbortController().signal;
 
 export function createOnDemand(
   world: Parameters<typeof openLiveView>[0] & {
@@ -61,6 +64,8 @@ export function createOnDemand(
   /** By their keys. */
   const lives = new Map<string, LiveView>();
   const ending = new Set<LiveView>();
+  /** Of the keys: a late view is not continued while it is ended. */
+  const turns = createKeyedMutex();
   /** Why the last try to continue one with another credential failed, by key; undefined while it is tried. */
   const stalled = new Map<string, string | undefined>();
   const closing = new AbortController();
@@ -75,7 +80,6 @@ export function createOnDemand(
   };
 
   const end = async (live: LiveView): Promise<void> => {
-    if (ending.has(live) || closing.signal.aborted) return; // the next daemon does it
     ending.add(live);
     try {
       await live.stop();
@@ -88,15 +92,27 @@ export function createOnDemand(
     }
   };
 
-  /** Removes one that nothing loads. */
-  const remove = async (key: string): Promise<void> => {
-    if (closing.signal.aborted) return;
-    await resumption.end(key);
-    await lateViews.remove(key);
+  /** Ends one that no volume shows, unless somebody has used it since a time. */
+  const retire = async (key: string, since: number): Promise<void> => {
+    using _turn = await turns.lock(key, never);
+    if (closing.signal.aborted) return; // the next daemon does it
+    const live = lives.get(key);
+    if (live === undefined) {
+      await resumption.end(key);
+      await lateViews.remove(key);
+    } else if (live.isIdle(since)) await end(live);
+  };
+
+  const ended = async (key: string): Promise<void> => {
+    if (!lives.has(key) && (await lateViews.find(key)) === undefined) return;
+    if ((await volumes.listBrief()).some(({ view }) => view === key)) return;
+    stalled.delete(key);
+    await retire(key, Infinity);
   };
 
   /** The late view that a volume of an earlier process shows. */
   const proceed = async (key: string, id: string, call: LateCall): Promise<LateUse> => {
+    using _turn = await turns.lock(key, never);
     const there = lives.get(key);
     there?.retry(call.content);
     if (there !== undefined) return there.use();
@@ -104,8 +120,6 @@ export function createOnDemand(
     if (late === undefined) throw new ArtifactError('not-found', `the late view ${key} is gone`);
     const resumed = resumption.find(key);
     const started = await starts.continue(call.viewPlan, late, resumed);
-    const other = lives.get(key);
-    if (other !== undefined) return other.use();
     const live = enliven(openLiveView(world, id, call, started));
     resumption.hand(key);
     resumed?.loadBy(live);
@@ -144,21 +158,9 @@ export function createOnDemand(
     if (late === undefined || selection === undefined) return;
     stalled.set(key, undefined);
     try {
-      const revived: PullRequest = {
-        secrets: {},
-        caller: record.anywhere ? 'administrator' : 'pod',
-        ...(late.platform && { platform: late.platform }),
-        ...(record.pod && { pod: record.pod }),
-        ...request,
-        targetPath,
-        selection,
-        reference: record.resolved,
-        pinned: record.digest,
-        pullPolicy: 'IfNotPresent',
-        late: key,
-      };
-      await world.pull(revived, closing.signal);
+      await world.pull(revivalOf(record, late, selection, request), closing.signal);
       stalled.delete(key);
+      await ended(key); // its last volume may have ended meanwhile
     } catch (thrown) {
       if (!stalled.has(key)) return; // its last volume has ended
       const { message } = toArtifactError(thrown);
@@ -172,11 +174,11 @@ export function createOnDemand(
     if (lives.size === 0 && (await lateViews.keys()).length === 0) return; // as on most nodes
     const records = new Map((await volumes.listBrief()).map(record => [record.view, record]));
     const oldest = Date.now() - graceMs;
-    for (const live of lives.values()) if (!records.has(live.key) && live.isIdle(oldest)) await end(live);
+    for (const key of lives.keys()) if (!records.has(key)) await retire(key, oldest);
     for (const key of await lateViews.keys()) {
       const record = records.get(key);
       if (lives.has(key) || (record === undefined && starting.list().length > 0)) continue;
-      if (record === undefined) await remove(key);
+      if (record === undefined) await retire(key, oldest);
       else void revive(record, {}); // its registry may not answer
     }
   };
@@ -191,14 +193,7 @@ export function createOnDemand(
       if (world.holder !== undefined) await resumption.run();
       world.holder?.settle();
     },
-    async ended(key) {
-      const live = lives.get(key);
-      if (live === undefined && (await lateViews.find(key)) === undefined) return;
-      if ((await volumes.listBrief()).some(({ view }) => view === key)) return;
-      stalled.delete(key);
-      if (live === undefined) await remove(key);
-      else if (live.isIdle(Infinity)) await end(live);
-    },
+    ended,
     again(record, request) {
       const live = lives.get(record.view);
       const isWrong = live === undefined ? stalled.has(record.view) : live.problem() !== undefined;
