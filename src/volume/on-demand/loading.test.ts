@@ -143,3 +143,40 @@ test('after a piece failed, others of its layer wait for the next try, unless a 
   for (const piece of [0, 1, 2]) await end(piece);
   await ended;
 });
+
+test('while a piece comes that a read jumped to, none begins that nobody asked for', async () => {
+  const { loading, started, end } = openWorks(6, { lanes: 2, more: 1 });
+  const ended = loading.run(never);
+  loading.ask(1); // it comes already
+  loading.ask(4);
+  await end(0);
+  assert.deepEqual(started(), [0, 1, 4]);
+  loading.ask(2);
+  assert.deepEqual(started(), [0, 1, 4, 2]);
+  await end(1);
+  await end(4);
+  assert.deepEqual(started(), [0, 1, 4, 2]);
+  await end(2);
+  assert.deepEqual(started(), [0, 1, 4, 2, 3, 5]);
+  for (const piece of [3, 5]) await end(piece);
+  await ended;
+});
+
+test('a piece that a read jumped to and that brings nothing does not keep the others from coming', async () => {
+  const { loading, started, heard, end } = openWorks(4, { lanes: 2 });
+  const ended = loading.run(never);
+  loading.ask(3);
+  await end(0);
+  await end(1);
+  const begun = performance.now();
+  while (performance.now() - begun < 1_200) {
+    await new Promise(resolve => setTimeout(resolve, 100));
+    heard(3);
+  }
+  assert.deepEqual(started(), [0, 1, 3]);
+  while (started().length < 4) await new Promise(resolve => setTimeout(resolve, 20));
+  assert.deepEqual(started(), [0, 1, 3, 2]);
+  await end(2);
+  await end(3);
+  await ended;
+});

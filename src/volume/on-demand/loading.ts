@@ -37,7 +37,11 @@ export type LoadingLimits = {
   silentMs(): number;
 };
 
-type Download = { readonly ending: AbortController; heardAt: number };
+/** `isJump`: a read asked for it before it came. */
+type Download = { readonly ending: AbortController; readonly isJump: boolean; heardAt: number };
+
+/** A jump has the link as long as it brings something within this time. */
+const jumpMs = 1_000;
 
 export function createLoading(
   pieces: readonly ('missing' | 'here')[],
@@ -52,6 +56,9 @@ export function createLoading(
   const order = createOrder(pieces.length);
   const downloads = new Map<number, Download>();
   const isMissing = (piece: number): boolean => states[piece] === 'missing';
+  /** While a piece comes that a read jumped to, none begins that nobody asked for: each takes its share of the link. */
+  const hasJump = (): boolean =>
+    downloads.values().some(({ isJump, heardAt }) => isJump && performance.now() - heardAt < jumpMs);
   const isIdle = (piece: number): boolean => isMissing(piece) && !resting.has(layerOf(piece));
   let pump = (): void => {};
 
@@ -82,11 +89,12 @@ export function createLoading(
     async run(signal) {
       const { promise: ended, resolve: end } = Promise.withResolvers<void>();
       let working = 0;
-      const work = async (piece: number): Promise<void> => {
+      const work = async (piece: number, isJump: boolean): Promise<void> => {
         working++;
         states[piece] = 'coming';
-        const download: Download = { ending: new AbortController(), heardAt: performance.now() };
+        const download: Download = { ending: new AbortController(), isJump, heardAt: performance.now() };
         downloads.set(piece, download);
+        using _silence = isJump ? setInterval(pump, jumpMs).unref() : undefined;
         const either = AbortSignal.any([signal, download.ending.signal]);
         const heard = (): void => {
           download.heardAt = performance.now();
@@ -109,10 +117,12 @@ export function createLoading(
       };
       pump = () => {
         if (signal.aborted || left === 0) return working === 0 ? end() : undefined;
-        while (working < (order.isAsked(isMissing) ? lanes + more : lanes)) {
-          const next = order.next(isMissing, isIdle);
+        for (;;) {
+          const isAsked = order.isAsked(isMissing);
+          if (working >= (isAsked ? lanes + more : lanes)) return undefined;
+          const next = order.next(isMissing, hasJump() ? none : isIdle);
           if (next === undefined) return undefined;
-          void work(next);
+          void work(next, isAsked);
         }
       };
       using _retries = setInterval(retry, retryMs).unref();
@@ -123,4 +133,8 @@ export function createLoading(
       signal.throwIfAborted();
     },
   };
+}
+
+function none(): boolean {
+  return false;
 }
