@@ -47,9 +47,9 @@ export function answer(
     case 'get':
       return get(question.call, question.request);
     case 'pour':
-      return pour(callOf(question.call), fillOf(question.transport, question.file), question);
+      return ending(question.call, call => pour(call, fillOf(question.transport, question.file), question));
     case 'rest':
-      return readRest(callOf(question.call));
+      return ending(question.call, readRest);
     case 'leave':
       return leave(question.call);
     case 'close':
@@ -123,7 +123,8 @@ async function pour(
     await end.catch(() => {});
     throw thrown;
   }
-  return await end;
+  const answer = await end;
+  return answer === ended && hashes ? { kind: 'ended', hex: fill.hashOfAll() } : answer;
 }
 
 async function readRest({ open, end, leave }: Call): Promise<WorkerAnswer> {
@@ -138,6 +139,15 @@ async function readRest({ open, end, leave }: Call): Promise<WorkerAnswer> {
   });
   const answer = await end;
   return answer === ended || length === restBytes ? { kind: 'ended', rest: rest.slice(0, length) } : answer;
+}
+
+/** A call ends with the answer to its last question. */
+async function ending(id: number, work: (call: Call) => Promise<WorkerAnswer>): Promise<WorkerAnswer> {
+  try {
+    return await work(callOf(id));
+  } finally {
+    calls.delete(id);
+  }
 }
 
 async function leave(id: number): Promise<WorkerAnswer> {
@@ -174,6 +184,8 @@ export type FileWriter = {
    * @throws errors of the filesystem; an error if the file is shorter than reported.
    */
   hashOn(): string | undefined;
+  /** The hash of all content, in hex; undefined if some of it is not hashed. */
+  hashOfAll(): string | undefined;
 };
 
 /** The bytes hashed in one step, about 3 ms: files that share a thread take turns. */
@@ -193,6 +205,10 @@ export function openFileWriter({ fd, algorithm, state, base = 0 }: FileShare): F
     hash = createHash(algorithm);
     hashed = 0;
     life = now;
+  };
+  const hashOfAll = (): string | undefined => {
+    meetLife();
+    return hashed === sizeOf(state) ? hash.copy().digest('hex') : undefined;
   };
   const update = (bytes: Uint8Array): void => {
     hash.update(bytes);
@@ -217,7 +233,8 @@ export function openFileWriter({ fd, algorithm, state, base = 0 }: FileShare): F
         if (bytes === 0) throw new Error(`it ends after ${hashed} of ${size} bytes`);
         update(buffer.subarray(0, bytes));
       }
-      return hashed === size ? hash.copy().digest('hex') : undefined;
+      return hashOfAll();
     },
+    hashOfAll,
   };
 }

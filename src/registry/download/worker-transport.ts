@@ -139,6 +139,7 @@ export function openWorkerTransport(
       };
       if (signal.aborted) throw cancelled(signal);
       signal.addEventListener('abort', onAbort);
+      let isOver = false;
       try {
         const begun = await thread.ask({ kind: 'get', call, request: toRequestShare(request) });
         verify(begun);
@@ -146,21 +147,25 @@ export function openWorkerTransport(
         const receive = accept(begun.head);
         const { file: into } = receive;
         const ended = await (into ? pour(call, into, receive, signal) : thread.ask({ kind: 'rest', call }));
+        isOver = true;
         verify(ended);
-        if (ended.kind === 'ended' && ended.rest !== undefined) void receive(ended.rest);
-        const hex = into?.hashed && (await hash(signal));
+        const { rest, hex: known } = ended.kind === 'ended' ? ended : {};
+        if (rest !== undefined) void receive(rest);
+        const hex = into?.hashed && (known ?? (await hash(signal)));
         if (hex !== undefined) into?.hashed?.(hex);
         return begun.head;
       } finally {
         signal.removeEventListener('abort', onAbort);
-        await leave();
+        if (!isOver) await leave();
       }
     },
     async [Symbol.asyncDispose]() {
       receiver.receives.delete(left);
       const used = [...new Set([receiver, chosen ?? receiver])];
-      await Promise.allSettled(used.map(({ thread }) => thread.ask({ kind: 'close', transport })));
-      for (const worker of used) pool.release(worker);
+      for (const worker of used) {
+        void worker.thread.ask({ kind: 'close', transport }).catch(() => {}); // it works on none of its calls
+        pool.release(worker);
+      }
     },
   };
 }
