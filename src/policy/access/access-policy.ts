@@ -1,11 +1,11 @@
 import type { Field, Table } from '../../configfile/field.ts';
+import { type LabelSelector, matchesLabels, parseLabelSelector } from '../../configfile/label-selector.ts';
 import { parseYaml } from '../../configfile/yaml.ts';
 import type { Reference } from '../../oci/reference.ts';
 import { matchesReference, parseReferenceGlob } from '../../oci/reference-glob.ts';
 import type { Labels } from '../../ports/kube.ts';
 import { flawOfGlob, matchesWhole } from '../../util/glob.ts';
 import { quoteName } from '../../util/name.ts';
-import { type LabelSelector, matchesLabels, parseLabelSelector } from './label-selector.ts';
 
 /** Which pods may mount which artifacts: the first rule that matches decides, else the default. */
 export type AccessRules = { readonly rules: readonly AccessRule[]; readonly fallback: AccessVerdict };
@@ -108,6 +108,8 @@ function toNamespaces(entry: Table): Namespaces {
   if (selector === undefined) {
     return { kind: 'named', globs: entry.need('namespaces').list().map(toNamespaceGlob) };
   }
+  if (selector.keys.length === 0)
+    selector.refuse('selects every namespace; write namespaces: ["*"] if that is meant, else matchLabels');
   if (!entry.keys.includes('namespaces')) return { kind: 'labelled', selector: parseLabelSelector(selector) };
   return entry.refuse('has namespaces and namespaceSelector; write a rule for each');
 }

@@ -1,6 +1,6 @@
-import type { Field, Table } from '../../configfile/field.ts';
-import type { Labels } from '../../ports/kube.ts';
-import { isLabelKey, isLabelName } from '../../util/label.ts';
+import type { Labels } from '../ports/kube.ts';
+import { isLabelKey, isLabelName } from '../util/label.ts';
+import type { Field, Table } from './field.ts';
 
 /** A Kubernetes LabelSelector: all of it must match. */
 export type LabelSelector = readonly Expression[];
@@ -15,19 +15,18 @@ type Operator = (typeof operators)[number];
 const operators = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const;
 
 /**
- * Parses a LabelSelector: `matchLabels`, `matchExpressions`, or both. In Kubernetes an empty one selects everything;
- * here it is an error, as is a key or value that is not valid in a label.
+ * Parses a LabelSelector: `matchLabels`, `matchExpressions`, or both. An empty one, or an empty part of it, selects
+ * everything, and is an error unless allowed. So is a key or value that is not valid in a label.
  *
  * @throws ArtifactError `invalid` naming line and field.
  */
-export function parseLabelSelector(selector: Table): LabelSelector {
+export function parseLabelSelector(selector: Table, may?: 'be-empty'): LabelSelector {
   selector.only('matchLabels', 'matchExpressions');
-  if (selector.keys.length === 0) {
-    selector.refuse('selects every namespace; write namespaces: ["*"] if that is meant, else matchLabels');
-  }
+  if (selector.keys.length === 0 && may === undefined)
+    selector.refuse('selects everything; write matchLabels or matchExpressions');
   return [
-    ...toEqualities(selector.table('matchLabels')),
-    ...(selector.tables('matchExpressions') ?? []).map(toExpression),
+    ...toEqualities(selector.table('matchLabels'), may),
+    ...(selector.tables('matchExpressions', may) ?? []).map(toExpression),
   ];
 }
 
@@ -48,9 +47,9 @@ export function matchesLabels(selector: LabelSelector, labels: Labels): boolean 
   });
 }
 
-function toEqualities(labels: Table | undefined): LabelSelector {
+function toEqualities(labels: Table | undefined, may: 'be-empty' | undefined): LabelSelector {
   if (labels === undefined) return [];
-  if (labels.keys.length === 0) labels.refuse('must have one label at least');
+  if (labels.keys.length === 0 && may === undefined) labels.refuse('must have one label at least');
   return labels.keys.map(key => {
     const value = labels.need(key);
     if (!isLabelKey(key)) value.refuse('is no key of a label');

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseYaml } from '../../configfile/yaml.ts';
-import type { Labels } from '../../ports/kube.ts';
+import type { Labels } from '../ports/kube.ts';
 import { matchesLabels, parseLabelSelector } from './label-selector.ts';
+import { parseYaml } from './yaml.ts';
 
 const parse = (text: string) => parseLabelSelector(parseYaml(text));
 
@@ -37,10 +37,15 @@ for (const [selector, labels, selected] of rows) {
   });
 }
 
+test('an empty selector, and one of empty parts, select everything where that is allowed', () => {
+  for (const text of ['{}', 'matchLabels: {}', '{matchLabels: {}, matchExpressions: []}'])
+    assert.equal(matchesLabels(parseLabelSelector(parseYaml(text), 'be-empty'), {}), true, text);
+});
+
 const expression = (fields: string): string => `matchExpressions:\n  - ${fields}`;
 
 const refused: readonly (readonly [what: string, text: string, message: RegExp])[] = [
-  ['an empty selector', '{}', /^line 1: it selects every namespace; write namespaces: \["\*"\]/],
+  ['an empty selector', '{}', /^line 1: it selects everything; write matchLabels/],
   ['no map', 'team', /must be a map of fields$/],
   ['an unknown field', 'matchLabel: {a: b}', /^line 1: matchLabel is an unknown field/],
   ['no labels', 'matchLabels: {}', /^line 1: matchLabels must have one label at least$/],
