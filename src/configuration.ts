@@ -89,7 +89,7 @@ export async function openSources(
     const lines = listPassedOver(configuration.current(), known ?? {});
     return lines.map(line => (why === undefined ? line : `${line}; ${why}`));
   };
-  const gate = stack.use(await openGate(settings, cluster));
+  const gate = stack.use(await openGate(settings, cluster, note));
   const bucketOf = createRates(settings.downloadRate, settings.mirrorRate);
   const registry = stack.use(
     openRegistry({

@@ -32,7 +32,7 @@ export type Node = {
   onDemand(): LateSummary;
   /** What others may read of the cache; undefined without --containerd-socket. */
   readonly sharing: Sharing | undefined;
-  /** Verifies the cache and follows the list of --prefetch, in the background, until this is closed. */
+  /** Verifies the cache and follows the prefetches, in the background, until this is closed. */
   startWork(): void;
   /** Why volumes cannot be published now, one line each. */
   obstacles(): readonly string[];

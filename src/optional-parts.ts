@@ -4,6 +4,8 @@ import type { KeychainOptions } from './credentials/keychain.ts';
 import type { Cluster } from './kube/cluster.ts';
 import type { NodeOriginGate } from './kube/origin-gate.ts';
 import type { HolderLink } from './mount/holder-link.ts';
+import type { PrefetchList } from './ports/prefetch.ts';
+import type { PrefetchResources } from './prefetch/resources/prefetch-resources.ts';
 
 /** Parts that few daemons have. Each is loaded if its flag is set. */
 
@@ -11,12 +13,40 @@ import type { HolderLink } from './mount/holder-link.ts';
 export async function openGate(
   { originSlots: slots, originPatience: patienceMs, nodeId }: Settings,
   cluster: Cluster | undefined,
+  note: Note,
 ): Promise<NodeOriginGate | undefined> {
   if (slots === 0 || cluster === undefined) return undefined;
   const { openOriginGate } = await import('./kube/origin-gate.ts');
   const { openKubeObjects } = await import('./kube/objects.ts');
   const { namespace } = cluster;
-  return openOriginGate(openKubeObjects(cluster), { namespace, nodeId, slots, patienceMs });
+  return openOriginGate(openKubeObjects(cluster), { namespace, nodeId, slots, patienceMs }, note);
+}
+
+/** The prefetches of --prefetch-resources; undefined without them. */
+export async function openResources(
+  { prefetchResources, prefetchLabels: labels, nodeId }: Settings,
+  cluster: Cluster | undefined,
+  list: PrefetchList,
+  note: Note,
+): Promise<PrefetchResources | undefined> {
+  if (!prefetchResources || cluster === undefined) return undefined;
+  const { openPrefetchResources } = await import('./prefetch/resources/prefetch-resources.ts');
+  const { openKubeObjects } = await import('./kube/objects.ts');
+  const { openLeases } = await import('./kube/leases.ts');
+  const { openSlots } = await import('./kube/slots.ts');
+  const { parseAttributes } = await import('./volume/attributes.ts');
+  const objects = openKubeObjects(cluster);
+  const node = { ...cluster, nodeId };
+  return openPrefetchResources({
+    objects,
+    openLease: openLeases(objects, node),
+    openSlots: (...slots) => openSlots(objects, node, slots),
+    nodeId,
+    labels,
+    list,
+    parseAttributes,
+    note,
+  });
 }
 
 /** The YAML parser, which only their configuration needs, takes 20 ms to load. */

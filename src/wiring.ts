@@ -15,6 +15,7 @@ import { toPlatform } from './oci/platform.ts';
 import { openHolder } from './optional-parts.ts';
 import type { Meter } from './ports/meter.ts';
 import type { NodeStatus } from './ports/node-status.ts';
+import { openPrefetching } from './prefetching.ts';
 import { openPulling } from './pulling.ts';
 import { openSharing } from './sharing.ts';
 import { hashBytes, hashFile } from './store/files/file-hash.ts';
@@ -45,7 +46,6 @@ import { createCatalog } from './volume/catalog.ts';
 import { createDamageReport } from './volume/events/damage-report.ts';
 import { formatOnDemand } from './volume/on-demand/support-text.ts';
 import { createPodPublishing } from './volume/pod-publishing.ts';
-import { createPrefetch } from './volume/prefetch.ts';
 import { createVolumeStatus } from './volume/volume-status.ts';
 
 /**
@@ -71,7 +71,10 @@ export async function openNode(
   const { mounter, images, tryLandings, resumeLandings } = stack.use(openMounts({ ...settings, holder }));
   const imagesOff = store.imageSupport.off ?? images.problem();
   const cluster =
-    ahead.cluster ?? stack.use(await openCluster({ ...settings, events: false, originSlots: 0 }, warn));
+    ahead.cluster ??
+    stack.use(
+      await openCluster({ ...settings, events: false, originSlots: 0, prefetchResources: false }, warn),
+    );
   const kube = settings.podPullSecrets && cluster ? openKubeApi(cluster) : undefined;
   const pods = kube === undefined ? undefined : openPodObjects(kube);
   const labels = openLabels(settings, cluster);
@@ -148,14 +151,15 @@ export async function openNode(
   }
   const statusOf = createVolumeStatus({ ...world, accessPolicy, onDemand });
   const catalog = createCatalog({ ...world, manifests, source });
-  const prefetch = createPrefetch({ ...world, list: policies.prefetch, labels, pull, naming, log });
+  const wanted = { ...world, list: policies.prefetch, labels, pull, naming, pressure: room.pressure, log };
+  const prefetch = await openPrefetching(wanted, settings, ahead.cluster, warn);
   if (mends) await prefetch.follow();
   const configured = [sources, policies];
-  const problems = (): readonly string[] => configured.flatMap(part => part.problems());
+  const problems = (): readonly string[] => [...configured, prefetch].flatMap(part => part.problems());
   const tidy = (): void => images.tidy().forEach(text => warn(text));
   const upkeep = createUpkeep(
     mends ? [problems, volumes.settle, tidy, store.retire, retirement.tidy, room.relieve] : [], // problems logs changes
-    mends ? [scrub.run, onDemand.run, ...(settings.prefetch === undefined ? [] : [prefetch.run])] : [],
+    mends ? [scrub.run, onDemand.run, ...prefetch.work] : [],
     warn,
     closing.signal,
   );

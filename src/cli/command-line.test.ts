@@ -43,6 +43,8 @@ test('with no flag and no environment the defaults hold', () => {
     originPatience: 600_000,
     nodeLabels: undefined,
     mirrorRate: 0,
+    prefetchResources: false,
+    prefetchLabels: false,
     cacheHigh: 75,
     cacheLow: 70,
     diskMax: 90,

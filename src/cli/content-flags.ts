@@ -14,6 +14,8 @@ export const contentFlags: Flags<
   | 'retryAfterMax'
   | 'prefetch'
   | 'prefetchRate'
+  | 'prefetchResources'
+  | 'prefetchLabels'
   | 'cacheHigh'
   | 'cacheLow'
   | 'diskMax'
@@ -79,10 +81,14 @@ export const contentFlags: Flags<
   },
   prefetchRate: {
     value: 'BYTES/s',
-    says: 'maximum bytes per second of downloads that only --prefetch wants; 0: no maximum',
+    says: 'maximum bytes per second of downloads that only prefetches want; 0: no maximum',
     preset: '0',
     parse: parseRate,
   },
+  prefetchResources: offByDefault(
+    'follow ArtifactPrefetch and ClusterArtifactPrefetch of the Kubernetes API',
+  ),
+  prefetchLabels: offByDefault('label the node with each of these that is ready'),
   cacheHigh: {
     value: 'PERCENT',
     says: 'start garbage collection at this disk usage, of bytes or inodes',

@@ -30,6 +30,8 @@ export function addDaemonFlags(command: Command): Command {
 const background: readonly (keyof Settings)[] = [
   'prefetch',
   'prefetchRate',
+  'prefetchResources',
+  'prefetchLabels',
   'onDemand',
   'onDemandPatience',
   'chunkLists',

@@ -64,6 +64,9 @@ export type Settings = {
   readonly prefetch: string | undefined;
   /** Bytes per second of all downloads that only the list wants; 0: no maximum. */
   readonly prefetchRate: number;
+  /** Whether to follow the prefetches of the Kubernetes API, and to label the node with those that are ready. */
+  readonly prefetchResources: boolean;
+  readonly prefetchLabels: boolean;
   readonly cacheHigh: number;
   readonly cacheLow: number;
   readonly diskMax: number;

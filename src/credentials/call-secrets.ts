@@ -56,11 +56,12 @@ const words: Readonly<Record<NonNullable<Caller['caller']>, Words>> = {
     advice: 'give one with --username and --password-stdin, or with --auth-file',
   },
   prefetch: {
-    config: key => key,
-    login: 'username and password',
-    whole: 'the list of --prefetch',
-    none: 'the list of --prefetch: it brings none',
-    advice: 'give the node one, by --auth-file or a credential provider',
+    config: () => 'the pull secrets of the prefetch',
+    login: 'username and password of the pull secrets of the prefetch',
+    whole: 'the pull secrets of the prefetch',
+    none: 'the prefetch: it brings none',
+    advice:
+      'give the node one, by --auth-file or a credential provider; a custom resource can name pullSecrets',
   },
 };
 

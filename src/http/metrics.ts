@@ -187,7 +187,7 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
   const late = observeLate(gauge);
   const prefetch = gauge(
     'oci_artifact_csi_prefetch_artifacts',
-    'Artifacts of the list of --prefetch, by their state on this node',
+    'Artifacts to have before any pod asks, by their state on this node',
     ['state'],
   );
   const labels = ['namespace', 'pod', 'volume', 'reference', 'digest'];

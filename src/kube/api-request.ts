@@ -8,7 +8,12 @@ export type KubeRequest = {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Names of the path, which are encoded: `api`, `v1`, `namespaces`, … */
   readonly path: readonly string[];
+  readonly query?: Readonly<Record<string, string>>;
   readonly body?: object;
+  /** The media type of the body, if it differs from the usual one of the method. */
+  readonly type?: string;
+  /** The media types of the answer, if it may differ from JSON. */
+  readonly accept?: string;
   /** Bytes of the answer that are read. */
   readonly most: number;
 };
@@ -28,31 +33,66 @@ const limitMs = 10_000;
  *   signal's reason.
  */
 export async function askApi(
-  { url, credentials }: ClusterAccess,
-  { method, path, body, most }: KubeRequest,
+  access: ClusterAccess,
+  request: KubeRequest,
   signal: AbortSignal,
 ): Promise<KubeAnswer> {
   const limited = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
   try {
     signal.throwIfAborted();
-    const { headers: own, ...proof } = await abortable(credentials(limited), limited);
-    const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
-    const sent = body === undefined ? undefined : JSON.stringify(body);
-    const ofBody = sent && { 'content-type': type, 'content-length': Buffer.byteLength(sent) };
-    const headers = { accept: 'application/json', ...ofBody, ...own };
-    const options = { ...proof, method, headers, signal: limited };
-    const there = `${url}/${path.map(toSegment).join('/')}`;
-    const client = url.startsWith('http:') ? http : https;
-    const send = (): ClientRequest => client.request(there, options);
-    const response = await receive(send, sent);
-    const text = await readText(response, most);
+    const response = await openResponse(access, request, limited);
+    const text = await readText(response, request.most);
     limited.throwIfAborted(); // a body without a length ends like a complete one
     return { code: response.statusCode ?? 0, headers: response.headers, text };
   } catch (thrown) {
     signal.throwIfAborted();
-    const why = limited.aborted ? `no answer within ${limitMs / 1000} s` : toArtifactError(thrown).message;
-    throw new ArtifactError('unavailable', `the Kubernetes API at ${url} cannot be asked: ${why}`, thrown);
+    throw toUnavailable(access, limited.aborted ? lateAnswer : toArtifactError(thrown).message, thrown);
   }
+}
+
+/**
+ * Sends one request, and returns the response before its body, which the signal ends, too.
+ *
+ * @throws as `askApi`, if there is no response within 10 s.
+ */
+export async function openStream(
+  access: ClusterAccess,
+  request: Omit<KubeRequest, 'most'>,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  const late = new AbortController();
+  using _timer = setTimeout(() => late.abort(), limitMs).unref();
+  try {
+    signal.throwIfAborted();
+    return await openResponse(access, request, AbortSignal.any([signal, late.signal]));
+  } catch (thrown) {
+    signal.throwIfAborted();
+    throw toUnavailable(access, late.signal.aborted ? lateAnswer : toArtifactError(thrown).message, thrown);
+  }
+}
+
+const lateAnswer = `no answer within ${limitMs / 1000} s`;
+
+function toUnavailable({ url }: ClusterAccess, why: string, thrown: unknown): ArtifactError {
+  return new ArtifactError('unavailable', `the Kubernetes API at ${url} cannot be asked: ${why}`, thrown);
+}
+
+async function openResponse(
+  { url, credentials }: ClusterAccess,
+  { method, path, query, body, type, accept = 'application/json' }: Omit<KubeRequest, 'most'>,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  const { headers: own, ...proof } = await abortable(credentials(signal), signal);
+  const usual = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  const ofBody = text && { 'content-type': type ?? usual, 'content-length': Buffer.byteLength(text) };
+  const headers = { accept, ...ofBody, ...own };
+  const options = { ...proof, method, headers, signal };
+  const asked = query === undefined ? '' : `?${new URLSearchParams(query).toString()}`;
+  const there = `${url}/${path.map(toSegment).join('/')}${asked}`;
+  const client = url.startsWith('http:') ? http : https;
+  const send = (): ClientRequest => client.request(there, options);
+  return receive(send, text);
 }
 
 /** A URL resolves dots, also encoded ones; no object has such a name. */

@@ -39,6 +39,7 @@ export async function openCluster(
   needs: {
     readonly events: boolean;
     readonly podPullSecrets: boolean;
+    readonly prefetchResources: boolean;
     readonly nodeLabels?: unknown;
     readonly originSlots?: number;
   },
@@ -47,6 +48,7 @@ export async function openCluster(
   if (needs.podPullSecrets) return await findCluster('--pod-pull-secrets', note);
   if (needs.nodeLabels === 'api') return await findCluster('--node-labels api', note);
   if (needs.originSlots) return await findCluster('--origin-slots', note);
+  if (needs.prefetchResources) return await findCluster('--prefetch-resources', note);
   return needs.events ? await findCluster('--events', note) : undefined;
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KubeObjects } from '../ports/kube-objects.ts';
+import type { LeaseObjects } from '../ports/kube-objects.ts';
 import { openLeases } from './leases.ts';
 
 const never = new AbortController().signal;
@@ -21,7 +21,7 @@ function openWorld() {
     stored.set(key, after);
     return after;
   };
-  const objects: KubeObjects = {
+  const objects: LeaseObjects = {
     get: async names => stored.get(names.join('/')),
     async create(names, object) {
       const key = `${names.join('/')}/${(object as Stored).metadata.name}`;
@@ -47,7 +47,7 @@ function openWorld() {
       release: () => lease.release(never),
     };
   };
-  return { openNode, holder: () => stored.get(`${path}/one`)?.spec.holderIdentity, put };
+  return { openNode, holder: () => stored.get(`${path}/oci-artifact-csi-one`)?.spec.holderIdentity, put };
 }
 
 test('one node at a time has a lease, and renews it', async () => {

@@ -1,5 +1,9 @@
-import type { KubeObjects, NodeLease, OpenLease } from '../ports/kube-objects.ts';
+import type { LeaseObjects, NodeLease, OpenLease } from '../ports/kube-objects.ts';
 import { isObject, type JsonObject } from '../util/json.ts';
+import { pathOfKind } from './objects.ts';
+
+/** How the names of all Leases of the driver start. The admission policy of the chart admits no others. */
+const prefix = 'oci-artifact-csi-';
 
 /** A lease as it was seen: since when, by the clock of this node, it has not changed. */
 type Sighting = { readonly version: string; readonly at: number };
@@ -11,20 +15,26 @@ type Sighting = { readonly version: string; readonly at: number };
  * @param now milliseconds of a monotonic clock.
  */
 export function openLeases(
-  objects: KubeObjects,
+  objects: LeaseObjects,
   { namespace, nodeId }: { readonly namespace: () => string; readonly nodeId: string },
   now: () => number = () => performance.now(),
 ): OpenLease {
-  return (name, seconds): NodeLease => {
+  return (suffix, seconds): NodeLease => {
+    const name = `${prefix}${suffix}`;
     let seen: Sighting | undefined;
     let renewedAt: number | undefined;
+    let acquiredAt: string | undefined;
+    let transitions = 0;
     let holder = '';
 
-    const kind = () => ['apis', 'coordination.k8s.io', 'v1', 'namespaces', namespace(), 'leases'];
+    const isHeld = (): boolean => renewedAt !== undefined && now() - renewedAt < seconds * 1000;
 
-    /** The lease as this node wants it. `since`: when it got it. */
-    const ours = (resourceVersion: string | undefined, transitions: number): object => {
-      const at = new Date().toISOString().replace('Z', '000Z'); // MicroTime
+    const kind = () => pathOfKind('coordination.k8s.io', 'v1', 'leases', { namespace: namespace() });
+
+    /** The lease as this node wants it. Without a version, it is a new one. */
+    const ours = (resourceVersion?: string): object => {
+      const at = toMicroTime(new Date());
+      if (!isHeld()) acquiredAt = at;
       return {
         apiVersion: 'coordination.k8s.io/v1',
         kind: 'Lease',
@@ -32,7 +42,7 @@ export function openLeases(
         spec: {
           holderIdentity: nodeId,
           leaseDurationSeconds: seconds,
-          acquireTime: at,
+          acquireTime: acquiredAt ?? at,
           renewTime: at,
           leaseTransitions: transitions,
         },
@@ -46,30 +56,31 @@ export function openLeases(
       return answer !== undefined;
     };
 
-    const isHeld = (): boolean => renewedAt !== undefined && now() - renewedAt < seconds * 1000;
-
     return {
       isHeld,
       holder: () => holder,
       async take(signal) {
         const askedAt = now();
+        if (isHeld() && seen !== undefined) {
+          const renewed = await objects.replace([...kind(), name], ours(seen.version), signal);
+          if (renewed !== undefined) return settle(renewed, askedAt);
+        }
         holder = '';
         const found = await objects.get([...kind(), name], signal);
-        if (found === undefined)
-          return settle(await objects.create(kind(), ours(undefined, 0), signal), askedAt);
+        if (found === undefined) return settle(await objects.create(kind(), ours(), signal), askedAt);
         const version = versionOf(found);
         if (seen?.version !== version) seen = { version, at: now() };
         const { holderIdentity, leaseDurationSeconds, leaseTransitions } = specOf(found);
         holder = typeof holderIdentity === 'string' ? holderIdentity : '';
+        transitions = typeof leaseTransitions === 'number' ? leaseTransitions : 0;
         const duration = typeof leaseDurationSeconds === 'number' ? leaseDurationSeconds : seconds;
         const isOther = holder !== '' && holder !== nodeId;
         if (isOther && now() - seen.at < duration * 1000) {
           renewedAt = undefined;
           return false;
         }
-        const transitions = typeof leaseTransitions === 'number' ? leaseTransitions : 0;
-        const next = ours(version, holder === nodeId ? transitions : transitions + 1);
-        return settle(await objects.replace([...kind(), name], next, signal), askedAt);
+        if (holder !== nodeId) transitions++;
+        return settle(await objects.replace([...kind(), name], ours(version), signal), askedAt);
       },
       async release(signal) {
         const version = isHeld() ? seen?.version : undefined;
@@ -78,6 +89,10 @@ export function openLeases(
       },
     };
   };
+}
+
+function toMicroTime(date: Date): string {
+  return date.toISOString().replace('Z', '000Z');
 }
 
 function versionOf(object: unknown): string {

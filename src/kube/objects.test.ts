@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { openObjectServer, type StoredObject } from '../../test/support/node/object-server.ts';
+import type { KubeChange } from '../ports/kube-objects.ts';
 import { openKubeObjects } from './objects.ts';
 
 const never = new AbortController().signal;
@@ -11,7 +12,7 @@ const root = '/apis/g.example/v1';
 const kind = ['apis', 'g.example', 'v1', 'things'];
 const versionOf = (object: unknown): string => (object as StoredObject).metadata.resourceVersion;
 
-test('an object is created, replaced and removed, and each write names what it changes', async () => {
+test('an object is created, replaced, changed and removed, and each write names what it changes', async () => {
   const path = [...kind, 'one'];
   assert.equal(await objects.get(path, never), undefined);
   const created = await objects.create(kind, { metadata: { name: 'one' }, spec: { a: 1 } }, never);
@@ -19,12 +20,38 @@ test('an object is created, replaced and removed, and each write names what it c
   const metadata = { name: 'one', resourceVersion: versionOf(created) };
   const replaced = await objects.replace(path, { metadata, spec: { a: 2 } }, never);
   assert.equal(await objects.replace(path, { metadata, spec: { a: 3 } }, never), undefined);
-  server.put(`${root}/things/one`, { spec: { b: 4 } });
+  await objects.patch(path, { spec: { a: null, b: 4 } }, never);
+  assert.deepEqual(server.get(`${root}/things/one`)?.['spec'], { b: 4 });
+  await objects.apply([...kind, 'two'], { kind: 'Thing', spec: { c: 5 } }, never);
+  assert.deepEqual(server.get(`${root}/things/two`)?.['spec'], { c: 5 });
+  assert.match(server.asked.at(-1)?.url ?? '', /fieldManager=oci-artifact-csi&force=true$/);
   await objects.remove(path, versionOf(replaced), never);
   const present = server.get(`${root}/things/one`);
   assert.ok(present !== undefined, 'that was another version');
   await objects.remove(path, versionOf(present), never);
   assert.equal(server.get(`${root}/things/one`), undefined);
+});
+
+test('a list is read in parts, and followed from its version', async () => {
+  for (const name of ['a', 'b', 'c']) server.put(`${root}/namespaces/n/parts/${name}`, { kind: 'Part' });
+  const parts = ['apis', 'g.example', 'v1', 'parts'];
+  const first = await objects.page(parts, { limit: 2 }, never);
+  const second = await objects.page(parts, { limit: 2, next: first.next }, never);
+  assert.deepEqual([first.items.length, second.items.length, second.next], [2, 1, undefined]);
+  const changes: string[] = [];
+  const ending = new AbortController();
+  const note = ({ kind: change, object }: KubeChange): void => {
+    changes.push(`${change} ${(object as StoredObject).metadata.name}`);
+    if (changes.length === 3) ending.abort(new Error('all are seen'));
+  };
+  const watching = objects.watch(parts, { version: first.version, seconds: 60 }, note, ending.signal);
+  server.put(`${root}/namespaces/n/parts/d`, { kind: 'Part' });
+  server.put(`${root}/namespaces/n/parts/a`, { kind: 'Part', spec: 1 });
+  server.remove(`${root}/namespaces/n/parts/b`);
+  await assert.rejects(watching, { message: 'all are seen' });
+  assert.deepEqual(changes, ['put d', 'put a', 'gone b']);
+  server.compact();
+  assert.equal(await objects.watch(parts, { version: first.version, seconds: 60 }, note, never), false);
 });
 
 test('a refusal names the rule that is missing, and a failure that it may pass', async () => {
@@ -43,13 +70,15 @@ test('a refusal names the rule that is missing, and a failure that it may pass',
     for (const [status, code, message] of rows) {
       server.refuse(() => status);
       await assert.rejects(objects.get(ns, never), { code, message });
+      const watching = objects.watch(kind, { version: '1', seconds: 60 }, () => {}, never);
+      await assert.rejects(watching, { code });
     }
     server.refuse(() => 403);
-    await assert.rejects(objects.replace([...kind, 'one', 'status'], {}, never), {
-      message: /resources: \[things\/status\], verbs: \[update\]/,
+    await assert.rejects(objects.patch([...kind, 'one', 'status'], {}, never), {
+      message: /resources: \[things\/status\], verbs: \[patch\]/,
     });
     server.refuse(() => 404);
-    await assert.rejects(objects.create(kind, {}, never), {
+    await assert.rejects(objects.page(kind, { limit: 1 }, never), {
       code: 'not-found',
       message: /no such things$/,
     });

@@ -1,13 +1,17 @@
-import type { KubeObjects } from '../ports/kube-objects.ts';
+import type { KubeObjects, KubePath } from '../ports/kube-objects.ts';
 import { ArtifactError } from '../util/error.ts';
-import { parseJsonInSteps } from '../util/json.ts';
+import { isObject, type JsonObject, parseJsonInSteps } from '../util/json.ts';
 import { doInSlices } from '../util/pace.ts';
 import { askApi, type KubeAnswer, type KubeRequest } from './api-request.ts';
 import type { Cluster } from './cluster.ts';
 import { toRefusal } from './object-refusal.ts';
+import { watchObjects } from './object-watch.ts';
 
 /** Bytes of an answer that are read. An object has some MiB at most. */
 const longestAnswer = 8 * 1024 * 1024;
+/** Whose fields server-side apply sets. */
+const manager = 'oci-artifact-csi';
+const brief = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
 
 export function openKubeObjects(cluster: Pick<Cluster, 'access'>): KubeObjects {
   type Wanted = Omit<KubeRequest, 'most'> & { readonly verb: string };
@@ -26,16 +30,40 @@ export function openKubeObjects(cluster: Pick<Cluster, 'access'>): KubeObjects {
   };
 
   return {
-    get: (path, signal) => ask({ verb: 'get', method: 'GET', path }, 404, signal),
+    get: (path, signal, part) =>
+      ask({ verb: 'get', method: 'GET', path, ...(part && { accept: brief }) }, 404, signal),
+    async page(path, { limit, next }, signal) {
+      const query = { limit: `${limit}`, ...(next === undefined ? {} : { continue: next }) };
+      const list = await ask({ verb: 'list', method: 'GET', path, query }, 0, signal);
+      const { items, metadata } = toObject(list);
+      const { resourceVersion, continue: more } = toObject(metadata);
+      return {
+        items: Array.isArray(items) ? items : [],
+        version: typeof resourceVersion === 'string' ? resourceVersion : '',
+        ...(typeof more === 'string' && more !== '' ? { next: more } : {}),
+      };
+    },
+    watch: (path, from, onChange, signal) => watchObjects(cluster.access(), path, from, onChange, signal),
     create: (path, body, signal) => ask({ verb: 'create', method: 'POST', path, body }, 409, signal),
-    replace: (path, body, signal) => ask({ verb: 'update', method: 'PUT', path, body }, 409, signal),
+    replace: (path, body, signal) =>
+      ask({ verb: 'update', method: 'PUT', path, body }, 409, signal).catch(ignoreGone),
+    async apply(path, body, signal) {
+      const type = 'application/apply-patch+yaml';
+      const query = { fieldManager: manager, force: 'true' };
+      await ask({ verb: 'patch', method: 'PATCH', path, query, body, type }, 0, signal);
+    },
+    async patch(path, body, signal) {
+      await ask({ verb: 'patch', method: 'PATCH', path, body }, 0, signal);
+    },
     async remove(path, resourceVersion, signal) {
       const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { resourceVersion } };
-      await ask({ verb: 'delete', method: 'DELETE', path, body }, 409, signal).catch((thrown: unknown) => {
-        if (!(thrown instanceof ArtifactError && thrown.code === 'not-found')) throw thrown;
-      });
+      await ask({ verb: 'delete', method: 'DELETE', path, body }, 409, signal).catch(ignoreGone);
     },
   };
+}
+
+function ignoreGone(thrown: unknown): undefined {
+  if (!(thrown instanceof ArtifactError && thrown.code === 'not-found')) throw thrown;
 }
 
 /** @throws ArtifactError `exhausted` for an answer that was not read to its end. */
@@ -49,4 +77,24 @@ async function parse({ text }: KubeAnswer, signal: AbortSignal): Promise<unknown
     // Without a cause: the message of a parser may quote a secret.
     throw new ArtifactError('unavailable', 'the Kubernetes API sent an object that cannot be read');
   }
+}
+
+function toObject(value: unknown): JsonObject {
+  return isObject(value) ? value : {};
+}
+
+/** The path of the kind, or of one of its objects. */
+export function pathOfKind(
+  group: string,
+  version: string,
+  resource: string,
+  { namespace, name }: { readonly namespace?: string | undefined; readonly name?: string } = {},
+): KubePath {
+  return [
+    ...(group === '' ? ['api'] : ['apis', group]),
+    version,
+    ...(namespace === undefined ? [] : ['namespaces', namespace]),
+    resource,
+    ...(name === undefined ? [] : [name]),
+  ];
 }

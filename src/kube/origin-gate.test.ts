@@ -18,10 +18,11 @@ const openServer = async (): Promise<ObjectServer> => stack.use(await openObject
 /** A node whose clock only the test moves. */
 function openNode(server: ObjectServer, nodeId: string, slots = 1) {
   const clock = { at: 1_000 };
+  const noted: string[] = [];
   const gate = openOriginGate(
     openKubeObjects(server.cluster),
     { namespace: () => 'csi', nodeId, slots, patienceMs },
-    undefined,
+    problem => noted.push(problem),
     { now: () => clock.at, random: () => 0 },
   );
   stack.use(gate);
@@ -46,7 +47,7 @@ function openNode(server: ObjectServer, nodeId: string, slots = 1) {
     }
     return undefined;
   };
-  return { clock, gate, enter, pauseOf, waitedMs };
+  return { clock, gate, noted, enter, pauseOf, waitedMs };
 }
 
 const held = (server: ObjectServer): readonly string[] => {
@@ -151,6 +152,7 @@ test('without the right to Leases nothing waits, and the missing rule is named',
   a.clock.at += 30_000;
   await sleep(250);
   assert.equal(server.asked.length, asked, 'it is not tried all the time');
+  assert.deepEqual(a.noted, a.gate.notes());
 });
 
 test('while the API fails a pull waits for half a minute; when it is back slots count again', async () => {
@@ -213,5 +215,6 @@ test('the names of Leases are names of objects, of another registry another one'
     method === 'GET' ? [url.slice(leases.length + 1)] : [],
   );
   assert.equal(new Set(names).size, hosts.length);
-  for (const name of names) assert.match(name, /^(?=.{1,63}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/);
+  for (const name of names)
+    assert.match(name, /^oci-artifact-csi-origin-(?=.{1,63}$)(?:[a-z0-9-]*[a-z0-9])?$/);
 });

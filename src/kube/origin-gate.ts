@@ -1,17 +1,13 @@
-import type { KubeObjects } from '../ports/kube-objects.ts';
+import { hash } from 'node:crypto';
+import type { LeaseObjects } from '../ports/kube-objects.ts';
 import type { OriginCounts, OriginGate } from '../ports/origin.ts';
+import type { SlotPlace, SlotTimes } from '../ports/slots.ts';
 import { abortable } from '../util/abortable.ts';
 import { formatTime, type Pause, Paused } from '../util/pause.ts';
 import { printable } from '../util/printable.ts';
+import { createRequestPace } from '../util/request-pace.ts';
 import { sleep } from '../util/sleep.ts';
-import {
-  type OriginPlace,
-  openOriginSlots,
-  type SlotClock,
-  type SlotSettings,
-  type SlotTimes,
-  usualSlotTimes,
-} from './origin-slots.ts';
+import { clockOfNode, openSlots, type SlotClock } from './slots.ts';
 
 export type NodeOriginGate = OriginGate &
   AsyncDisposable & {
@@ -20,16 +16,22 @@ export type NodeOriginGate = OriginGate &
     notes(): readonly string[];
   };
 
-/** Milliseconds. */
-export type GateTimes = SlotTimes & {
-  /** How long a pull waits for the first answer about a slot. */
-  readonly firstMs: number;
-  /** How long the Kubernetes API may fail before blobs are taken without slots. */
-  readonly failingMs: number;
+export type GateSettings = {
+  readonly namespace: () => string;
+  readonly nodeId: string;
+  /** For each registry. */
+  readonly slots: number;
+  readonly patienceMs: number;
 };
 
-const usualTimes: GateTimes = { ...usualSlotTimes, firstMs: 3_000, failingMs: 30_000 };
-const clockOfNode: SlotClock = { now: () => performance.now(), random: Math.random };
+/** Those who wait for blobs wait for little else. */
+const times: SlotTimes = { seekMs: 10_000, longestSeekMs: 10_000, idleMs: 2_000, stepMs: 100 };
+/** How long a pull waits for the first answer about a slot, ms. */
+const firstMs = 3_000;
+/** How long the Kubernetes API may fail before blobs are taken without slots, ms. */
+const failingMs = 30_000;
+/** Between the requests of a node on average, and those that it may have at once. */
+const requestPace = { everyMs: 5_000, burst: 7 };
 
 /** Holders that are named, and the characters of each. */
 const mostNamed = 8;
@@ -39,66 +41,61 @@ const longestName = 64;
  * Lets a node take blobs from a registry while it has one of its slots. A node that has none asks mirrors meanwhile, and
  * takes the blobs from the registry when `patienceMs` have passed. If the Kubernetes API fails, it does so after half a
  * minute, and at once if the API does not allow it to take slots.
+ *
+ * @param note is told of each new problem.
  */
 export function openOriginGate(
-  objects: KubeObjects,
-  settings: SlotSettings & { readonly patienceMs: number },
-  times: GateTimes = usualTimes,
+  objects: LeaseObjects,
+  { slots: count, patienceMs, ...node }: GateSettings,
+  note: (problem: string) => void,
   clock: SlotClock = clockOfNode,
 ): NodeOriginGate {
-  const { slots: count, patienceMs } = settings;
   const { now } = clock;
-  const slots = openOriginSlots(objects, settings, times, clock);
+  const pace = createRequestPace(requestPace, now);
+  const toLine = (problem: string): string => `the slots of --origin-slots cannot be taken: ${problem}`;
+  const slots = openSlots(objects, node, [nameOf, times, pace, problem => note(toLine(problem))], clock);
 
-  const isHeld = ({ held }: OriginPlace): boolean => held?.isHeld() === true;
   const isFailing = (): boolean => {
     const trouble = slots.trouble();
-    return trouble !== undefined && (trouble.isDenied || now() - trouble.since >= times.failingMs);
+    return trouble !== undefined && (trouble.isDenied || now() - trouble.since >= failingMs);
   };
-  const mayEnter = (place: OriginPlace): boolean =>
-    isHeld(place) || isFailing() || now() - place.lacksSince >= patienceMs;
+  const mayEnter = (place: SlotPlace): boolean =>
+    place.isHeld() || isFailing() || now() - place.lacksSince() >= patienceMs;
 
-  const toPause = ({ host, holders, lacksSince }: OriginPlace): Pause => {
-    const until = Date.now() + lacksSince + patienceMs - now();
+  const toPause = ({ key: host, holders, lacksSince }: SlotPlace): Pause => {
+    const until = Date.now() + lacksSince() + patienceMs - now();
     const names = [...new Set(holders.values())].map(name => printable(name).slice(0, longestName));
     const by = names.length === 0 ? '' : ` (held by ${names.slice(0, mostNamed).join(', ')})`;
     const what = count === 1 ? 'the slot' : `one of ${count} slots`;
     return { until, reason: `this node waits for ${what} of ${host}${by} until ${formatTime(until)}` };
   };
 
-  const answered = async ({ first }: OriginPlace, signal: AbortSignal): Promise<void> => {
+  const answered = async ({ first }: SlotPlace, signal: AbortSignal): Promise<void> => {
     const enough = new AbortController();
     try {
-      const late = sleep(times.firstMs, AbortSignal.any([signal, enough.signal]));
-      await abortable(Promise.race([first.promise, late]), signal);
+      const late = sleep(firstMs, AbortSignal.any([signal, enough.signal]));
+      await abortable(Promise.race([first, late]), signal);
     } finally {
       enough.abort();
     }
   };
 
-  const waiting = (): readonly OriginPlace[] => slots.places().filter(place => !mayEnter(place));
+  const waiting = (): readonly SlotPlace[] => slots.places().filter(place => !mayEnter(place));
 
   return {
     async enter(host, signal) {
-      const place = slots.want(host);
+      const place = slots.want(host, count);
       if (!mayEnter(place)) await answered(place, signal);
       if (!mayEnter(place)) {
         const pause = toPause(place);
         const why = slots.trouble()?.why;
         throw new Paused(pause, why === undefined ? pause.reason : `${pause.reason}; ${why}`);
       }
-      place.users++;
-      place.wantedAt = -Infinity;
-      return {
-        [Symbol.dispose]() {
-          place.users--;
-          place.idleAt = now() + times.idleMs;
-        },
-      };
+      return place.use();
     },
     counts() {
       const all = slots.places();
-      const held = all.filter(isHeld).length;
+      const held = all.filter(place => place.isHeld()).length;
       const waits = waiting().length;
       return { held, waiting: waits, without: all.length - held - waits };
     },
@@ -106,9 +103,15 @@ export function openOriginGate(
       const problem = slots.problem();
       return [
         ...waiting().map(place => toPause(place).reason),
-        ...(problem === undefined ? [] : [`the slots of --origin-slots cannot be taken: ${problem}`]),
+        ...(problem === undefined ? [] : [toLine(problem)]),
       ];
     },
     [Symbol.asyncDispose]: () => slots[Symbol.asyncDispose](),
   };
+}
+
+/** `origin-registry-example-com-5000-1f0c6b2a9d3e`: unique, and a name that an object may have. */
+function nameOf(host: string): string {
+  const words = host.toLowerCase().match(/[a-z0-9]+/g) ?? [];
+  return `origin-${words.join('-').slice(0, 40)}-${hash('sha256', host).slice(0, 12)}`;
 }

@@ -1,6 +1,16 @@
 /** The names of a path of the Kubernetes API: `apis`, `coordination.k8s.io`, `v1`, … */
 export type KubePath = readonly string[];
 
+/** A part of a list. `next`: where the next part begins; undefined after the last one. */
+export type KubePage = {
+  readonly items: readonly unknown[];
+  readonly version: string;
+  readonly next?: string;
+};
+
+/** A change of a watched list. `mark`: nothing has changed until this version. */
+export type KubeChange = { readonly kind: 'put' | 'gone' | 'mark'; readonly object: unknown };
+
 /**
  * Objects of the Kubernetes API. Each function is one request.
  *
@@ -9,15 +19,38 @@ export type KubePath = readonly string[];
  *   signal's reason.
  */
 export type KubeObjects = {
-  /** Undefined if there is no such object. */
-  get(path: KubePath, signal: AbortSignal): Promise<unknown>;
+  /** Undefined if there is no such object. `brief`: its metadata only. */
+  get(path: KubePath, signal: AbortSignal, brief?: 'brief'): Promise<unknown>;
+  /** At most so many objects of a list. @throws `exhausted` if they are too long together. */
+  page(
+    path: KubePath,
+    part: { readonly limit: number; readonly next?: string | undefined },
+    signal: AbortSignal,
+  ): Promise<KubePage>;
+  /**
+   * Calls `onChange` for each change of a list since a version, for about so many seconds. False if that version is too
+   * old to continue from.
+   */
+  watch(
+    path: KubePath,
+    from: { readonly version: string; readonly seconds: number },
+    onChange: (change: KubeChange) => void,
+    signal: AbortSignal,
+  ): Promise<boolean>;
   /** Answers the new object; undefined if there is one already. */
   create(path: KubePath, object: object, signal: AbortSignal): Promise<unknown>;
   /** Replaces the version that the object names, and answers the new one; undefined if that is not the present one. */
   replace(path: KubePath, object: object, signal: AbortSignal): Promise<unknown>;
+  /** Creates or changes the fields of an object that this daemon sets (server-side apply). */
+  apply(path: KubePath, object: object, signal: AbortSignal): Promise<void>;
+  /** Applies a merge patch. */
+  patch(path: KubePath, change: object, signal: AbortSignal): Promise<void>;
   /** Removes an object, if this is its present version. Succeeds if it is not. */
   remove(path: KubePath, version: string, signal: AbortSignal): Promise<void>;
 };
+
+/** What Leases need. */
+export type LeaseObjects = Pick<KubeObjects, 'get' | 'create' | 'replace' | 'remove'>;
 
 /**
  * A Lease of the Kubernetes API, which one node has at a time. A node that stops renewing it loses it when others have
@@ -34,5 +67,5 @@ export type NodeLease = {
   release(signal: AbortSignal): Promise<void>;
 };
 
-/** Opens the lease of a name in the daemon's namespace. */
+/** Opens the lease of a name among those of the driver, in the daemon's namespace. */
 export type OpenLease = (name: string, seconds: number) => NodeLease;

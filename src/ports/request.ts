@@ -26,12 +26,11 @@ export type PullRequest = {
   readonly platform?: Platform;
   readonly selection: Selection;
   readonly secrets: Readonly<Record<string, string>>;
-  /**
-   * An administrator may read everything on the node, and so may the list of artifacts to prefetch. A pod may read what
-   * its registry grants.
-   */
+  /** An administrator, and the list of --prefetch, may read all of the node; a pod, what its registry grants. */
   readonly caller: 'administrator' | 'prefetch' | 'pod';
   readonly pod?: Pod;
+  /** Set for a prefetch of a namespace: it may read what a pod of that namespace may read. */
+  readonly namespace?: string;
   /** Content that the administrator provides with the request: no registry is asked whether its repository has it. */
   readonly brought?: ReadonlySet<Digest>;
   /** Where the volume will be mounted. */

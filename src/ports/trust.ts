@@ -7,14 +7,14 @@ import type { PullRequest } from './request.ts';
 export type AccessPolicy = {
   /**
    * Evaluates a full reference before any endpoint is asked for it, by the current content of the file. An
-   * administrator may have everything.
+   * administrator may have everything; a prefetch of a namespace counts as a pod of it.
    *
    * @throws `denied` naming file and rule; `denied` if the file cannot be used or the pod is unknown; errors of reading
    * the namespace's labels, naming the rule that needs them; the signal's reason.
    */
   verify(
     reference: Reference,
-    request: Pick<PullRequest, 'caller' | 'pod'>,
+    request: Pick<PullRequest, 'caller' | 'pod' | 'namespace'>,
     signal: AbortSignal,
   ): Promise<void>;
 };

@@ -8,9 +8,8 @@ import {
   readPart,
   watchFiles,
 } from '../configfile/watched-file.ts';
-import type { PrefetchEntry, PrefetchList } from '../ports/prefetch.ts';
+import type { ParseAttributes, PrefetchEntry, PrefetchList } from '../ports/prefetch.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { ParseAttributes } from './prefetch-list.ts';
 
 /** The administrator's list of artifacts, read again when the file changes. */
 export type PrefetchFile = PrefetchList & {

@@ -1,20 +1,20 @@
 import type { Field, Table } from '../configfile/field.ts';
 import { parseYaml } from '../configfile/yaml.ts';
 import type { Labels } from '../ports/kube.ts';
-import type { PrefetchEntry } from '../ports/prefetch.ts';
+import type { ParseAttributes, PrefetchEntry } from '../ports/prefetch.ts';
 import { parseDuration } from '../util/duration.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 
-/**
- * Parses the attributes of a volume. @throws ArtifactError `invalid`.
- */
-export type ParseAttributes = (
-  attributes: Readonly<Record<string, string>>,
-) => PrefetchEntry['artifact'] & { readonly pullPolicy?: string };
-
 /** The volume attributes that an entry has too. `pullPolicy` follows from `interval`. */
-const attributes = ['reference', 'platform', 'unpack', 'subPath', 'include', 'exclude'];
+export const attributes: readonly string[] = [
+  'reference',
+  'platform',
+  'unpack',
+  'subPath',
+  'include',
+  'exclude',
+];
 
 /** Characters of a list, so that reading it takes the main thread less than half a second: 4,000 artifacts. */
 const longest = 256 * 1024;
@@ -56,29 +56,39 @@ export function parsePrefetchList(text: string, parseAttributes: ParseAttributes
 
 function toEntry(entry: Table, parseAttributes: ParseAttributes): readonly [PrefetchEntry, Table] {
   entry.only(...attributes, 'keep', 'interval', 'nodeSelector');
-  entry.need('reference');
-  const given = attributes.flatMap(key => {
-    const value = entry.text(key);
-    return value === undefined ? [] : [[key, value] as const];
-  });
-  const { reference, platform, selection } = within(entry, () => parseAttributes(Object.fromEntries(given)));
-  const artifact = { reference, selection, ...(platform === undefined ? {} : { platform }) };
+  const artifact = parseArtifact(entry, parseAttributes);
   return [
     {
       artifact,
       keep: entry.flag('keep') ?? true,
-      intervalMs: toInterval(entry, reference),
+      intervalMs: toInterval(entry, artifact.reference),
       nodeSelector: toLabels(entry.table('nodeSelector')),
     },
     entry,
   ];
 }
 
+/** Parses the fields that are volume attributes. The caller refuses other fields. */
+export function parseArtifact(entry: Table, parseAttributes: ParseAttributes): PrefetchEntry['artifact'] {
+  entry.need('reference');
+  const given = attributes.flatMap(key => {
+    const value = entry.text(key);
+    return value === undefined ? [] : [[key, value] as const];
+  });
+  const { reference, platform, selection } = within(entry, () => parseAttributes(Object.fromEntries(given)));
+  return { reference, selection, ...(platform === undefined ? {} : { platform }) };
+}
+
 function toInterval(entry: Table, reference: string): number | undefined {
   const field = entry.get('interval');
   const isDigest = reference.includes('@');
-  if (field === undefined) return isDigest ? undefined : hourMs;
-  if (isDigest) field.refuse('is for tags, and a digest never moves; leave it out');
+  if (field !== undefined && isDigest) field.refuse('is for tags, and a digest never moves; leave it out');
+  return isDigest ? undefined : parseInterval(field);
+}
+
+/** How often a tag is resolved again, in milliseconds. */
+export function parseInterval(field: Field | undefined): number {
+  if (field === undefined) return hourMs;
   const text = toText(field);
   const interval = within(field, () => parseDuration(text));
   if (interval < leastIntervalMs) field.invalid('must be 1m at least');

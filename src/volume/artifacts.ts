@@ -201,7 +201,9 @@ export function createArtifacts(world: {
 
 /** What ends a pin. */
 function formatUnpinning({ by }: PinRecord): string {
-  return by === undefined ? 'unpin it' : 'take it off the list of --prefetch, or set keep: false there';
+  return by === undefined
+    ? 'unpin it'
+    : 'take it off the list of --prefetch or its ArtifactPrefetch, or set keep: false there';
 }
 
 /** Refuses operations that change the cache while it cannot be written. Others continue. */

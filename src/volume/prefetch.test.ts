@@ -6,8 +6,9 @@ import { viewRecord } from '../../test/support/oci/view-sample.ts';
 import { type Digest, toDigest } from '../oci/digest.ts';
 import { parseReference } from '../oci/reference.ts';
 import type { Labels } from '../ports/kube.ts';
-import type { PrefetchEntry, PrefetchStatus } from '../ports/prefetch.ts';
+import type { PrefetchEntry, PrefetchOwner, PrefetchStatus } from '../ports/prefetch.ts';
 import type { PinRecord } from '../ports/records.ts';
+import type { PullRequest } from '../ports/request.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createPrefetch } from './prefetch.ts';
 import { resolving } from './pull/progress.ts';
@@ -26,23 +27,30 @@ function openWorld(t: TestContext, labels?: Labels) {
   t.mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
   const tags = new Map<string, typeof first>();
   const pulls: string[] = [];
+  const requests: PullRequest[] = [];
   /** What a pull brings beside the manifest, by what is included. */
   const brought = new Map<string, readonly Digest[]>();
   const told: string[] = [];
   const pins = new Map<string, PinRecord>();
   const waiting = new Set<string>();
-  const world = { entries: undefined as readonly PrefetchEntry[] | undefined };
+  const world = {
+    entries: undefined as readonly PrefetchEntry[] | undefined,
+    isPartial: false,
+    pressure: undefined as string | undefined,
+  };
   const full = (text: string) => {
     const parsed = parseReference(text);
     return parsed.kind === 'full' ? parsed.reference : assert.fail();
   };
   const prefetch = createPrefetch(
     {
-      list: { entries: () => world.entries },
+      list: { entries: () => world.entries, isPartial: () => world.isPartial },
       labels: labels === undefined ? undefined : async () => labels,
       pull: {
-        async pull({ reference, selection, pullPolicy, caller }, onProgress, signal) {
+        async pull(request, onProgress, signal) {
+          const { reference, selection, pullPolicy, caller } = request;
           assert.equal(caller, 'prefetch');
+          requests.push(request);
           pulls.push(`${reference} ${pullPolicy}`);
           const asks = reference.includes('busy');
           if (asks) onProgress({ ...resolving, waits: 'r.example asks to wait' });
@@ -76,6 +84,7 @@ function openWorld(t: TestContext, labels?: Labels) {
       },
       pins: { list: async () => [...pins.values()] },
       expander: { expand: text => [full(text)] },
+      pressure: async () => world.pressure,
       log: { info: text => told.push(text), warn: text => told.push(`! ${text}`) },
     },
     () => 0.5,
@@ -83,12 +92,13 @@ function openWorld(t: TestContext, labels?: Labels) {
   const ending = new AbortController();
   t.after(() => ending.abort());
   return {
-    ...world,
+    world,
     set(entries: readonly PrefetchEntry[] | undefined) {
       world.entries = entries;
     },
     tags,
     pulls,
+    requests,
     told,
     waiting,
     pins,
@@ -282,4 +292,113 @@ test('an entry for other nodes is not pulled', async t => {
   await pass(20_000);
   assert.deepEqual(prefetch.status().map(stateOf), ['elsewhere', `ready ${first}`]);
   assert.deepEqual(pulls, ['r.example/b:1 Always']);
+});
+
+/** An entry of a custom resource. */
+function ownedEntry(reference: string, more: Partial<PrefetchOwner> = {}): PrefetchEntry {
+  const resource = {
+    uid: reference,
+    generation: 1,
+    priority: 0,
+    secrets: async () => ({}),
+    turn: () => ({ [Symbol.dispose]() {} }),
+    ...more,
+  };
+  return entryOf(reference, { resource });
+}
+
+test('entries of a higher priority come first, and one that is held back keeps no other from its turn', async t => {
+  const { set, tags, pulls, prefetch, run, pass } = openWorld(t);
+  for (const name of ['low', 'high', 'held']) tags.set(`r.example/${name}:1`, first);
+  let hasTurn = false;
+  let turns = 0;
+  const turn = () => {
+    if (!hasTurn) return undefined;
+    turns++;
+    return { [Symbol.dispose]: () => void turns-- };
+  };
+  set([
+    ownedEntry('r.example/low:1'),
+    ownedEntry('r.example/high:1', { priority: 5 }),
+    ownedEntry('r.example/held:1', { priority: 9, turn }),
+  ]);
+  run();
+  await pass(20_000);
+  assert.deepEqual(pulls, ['r.example/high:1 Always', 'r.example/low:1 Always']);
+  assert.equal(prefetch.status()[2]?.state, 'waiting');
+  hasTurn = true;
+  await pass(7_000);
+  assert.equal(prefetch.status()[2]?.state, 'ready');
+  assert.equal(turns, 0, 'the turn ends with the pull');
+});
+
+test('an entry of a resource is pulled with its secrets, for its namespace', async t => {
+  const { set, tags, requests, told, run, pass } = openWorld(t);
+  tags.set('r.example/a:1', first);
+  set([
+    ownedEntry('r.example/a:1', { namespace: 'shop', secrets: async () => ({ password: 'p' }) }),
+    ownedEntry('r.example/b:1', { secrets: () => Promise.reject(new ArtifactError('denied', 'no right')) }),
+  ]);
+  run();
+  await pass(20_000);
+  assert.deepEqual(
+    requests.map(({ namespace, secrets }) => [namespace, secrets]),
+    [['shop', { password: 'p' }]],
+  );
+  assert.ok(told.includes('! r.example/b:1 is not prefetched: no right'));
+});
+
+test('what is not ready at its deadline fails, until a later one is set; what is ready stays', async t => {
+  const { set, tags, pulls, prefetch, run, pass } = openWorld(t);
+  tags.set('r.example/b:1', first);
+  const deadlineAt = 60_000;
+  set([ownedEntry('r.example/a:1', { deadlineAt }), ownedEntry('r.example/b:1', { deadlineAt })]);
+  run();
+  await pass(2 * hourMs);
+  assert.deepEqual(prefetch.status().map(stateOf), ['failed', `ready ${first}`]);
+  assert.equal(
+    prefetch.status()[0]?.problem,
+    'r.example/a:1 was not ready at its deadline, 1970-01-01T00:01:00Z; set a later one',
+  );
+  const attempts = pulls.filter(pull => pull.includes('/a:1')).length;
+  await pass(2 * hourMs);
+  assert.equal(pulls.filter(pull => pull.includes('/a:1')).length, attempts);
+  tags.set('r.example/a:1', second);
+  const later = { deadlineAt: 10 * hourMs, generation: 2 };
+  set([ownedEntry('r.example/a:1', later), ownedEntry('r.example/b:1', later)]);
+  await pass(20_000);
+  assert.deepEqual(prefetch.status().map(stateOf), [`ready ${second}`, `ready ${first}`]);
+});
+
+test('a resource waits for room, and pods have what it does not take', async t => {
+  const { set, tags, pulls, prefetch, run, pass, world } = openWorld(t);
+  for (const name of ['a', 'b']) tags.set(`r.example/${name}:1`, first);
+  world.pressure = 'the disk is above its mark';
+  set([ownedEntry('r.example/a:1'), entryOf('r.example/b:1')]);
+  run();
+  await pass(20_000);
+  assert.deepEqual(pulls, ['r.example/b:1 Always'], 'the list of the administrator is pulled');
+  assert.match(
+    prefetch.status()[0]?.problem ?? '',
+    /waits for room in the cache: the disk is above its mark/,
+  );
+  world.pressure = undefined;
+  await pass(60_000);
+  assert.equal(prefetch.status()[0]?.state, 'ready');
+});
+
+test('while not all entries are known, those that are known are pulled, and no pin ends', async t => {
+  const { set, tags, pins, prefetch, run, pass, world } = openWorld(t);
+  tags.set('r.example/a:1', first);
+  const reference = 'r.example/of-a-resource:1';
+  pins.set(reference, { reference, digest: first, pinnedAt: 0, holds: [], by: 'prefetch' });
+  world.isPartial = true;
+  set([entryOf('r.example/a:1')]);
+  run();
+  await pass(20_000);
+  assert.deepEqual(prefetch.status().map(stateOf), [`ready ${first}`]);
+  assert.deepEqual([...pins.keys()].toSorted(), ['r.example/a:1', reference]);
+  world.isPartial = false;
+  await pass(6_000);
+  assert.deepEqual([...pins.keys()], ['r.example/a:1']);
 });

@@ -1,25 +1,33 @@
 import { formatReference } from '../oci/reference.ts';
-import type { NodeLabels, PrefetchEntry, PrefetchList, PrefetchStatus } from '../ports/prefetch.ts';
+import type {
+  NodeLabels,
+  PrefetchEntry,
+  PrefetchList,
+  PrefetchRow,
+  PrefetchStatus,
+} from '../ports/prefetch.ts';
 import type { Pins } from '../ports/records.ts';
 import type { Expander } from '../ports/registry.ts';
 import type { Progress } from '../ports/usecases.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { sleep } from '../util/sleep.ts';
+import { findLateness, keyOf, priorityOf } from './prefetch-entry.ts';
 import { createPrefetchPins, type FoundContent } from './prefetch-pins.ts';
+import { inTurn, lookMs } from './prefetch-turn.ts';
 import type { Naming } from './pull/naming.ts';
 import type { Pull } from './pull/pull.ts';
 
-/** Keeps the artifacts of a list in the cache. It pulls one at a time, with the node's own credentials. */
+/** Keeps the artifacts of a list in the cache. It pulls one at a time, with the node's own credentials or those of the entry. */
 export type Prefetch = {
   /** Takes over the present list, and ends the pins of entries that it no longer keeps. */
   follow(): Promise<void>;
   /** Follows the list until the signal aborts. Never rejects. */
   run(signal: AbortSignal): Promise<void>;
   status(): readonly PrefetchStatus[];
+  /** The entries and how far they are. */
+  rows(): readonly PrefetchRow[];
 };
 
-/** How often the list is read again. */
-const lookMs = 5_000;
 /**
  * All nodes of a cluster get a new list at about the same time. Each starts after a random part of this time, or of a
  * twentieth of the interval if that is shorter.
@@ -27,20 +35,16 @@ const lookMs = 5_000;
 const spreadMs = 30_000;
 const firstRetryMs = 10_000;
 const longestRetryMs = 10 * 60_000;
-/** How long an entry may wait for its registry before the others get their turn. */
-const patienceMs = 10_000;
-/**
- * How long an entry may work while others are due; twice as long in each further turn, because a registry without
- * ranges starts again. What came is kept.
- */
-const turnMs = 60_000;
-
-/** How a turn ended that did not fail. `over`: others are due, and the item comes again after them. */
-type Outcome = 'done' | 'over';
+/** How often an entry that too many nodes pull asks again, in ms. */
+const heldBackMs = 5_000;
 
 type Item = {
-  readonly entry: PrefetchEntry;
+  entry: PrefetchEntry;
   status: PrefetchStatus;
+  bytes: number;
+  totalBytes: number;
+  /** Too many nodes pull it. */
+  isHeldBack: boolean;
   /** What its last pull found. */
   found?: FoundContent;
   dueAt: number;
@@ -59,6 +63,8 @@ export function createPrefetch(
     readonly naming: Pick<Naming, 'keep' | 'unpin'>;
     readonly pins: Pick<Pins, 'list'>;
     readonly expander: Expander;
+    /** Why there is little room for content that no pod has asked for; undefined if there is room. */
+    readonly pressure: () => Promise<string | undefined>;
     readonly log: { info(text: string): void; warn(text: string): void };
   },
   random: () => number = Math.random,
@@ -72,10 +78,10 @@ export function createPrefetch(
     const before = new Map(items.map(item => [keyOf(item.entry), item]));
     items = entries.map(entry => {
       const known = before.get(keyOf(entry));
-      if (known !== undefined) return known;
+      if (known !== undefined) return renew(known, entry);
       const dueAt = Date.now() + random() * Math.min(spreadMs, (entry.intervalMs ?? Infinity) / 20);
       const status = { reference: entry.artifact.reference, state: 'waiting', nextAt: dueAt } as const;
-      return { entry, status, dueAt, failures: 0, turns: 0 };
+      return { entry, status, bytes: 0, totalBytes: 0, isHeldBack: false, dueAt, failures: 0, turns: 0 };
     });
   };
 
@@ -104,59 +110,48 @@ export function createPrefetch(
     return wanted.every(([key, value]) => labels[key] === value);
   };
 
-  const isListed = ({ entry }: Item): boolean =>
-    list.entries()?.some(other => keyOf(other) === keyOf(entry)) ?? true;
+  const unwanted = (item: Item): string | undefined => {
+    const isListed = list.entries()?.some(other => keyOf(other) === keyOf(item.entry)) ?? true;
+    return isListed ? findLateness(item) : 'it has left the list';
+  };
 
   const isOtherDue = (item: Item): boolean =>
-    items.some(other => other !== item && other.dueAt <= Date.now());
-
-  /** Ends the turn of an item that has left the list, is slow, or whose registry lets it wait. */
-  const withTurn = async (
-    item: Item,
-    work: (onProgress: (progress: Progress) => void, signal: AbortSignal) => Promise<void>,
-    signal: AbortSignal,
-  ): Promise<Outcome> => {
-    const turn = new AbortController();
-    const endsAt = Date.now() + turnMs * 2 ** item.turns;
-    const end = (why: string): void => turn.abort(new ArtifactError('unavailable', why));
-    let wait: { readonly since: number; readonly why: string } | undefined;
-    let isOver = false;
-    using _look = setInterval(() => {
-      if (!isListed(item)) end('it has left the list');
-      else if (wait !== undefined && Date.now() - wait.since >= patienceMs) end(wait.why);
-      else if (Date.now() >= endsAt && isOtherDue(item)) {
-        isOver = true;
-        end('others are due');
-      }
-    }, lookMs).unref();
-    const onProgress = ({ waits }: Progress): void => {
-      wait = waits === undefined ? undefined : { since: wait?.since ?? Date.now(), why: waits };
-    };
-    try {
-      await work(onProgress, AbortSignal.any([signal, turn.signal]));
-      return 'done';
-    } catch (thrown) {
-      if (isOver) return 'over';
-      turn.signal.throwIfAborted();
-      throw thrown;
-    }
-  };
+    items.some(
+      other =>
+        other !== item &&
+        other.dueAt <= Date.now() &&
+        !other.isHeldBack &&
+        priorityOf(other) >= priorityOf(item),
+    );
 
   const bring = async (
     item: Item,
-    onProgress: (progress: Progress) => void,
+    report: (progress: Progress) => void,
     signal: AbortSignal,
   ): Promise<void> => {
-    const { artifact, keep, intervalMs } = item.entry;
+    const onProgress = (progress: Progress): void => {
+      ({ bytes: item.bytes, totalBytes: item.totalBytes } = progress);
+      report(progress);
+    };
+    const { artifact, keep, intervalMs, resource } = item.entry;
     const again = intervalMs === undefined ? undefined : intervalMs * (0.9 + 0.2 * random());
     if (!(await isWanted(item.entry, signal)))
       return settle(item, { state: 'elsewhere' }, again ?? longestRetryMs);
+    const late = findLateness(item);
+    if (late !== undefined) return settle(item, { state: 'failed', problem: late });
+    using turn = resource?.turn();
+    item.isHeldBack = resource !== undefined && turn === undefined;
+    if (item.isHeldBack) return settle(item, { ...item.status, state: 'waiting' }, heldBackMs);
+    const pressure = resource && (await world.pressure());
+    if (pressure !== undefined)
+      throw new ArtifactError('exhausted', `${artifact.reference} waits for room in the cache: ${pressure}`);
     item.status = { ...item.status, state: 'pulling' };
     const request = {
       ...artifact,
       pullPolicy: intervalMs === undefined ? 'IfNotPresent' : 'Always',
-      secrets: {},
+      secrets: (await resource?.secrets(signal)) ?? {},
       caller: 'prefetch',
+      ...(resource?.namespace === undefined ? {} : { namespace: resource.namespace }),
     } as const;
     using pulled = await pull.pull(request, onProgress, signal);
     const { digest } = pulled.resolution.descriptor;
@@ -187,16 +182,22 @@ export function createPrefetch(
     const entries = list.entries();
     if (entries === undefined) return;
     adopt(entries);
-    await comparePins();
+    if (list.isPartial?.() !== true) await comparePins();
   };
 
   /** Works on the item that has been due for longest. Answers how long to wait before the next step. */
   const step = async (signal: AbortSignal): Promise<number> => {
-    const next = items.toSorted((a, b) => a.dueAt - b.dueAt)[0];
+    const byTime = items.toSorted((a, b) => a.dueAt - b.dueAt);
+    const due = byTime.filter(({ dueAt }) => dueAt <= Date.now());
+    const next = due.toSorted((a, b) => priorityOf(b) - priorityOf(a))[0] ?? byTime[0];
     const leftMs = (next?.dueAt ?? Infinity) - Date.now();
     if (next === undefined || leftMs > 0) return Math.min(leftMs, 1_000);
     try {
-      const outcome = await withTurn(next, (onProgress, turn) => bring(next, onProgress, turn), signal);
+      const outcome = await inTurn(
+        (onProgress, turn) => bring(next, onProgress, turn),
+        { turns: next.turns, unwanted: () => unwanted(next), isOtherDue: () => isOtherDue(next) },
+        signal,
+      );
       if (outcome === 'over') giveWay(next);
     } catch (thrown) {
       signal.throwIfAborted();
@@ -224,9 +225,14 @@ export function createPrefetch(
       await Promise.all([repeat(followOn, signal), repeat(() => step(signal), signal)]);
     },
     status: () => items.map(({ status }) => status),
+    rows: () => items,
   };
 }
 
-function keyOf({ artifact, keep, intervalMs, nodeSelector }: PrefetchEntry): string {
-  return JSON.stringify([artifact, keep, intervalMs, nodeSelector]);
+/** Takes over an entry that asks for the same. What failed is tried again if its resource has changed since. */
+function renew(item: Item, entry: PrefetchEntry): Item {
+  const isChanged = item.entry.resource?.generation !== entry.resource?.generation;
+  if (isChanged && item.status.state === 'failed') item.dueAt = 0;
+  item.entry = entry;
+  return item;
 }

@@ -141,9 +141,7 @@ test('a node takes blobs all the same when its patience ends', async () => {
 test('without the right to Leases a pull goes on at once, and status names the rule', async () => {
   api.refuse((_, path) => (path.includes('/leases') ? 403 : undefined));
   const { reference } = await pushFor('forbidden');
-  const began = performance.now();
-  assert.deepEqual(await publish(first, reference), []);
-  assert.ok(performance.now() - began < 30_000);
+  assert.doesNotMatch((await publish(first, reference)).join('\n'), /waits for/);
   const { problems } = await first.daemon.artifacts.GetStatus({});
   assert.match(
     problems.join('\n'),

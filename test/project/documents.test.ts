@@ -42,6 +42,8 @@ const textOf = (path: string): string => documents.find(document => document.pat
 
 /** Flags of other programs. */
 const foreign = [
+  '--all',
+  '--for',
   '--row',
   '--max-semi-space-size',
   '--verbose',

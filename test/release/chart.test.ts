@@ -216,6 +216,10 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
       },
     ]);
     assert.equal(theOnly(slots.manifests, 'RoleBinding').metadata.namespace, 'oci-artifact-csi');
+    theOnly(slots.manifests, 'ValidatingAdmissionPolicyBinding');
+    const old = renderChart({ args: ['--set', 'originSlots=2'], kubernetes: '1.29.0' });
+    assert.doesNotMatch(old, /ValidatingAdmissionPolicy/);
+    assert.match(old, /resources: \[leases\]/);
     for (const [list, rules] of [
       ['{"artifacts": [{"reference": "a.example/b:1"}]}', [events, secrets]],
       [
@@ -227,6 +231,46 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
         rulesOf('--set', 'podPullSecrets=true', '--set-json', `prefetch.inline=${list}`),
         rules,
       );
+  });
+
+  test('follows prefetches of the API by rules of its own, with a policy that keeps each daemon to its node', () => {
+    const on = ['--set', 'events=false,prefetchResources=true'];
+    const objectsOf = (...args: string[]): readonly Manifest[] => podWith(...on, ...args).manifests;
+    const rulesOf = (...args: string[]): unknown => theOnly(objectsOf(...args), 'ClusterRole')['rules'];
+    const group = (resources: readonly string[], verbs: readonly string[]): object => ({
+      apiGroups: ['oci-artifact.csi.internal'],
+      resources,
+      verbs,
+    });
+    const nodes = (...verbs: readonly string[]): object => ({ apiGroups: [''], resources: ['nodes'], verbs });
+    const own = [
+      group(['artifactprefetches', 'clusterartifactprefetches'], ['list', 'watch']),
+      group(['artifactprefetches/status', 'clusterartifactprefetches/status'], ['patch']),
+      group(['nodeartifacts'], ['get', 'list', 'create', 'patch']),
+    ];
+    assert.deepEqual(rulesOf(), [nodes('get'), ...own]);
+    assert.deepEqual(rulesOf('--set', 'prefetchLabels=true'), [nodes('get', 'patch'), ...own]);
+    assert.deepEqual(theOnly(objectsOf(), 'Role')['rules'], [
+      {
+        apiGroups: ['coordination.k8s.io'],
+        resources: ['leases'],
+        verbs: ['get', 'create', 'update', 'delete'],
+      },
+    ]);
+    const roles = objectsOf('--set', 'prefetchSecrets.shop[0]=pull').filter(({ kind }) => kind === 'Role');
+    assert.deepEqual(roles.map(({ metadata, rules }) => [metadata.namespace, rules]).at(-1), [
+      'shop',
+      [{ apiGroups: [''], resources: ['secrets'], resourceNames: ['pull'], verbs: ['get'] }],
+    ]);
+    const definitions = objectsOf().filter(({ kind }) => kind === 'CustomResourceDefinition');
+    assert.equal(definitions.length, 3);
+    for (const { metadata } of definitions)
+      assert.equal(metadata.annotations?.['helm.sh/resource-policy'], 'keep');
+    theOnly(objectsOf(), 'ValidatingAdmissionPolicyBinding');
+    verifyManifests(renderChart({ args: [...on, '--set', 'prefetchSecrets.shop[0]=pull'] }), [
+      kubernetesSchemas(kubernetesVersions.at(-1) ?? ''),
+    ]);
+    assert.throws(() => renderChart({ args: on, kubernetes: '1.29.0' }), /needs Kubernetes 1\.30/);
   });
 
   test('runs one read-only privileged container, whose kubelet directory is at its own path', () => {
@@ -438,6 +482,9 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
       'prefetch.inline.artifacts[0].reference=a.example/b:1,prefetch.inline.artifacts[0].interval=59s',
       /interval/,
     ],
+    ['prefetchLabels=true', /set prefetchResources: true/],
+    ['prefetchSecrets.shop[0]=pull', /set prefetchResources: true/],
+    ['prefetchResources=true,prefetchSecrets.shop=pull', /prefetchSecrets/],
     ['accessPolicy.inline.default=dney', /default/],
     ['policy.inline.defaul[0].type=reject', /defaul/],
     ['policy.inline.default[0].type=foo', /type/],

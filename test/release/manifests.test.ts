@@ -8,13 +8,19 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { flags } from '../../src/cli/flags.ts';
 import { parsePrefetchList } from '../../src/prefetch/prefetch-list.ts';
+import { kinds, type PrefetchKind, parseResource } from '../../src/prefetch/resources/resource.ts';
 import { parseAttributes } from '../../src/volume/attributes.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs, toolPath } from '../support/project/tools.ts';
 import { type Manifest, parseManifests, theOnly, verifyManifests } from '../support/release/manifests.ts';
 import { toPlainManifests } from '../tools/chart/manifests.ts';
 import { renderChart } from '../tools/chart/render.ts';
-import { kubernetesSchemas, kubernetesVersions, operatorSchemas } from '../tools/chart/schemas.ts';
+import {
+  customSchemas,
+  kubernetesSchemas,
+  kubernetesVersions,
+  operatorSchemas,
+} from '../tools/chart/schemas.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -40,6 +46,12 @@ function volumesOf(value: unknown): readonly InlineVolume[] {
   return Object.entries(value).flatMap(([key, field]) =>
     key === 'csi' ? [field as InlineVolume] : volumesOf(field),
   );
+}
+
+/** The definitions of custom resources that the chart brings. */
+function definitions(): readonly Manifest[] {
+  const manifests = parseManifests(renderChart({ args: ['--set', 'prefetchResources=true'] }));
+  return manifests.filter(({ kind }) => kind === 'CustomResourceDefinition');
 }
 
 describe('deploy/', needs('helm', 'kustomize-build', 'kubeconform'), () => {
@@ -78,7 +90,11 @@ describe('the example', needs('helm', 'kubeconform'), () => {
       const text = read(path);
       // The definitions of helm-controller are in no Go module.
       const known = parseManifests(text).filter(({ kind }) => kind !== 'HelmRelease');
-      const schemas = [kubernetesSchemas(kubernetesVersions.at(-1) ?? ''), operatorSchemas()];
+      const schemas = [
+        kubernetesSchemas(kubernetesVersions.at(-1) ?? ''),
+        operatorSchemas(),
+        customSchemas(definitions()),
+      ];
       verifyManifests(known.map(manifest => stringify(manifest)).join('---\n'), schemas);
       const installs = known.some(({ kind }) => kind === 'Application' || kind === 'OCIRepository');
       const volumes = parseManifests(text).flatMap(volumesOf);
@@ -92,6 +108,18 @@ describe('the example', needs('helm', 'kubeconform'), () => {
           for (const { readOnly } of volumesOf(manifest)) assert.equal(readOnly, true);
     });
   }
+
+  test('examples/prefetch-resources.yaml has prefetches that the driver follows', () => {
+    const found = parseManifests(read('examples/prefetch-resources.yaml')).filter(
+      ({ kind }) => kind in kinds,
+    );
+    assert.equal(found.length, 2);
+    for (const { kind, metadata, ...rest } of found) {
+      const object = { metadata: { ...metadata, uid: 'u' }, ...rest };
+      const { spec } = parseResource(kind as PrefetchKind, object, parseAttributes);
+      assert.equal(spec.kind, 'right', JSON.stringify(spec));
+    }
+  });
 
   test('examples/prefetch.yaml is values of the chart, and its list is one that the driver takes', () => {
     const args = ['--values', join(root, 'examples/prefetch.yaml')];

@@ -92,9 +92,20 @@ OCI_ARTIFACT_{{ snakecase . | upper }}
 {{- end }}
 {{- end }}
 {{- $selects := and .Values.podPullSecrets (include "oci-artifact-csi.mayHaveField" (list "artifacts" "nodeSelector" .Values.prefetch)) }}
-{{- if or (eq .Values.nodeLabels "api") (and $selects (not .Values.nodeLabels)) }}
+{{- if or .Values.prefetchResources (eq .Values.nodeLabels "api") (and $selects (not .Values.nodeLabels)) }}
 - apiGroups: [""]
   resources: [nodes]
-  verbs: [get]
+  verbs: [get{{ if .Values.prefetchLabels }}, patch{{ end }}]
+{{- end }}
+{{- if .Values.prefetchResources }}
+- apiGroups: [oci-artifact.csi.internal]
+  resources: [artifactprefetches, clusterartifactprefetches]
+  verbs: [list, watch]
+- apiGroups: [oci-artifact.csi.internal]
+  resources: [artifactprefetches/status, clusterartifactprefetches/status]
+  verbs: [patch]
+- apiGroups: [oci-artifact.csi.internal]
+  resources: [nodeartifacts]
+  verbs: [get, list, create, patch]
 {{- end }}
 {{- end }}

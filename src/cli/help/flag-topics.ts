@@ -58,6 +58,8 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   holder: 'downloads',
   prefetch: 'downloads',
   prefetchRate: 'downloads',
+  prefetchResources: 'downloads',
+  prefetchLabels: 'downloads',
   cacheHigh: 'cache',
   cacheLow: 'cache',
   diskMax: 'cache',

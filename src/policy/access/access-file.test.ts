@@ -88,6 +88,17 @@ test('an administrator is not checked, whatever the file', async () => {
   await verify(reference, { caller: 'administrator' }, never);
 });
 
+test('a prefetch of a namespace counts as a pod of it, and the list of the administrator does not', async () => {
+  const file = join(directory, 'prefetch.yaml');
+  writeFileSync(file, denying);
+  const { verify } = open(file);
+  await verify(reference, { caller: 'prefetch' }, never);
+  await assert.rejects(verify(reference, { caller: 'prefetch', namespace: 'shop' }, never), {
+    code: 'denied',
+    message: /is refused to pods of the namespace "shop" by the access policy/,
+  });
+});
+
 const labelled = `default: deny
 rules:
   - name: trusted

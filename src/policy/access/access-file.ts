@@ -70,8 +70,8 @@ export function openAccessFile(file: string, { namespaces, note }: Means): Acces
   const problems = (): readonly string[] => problemsOf(current());
 
   return {
-    async verify(reference, { caller, pod }, signal) {
-      if (caller !== 'pod') return;
+    async verify(reference, { caller, pod, namespace = pod?.namespace }, signal) {
+      if (caller !== 'pod' && namespace === undefined) return;
       const name = formatReference(reference);
       const state = current();
       if (state.kind === 'broken') {
@@ -80,17 +80,17 @@ export function openAccessFile(file: string, { namespaces, note }: Means): Acces
           `${name} is refused, and so is everything, as the access policy ${file} cannot be used: ${state.why}; correct it`,
         );
       }
-      if (pod === undefined) {
+      if (namespace === undefined) {
         throw new ArtifactError(
           'denied',
           `${name} is refused, as the access policy ${file} needs the pod's namespace and uid, and a target path of that pod; set podInfoOnMount: true in the CSIDriver object, so that kubelet tells them`,
         );
       }
-      const refused = `${name} is refused to pods of the namespace ${quoteName(pod.namespace)} by the access policy ${file}`;
-      let verdict = evaluateAccess(state.rules, { name: pod.namespace, labels: undefined }, reference);
+      const refused = `${name} is refused to pods of the namespace ${quoteName(namespace)} by the access policy ${file}`;
+      let verdict = evaluateAccess(state.rules, { name: namespace, labels: undefined }, reference);
       if (verdict.action === 'labels-needed') {
-        const labels = await readLabels(pod.namespace, refused, verdict.by, signal);
-        verdict = evaluateAccess(state.rules, { name: pod.namespace, labels }, reference);
+        const labels = await readLabels(namespace, refused, verdict.by, signal);
+        verdict = evaluateAccess(state.rules, { name: namespace, labels }, reference);
       }
       if (verdict.action === 'allow') return;
       throw new ArtifactError(

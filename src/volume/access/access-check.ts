@@ -98,7 +98,8 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
         await remember(reference, { credential, servedBy }, asker);
         return 'repository';
       }
-      if (request.caller !== 'pod' || memory.admits(reference, asker)) return 'repository';
+      const isTrusted = request.caller !== 'pod' && request.namespace === undefined;
+      if (isTrusted || memory.admits(reference, asker)) return 'repository';
       if (memory.isLoaded(reference, resolution.descriptor.digest)) return 'loaded';
       await ask(resolution, request, keyring, signal);
       return 'repository';

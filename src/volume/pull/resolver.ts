@@ -38,7 +38,7 @@ export type Resolver = {
   ask(wanted: ResolveRequest, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
 };
 
-export type ResolveRequest = Pick<PullRequest, 'reference' | 'pinned' | 'caller' | 'pod'>;
+export type ResolveRequest = Pick<PullRequest, 'reference' | 'pinned' | 'caller' | 'pod' | 'namespace'>;
 
 /** The candidates before the first refused one, and its refusal. */
 type Evaluation = { readonly candidates: readonly Reference[]; readonly refusal?: ArtifactError };

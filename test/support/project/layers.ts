@@ -18,7 +18,7 @@ const floors: Floors = [
   ['takeover.ts', 'shutdown.ts'],
   ['wiring.ts'],
   ['node.ts'],
-  ['configuration.ts', 'pulling.ts', 'sharing.ts'],
+  ['configuration.ts', 'prefetching.ts', 'pulling.ts', 'sharing.ts'],
   ['optional-parts.ts'],
   ['grpc', 'cli', 'http'],
   ['volume'],

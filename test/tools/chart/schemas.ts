@@ -89,19 +89,28 @@ export function kubernetesSchemas(version: string): string {
 export function operatorSchemas(): string {
   return cached('operators', write => {
     for (const module of operators)
-      for (const file of module.files) {
-        const { spec } = parse(
-          readFileSync(join(download(module), file), 'utf8'),
-        ) as CustomResourceDefinition;
-        for (const { name: version, schema } of spec.versions) {
-          const { openAPIV3Schema } = schema;
-          close(openAPIV3Schema);
-          // The API server itself defines the fields of metadata.
-          openAPIV3Schema['properties'] = { ...(openAPIV3Schema['properties'] as Schema), metadata: {} };
-          write({ group: spec.group, version, kind: spec.names.kind }, openAPIV3Schema);
-        }
-      }
+      for (const file of module.files)
+        writeDefinition(parse(readFileSync(join(download(module), file), 'utf8')), write);
   });
+}
+
+/** A directory of the schemas of these definitions of custom resources. */
+export function customSchemas(definitions: readonly unknown[]): string {
+  const hash = createHash('sha256').update(JSON.stringify(definitions)).digest('hex').slice(0, 12);
+  return cached(`custom-${hash}`, write => {
+    for (const definition of definitions) writeDefinition(structuredClone(definition), write);
+  });
+}
+
+function writeDefinition(definition: unknown, write: (kind: GroupVersionKind, schema: Schema) => void): void {
+  const { spec } = definition as CustomResourceDefinition;
+  for (const { name: version, schema } of spec.versions) {
+    const { openAPIV3Schema } = schema;
+    close(openAPIV3Schema);
+    // The API server itself defines the fields of metadata.
+    openAPIV3Schema['properties'] = { ...(openAPIV3Schema['properties'] as Schema), metadata: {} };
+    write({ group: spec.group, version, kind: spec.names.kind }, openAPIV3Schema);
+  }
 }
 
 type CustomResourceDefinition = {

@@ -1,0 +1,82 @@
+import type { IncomingMessage } from 'node:http';
+import type { KubeChange, KubeObjects, KubePath } from '../ports/kube-objects.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { isObject, type JsonObject, parseJsonInSteps } from '../util/json.ts';
+import { doInSlices } from '../util/pace.ts';
+import { openStream } from './api-request.ts';
+import type { ClusterAccess } from './cluster.ts';
+import { toRefusal } from './object-refusal.ts';
+
+/** Bytes of one change. An object has some MiB at most. */
+const longestChange = 8 * 1024 * 1024;
+/** How much longer than it was asked a watch may last: a connection can end without a word. */
+const graceMs = 30_000;
+
+const kinds: Readonly<Record<string, KubeChange['kind']>> = {
+  ADDED: 'put',
+  MODIFIED: 'put',
+  DELETED: 'gone',
+  BOOKMARK: 'mark',
+};
+
+/** See KubeObjects.watch. */
+export async function watchObjects(
+  access: ClusterAccess,
+  path: KubePath,
+  { version, seconds }: Parameters<KubeObjects['watch']>[1],
+  onChange: (change: KubeChange) => void,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const query = {
+    watch: 'true',
+    resourceVersion: version,
+    allowWatchBookmarks: 'true',
+    timeoutSeconds: `${seconds}`,
+  };
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000 + graceMs)]);
+  const response = await openStream(access, { method: 'GET', path, query }, limited);
+  const code = response.statusCode ?? 0;
+  try {
+    if (code !== 200) {
+      const { value: text = '' } = await linesOf(response).next();
+      if (code === 410) return false;
+      throw toRefusal({ code, text }, 'watch', path, access.url);
+    }
+    for await (const line of linesOf(response)) {
+      const { type, object } = await parseEvent(line, signal);
+      const kind = typeof type === 'string' ? kinds[type] : undefined;
+      if (kind !== undefined) onChange({ kind, object });
+      else if (isObject(object) && object['code'] === 410) return false;
+      else throw toRefusal({ code: 500, text: JSON.stringify(object ?? {}) }, 'watch', path, access.url);
+    }
+    return true;
+  } catch (thrown) {
+    signal.throwIfAborted();
+    if (thrown instanceof ArtifactError) throw thrown;
+    const why = `the watch of the Kubernetes API at ${access.url} ended: ${toArtifactError(thrown).message}`;
+    throw new ArtifactError('unavailable', why, thrown);
+  } finally {
+    response.destroy();
+  }
+}
+
+async function parseEvent(line: string, signal: AbortSignal): Promise<JsonObject> {
+  try {
+    const event = await doInSlices(parseJsonInSteps(line, { maxBytes: 4 * longestChange }), signal);
+    return isObject(event) ? event : {};
+  } catch (thrown) {
+    throw new Error('a change cannot be read', { cause: thrown });
+  }
+}
+
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string, undefined> {
+  let rest = '';
+  for await (const chunk of response.setEncoding('utf8')) {
+    const lines = (rest + (chunk as string)).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > longestChange) throw new Error(`a change has more than ${longestChange} bytes`);
+    yield* lines.filter(line => line !== '');
+  }
+  if (rest !== '') yield rest;
+  return undefined;
+}

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openObjectServer } from '../../test/support/node/object-server.ts';
+import type { SlotPlace, SlotTimes } from '../ports/slots.ts';
+import { createRequestPace } from '../util/request-pace.ts';
+import { openKubeObjects } from './objects.ts';
+import { openSlots } from './slots.ts';
+
+const stack = new AsyncDisposableStack();
+after(() => stack.disposeAsync());
+const server = stack.use(await openObjectServer());
+const leases = '/apis/coordination.k8s.io/v1/namespaces/csi/leases/oci-artifact-csi-';
+const times: SlotTimes = {
+  seekMs: 5_000,
+  longestSeekMs: 30_000,
+  idleMs: 15_000,
+  stepMs: 5,
+};
+
+/** A node whose clock only the test moves. It may always ask. */
+function openNode(nodeId: string, random = 0) {
+  const clock = { at: 0 };
+  const now = (): number => clock.at;
+  const pace = createRequestPace({ everyMs: 0, burst: 1 }, now);
+  const slots = stack.use(
+    openSlots(
+      openKubeObjects(server.cluster),
+      { namespace: () => 'csi', nodeId },
+      [key => `test-${key}`, times, pace, () => {}],
+      { now, random: () => random },
+    ),
+  );
+  return { clock, slots };
+}
+
+const pathOf = (key: string, slot: number): string => `${leases}test-${key}-${slot}`;
+const holderOf = (key: string, slot = 0): unknown => server.get(pathOf(key, slot))?.['spec'].holderIdentity;
+const foreign = { spec: { holderIdentity: 'another', leaseDurationSeconds: 3600 } };
+/** How often a slot was looked at. */
+const looksAt = (key: string): number =>
+  server.asked.filter(({ method, url }) => method === 'GET' && url === pathOf(key, 0)).length;
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (const end = Date.now() + 20_000; !condition(); await sleep(5)) assert.ok(Date.now() < end, what);
+}
+const held = (place: SlotPlace): Promise<void> => until('the slot is taken', () => place.isHeld());
+
+test('a slot is renewed in one request while it is in use, and stays taken for a while after it', async () => {
+  const { clock, slots } = openNode('a');
+  const place = slots.want('kept', 1);
+  await held(place);
+  const looks = looksAt('kept');
+  const use = place.use();
+  for (let renewal = 0; renewal < 5; renewal++) {
+    const before = server.get(pathOf('kept', 0));
+    clock.at += 30_000;
+    await until('it is renewed', () => server.get(pathOf('kept', 0)) !== before);
+  }
+  assert.equal(looksAt('kept'), looks);
+  use[Symbol.dispose]();
+  clock.at += 14_999;
+  const again = slots.want('kept', 1);
+  assert.equal(again.isHeld(), true);
+  again.use()[Symbol.dispose]();
+  clock.at += 14_999;
+  assert.equal(holderOf('kept'), 'a');
+  clock.at += 1;
+  await until('it is given back', () => holderOf('kept') === undefined);
+});
+
+test('a node that gets no slot asks again after growing waits, while it wants one', async () => {
+  server.put(pathOf('busy', 0), foreign);
+  const { clock, slots } = openNode('a');
+  const waits: number[] = [];
+  for (let last = 0; waits.length < 6; ) {
+    const before = looksAt('busy');
+    slots.want('busy', 1);
+    await sleep(50); // for the work, which looks every 5 ms
+    if (looksAt('busy') > before) {
+      waits.push(clock.at - last);
+      last = clock.at;
+    }
+    clock.at += 500;
+  }
+  const right = [0, 2_500, 5_000, 10_000, 15_000, 15_000]; // without chance, half of 5 s, 10 s, 20 s, 30 s
+  // An attempt that the machine was too busy for came half a second later, and one before that again.
+  for (const [nth, wait] of waits.entries())
+    assert.ok(Math.abs(wait - (right[nth] ?? 0)) <= 2_000, waits.join());
+  const before = looksAt('busy');
+  clock.at += 20_000;
+  await until('nothing wants it any more', () => slots.places().length === 0);
+  assert.equal(looksAt('busy'), before);
+});
+
+test('a slot that another node has taken is lost, also while it is in use', async () => {
+  const { clock, slots } = openNode('a');
+  const place = slots.want('lost', 1);
+  await held(place);
+  using _use = place.use();
+  server.put(pathOf('lost', 0), foreign);
+  clock.at += 30_000;
+  await until('it is lost', () => !place.isHeld());
+  assert.equal(holderOf('lost'), 'another');
+  server.remove(pathOf('lost', 0));
+  clock.at += 30_000;
+  await held(place);
+});
+
+test('nodes begin with different slots, each by its chance, and count those that there are now', async () => {
+  const nodes = [0, 0.5, 0.999].map(random => openNode(`node-${random}`, random));
+  for (const { slots } of nodes) await held(slots.want('chance', 10));
+  assert.deepEqual(
+    [0, 5, 9].map(slot => holderOf('chance', slot)),
+    ['node-0', 'node-0.5', 'node-0.999'],
+  );
+  for (const slot of [0, 1]) server.put(pathOf('fewer', slot), foreign);
+  const { clock, slots } = openNode('a', 0.999);
+  server.put(pathOf('fewer', 9), foreign);
+  const place = slots.want('fewer', 10);
+  await place.first;
+  server.remove(pathOf('fewer', 1));
+  for (const end = Date.now() + 20_000; !place.isHeld(); await sleep(50)) {
+    assert.ok(Date.now() < end);
+    slots.want('fewer', 2);
+    clock.at += 5_000;
+  }
+  assert.equal(holderOf('fewer', 1), 'a');
+});

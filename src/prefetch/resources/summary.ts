@@ -1,0 +1,74 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { KubeObjects, NodeLease } from '../../ports/kube-objects.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { isObject } from '../../util/json.ts';
+import type { RequestTurn } from '../../util/request-pace.ts';
+import { nodeArtifactsPath, parseNodeRows } from './node-artifacts.ts';
+import { createPager } from './pager.ts';
+import { toPrefetchStatus } from './prefetch-status.ts';
+import { group, kinds, type PrefetchResource, version } from './resource.ts';
+import { addNodeRow, emptyTally } from './tally.ts';
+
+/** The Lease of the daemon that writes the status of all prefetches, and its duration, s. */
+export const summaryLease = { name: 'prefetch', seconds: 90 } as const;
+/** Between two summaries, and between two attempts to become the one that writes them, ms. */
+const everyMs = 20_000;
+/** NodeArtifacts of one request. */
+const most = 250;
+
+/**
+ * Writes the status of each prefetch from what the nodes report, if this daemon is the elected one. Answers how long to
+ * wait, in ms. It keeps counts, and not what the nodes report.
+ */
+export type Summary = (resources: readonly PrefetchResource[], signal: AbortSignal) => Promise<number>;
+
+export function createSummary(world: {
+  readonly objects: Pick<KubeObjects, 'page' | 'patch'>;
+  readonly lease: Pick<NodeLease, 'take' | 'isHeld'>;
+  /** As for all daemons, and for the elected one. */
+  readonly turn: RequestTurn;
+  readonly electedTurn: RequestTurn;
+}): Summary {
+  const { objects, lease, electedTurn } = world;
+  const readAll = createPager(objects, electedTurn, most);
+
+  const write = async (resource: PrefetchResource, status: object, signal: AbortSignal): Promise<void> => {
+    const { kind, namespace, name } = resource;
+    const within = namespace === undefined ? [] : ['namespaces', namespace];
+    await electedTurn(signal);
+    await objects
+      .patch(['apis', group, version, ...within, kinds[kind], name, 'status'], { status }, signal)
+      .catch((thrown: unknown) => {
+        const isGone = thrown instanceof ArtifactError && thrown.code === 'not-found';
+        if (!isGone) throw thrown; // the next list lacks it
+      });
+  };
+
+  return async (resources, signal) => {
+    const waitMs = everyMs * (0.75 + 0.5 * Math.random());
+    if (resources.length === 0) return waitMs;
+    await (lease.isHeld() ? electedTurn : world.turn)(signal);
+    if (!(await lease.take(signal))) return waitMs;
+    const found = new Map(resources.map(resource => [resource.uid, { resource, tally: emptyTally() }]));
+    const count = (object: unknown): void => {
+      const metadata = isObject(object) ? object['metadata'] : undefined;
+      const node = isObject(metadata) ? metadata['name'] : undefined;
+      for (const row of parseNodeRows(object)) {
+        const one = found.get(row.uid);
+        if (one !== undefined) addNodeRow(one.tally, String(node), row, one.resource.generation);
+      }
+    };
+    await readAll(nodeArtifactsPath(), count, signal);
+    let failure: ArtifactError | undefined;
+    for (const { resource, tally } of found.values()) {
+      const status = toPrefetchStatus(tally, resource.generation, resource.status, Date.now());
+      if (isDeepStrictEqual(status, resource.status)) continue;
+      await write(resource, status, signal).catch((thrown: unknown) => {
+        signal.throwIfAborted();
+        failure ??= toArtifactError(thrown);
+      });
+    }
+    if (failure !== undefined) throw failure;
+    return waitMs;
+  };
+}

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { createRequestPace } from './request-pace.ts';
+
+const never = new AbortController().signal;
+
+test('requests have turns in their order: a few at once, and then one for each interval', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const pace = createRequestPace({ everyMs: 5_000, burst: 3, startMs: 2_500 }, () => Date.now());
+  const times: number[] = [];
+  for (let request = 0; request < 6; request++) void pace.turn(never).then(() => times.push(Date.now()));
+  const pass = async (ms: number): Promise<void> => {
+    for (let left = ms; left > 0; left -= 500) {
+      t.mock.timers.tick(500);
+      await turn();
+    }
+  };
+  await pass(30_000);
+  assert.deepEqual(times, [2_500, 2_500, 2_500, 7_500, 12_500, 17_500]);
+  await pass(60_000);
+  for (let request = 0; request < 4; request++) void pace.turn(never).then(() => times.push(Date.now()));
+  await pass(10_000);
+  assert.deepEqual(
+    times.slice(6),
+    [90_000, 90_000, 90_000, 95_000].map((at, index) => (index < 3 ? times[6] : at)),
+  );
+});
+
+test('requests that do not wait take the time of those that do', () => {
+  const clock = { at: 0 };
+  const pace = createRequestPace({ everyMs: 5_000, burst: 2 }, () => clock.at);
+  pace.count();
+  assert.equal(pace.isFree(), true);
+  pace.count();
+  pace.count();
+  clock.at = 9_999;
+  assert.equal(pace.isFree(), false);
+  clock.at = 10_000;
+  assert.equal(pace.isFree(), true);
+});
+
+test('a request that is no longer wanted does not wait for its turn', async () => {
+  const pace = createRequestPace({ everyMs: 60_000, burst: 1, startMs: 60_000 });
+  const ending = new AbortController();
+  const waiting = pace.turn(ending.signal);
+  ending.abort(new Error('the daemon stops'));
+  await assert.rejects(waiting, { message: 'the daemon stops' });
+});

@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { driverNamespace } from '../support/cluster/driver.ts';
+import { waitFor } from '../support/cluster/kubectl.ts';
+import { artifact, namespace, pod, secret } from '../support/cluster/objects.ts';
+import { alice, hosts } from '../support/cluster/registries.ts';
+import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
+
+const apiVersion = 'oci-artifact.csi.internal/v1alpha1';
+const tiny = `${hosts.open}/models/tiny:1`;
+const closed = `${hosts.private}/private/model:1`;
+const account = 'oci-artifact-csi';
+
+const prefetch = (name: string, spec: object, of?: string): object => ({
+  apiVersion,
+  kind: of === undefined ? 'ClusterArtifactPrefetch' : 'ArtifactPrefetch',
+  metadata: { name, ...(of === undefined ? {} : { namespace: of }) },
+  spec,
+});
+
+describe('prefetches of the Kubernetes API', clusterNeeds, () => {
+  const cluster = shareCluster(async ({ installDriver, push, apply }) => {
+    await push(tiny, { 'hello.txt': 'hello' });
+    await push(closed, { 'secret.txt': 'secret' });
+    await installDriver({
+      podPullSecrets: false,
+      prefetchResources: true,
+      prefetchLabels: true,
+      prefetchSecrets: { default: ['registry'] },
+    });
+    const auths = { [hosts.private]: { username: alice.username, password: alice.password } };
+    const config = { '.dockerconfigjson': JSON.stringify({ auths }) };
+    const pullSecret = secret('registry', config, 'kubernetes.io/dockerconfigjson');
+    await apply(namespace('other'), pullSecret);
+    await apply({ ...pullSecret, metadata: { name: 'registry', namespace: 'other' } });
+  });
+
+  const read = (...words: readonly string[]): Promise<string> => cluster.kubectl('get', ...words);
+  const nodeName = (): Promise<string> => read('node', '-o=jsonpath={.items[0].metadata.name}');
+  const conditions = async (...object: readonly string[]): Promise<Record<string, string>> => {
+    const [list, message] = ['{.status.conditions[*].type}', '{.status.conditions[*].status}'];
+    const text = await read(...object, `-o=jsonpath=${list}|${message}`);
+    const [types = '', states = ''] = text.split('|');
+    const all = states.split(' ');
+    return Object.fromEntries(types.split(' ').map((type, index) => [type, all[index] ?? '']));
+  };
+  const holds = async (condition: string, ...object: readonly string[]): Promise<boolean> =>
+    (await conditions(...object))[condition] === 'True';
+
+  /** Sends a request with a token of the driver's pod, as its daemon does. */
+  const askAsDaemon = async (method: string, path: string, body: object, type: string): Promise<string> => {
+    const pods = ['pod', '-n', driverNamespace, '-o=jsonpath={.items[0].metadata.name}'];
+    const bound = ['--bound-object-kind=Pod', `--bound-object-name=${await read(...pods)}`];
+    const token = await cluster.kubectl('create', 'token', account, '-n', driverNamespace, ...bound);
+    return cluster.run('curl', [
+      '--silent',
+      '--cacert',
+      '/etc/kubernetes/ca.crt',
+      '--request',
+      method,
+      '--header',
+      `Authorization: Bearer ${token.trim()}`,
+      '--header',
+      `Content-Type: ${type}`,
+      '--data',
+      JSON.stringify(body),
+      `https://10.96.0.1${path}`,
+    ]);
+  };
+  const merge = 'application/merge-patch+json';
+
+  test('the API refuses what no node could follow', async () => {
+    const artifacts = [{ reference: tiny }];
+    const rows: readonly (readonly [object, RegExp])[] = [
+      [{ artifacts: [] }, /artifacts.*at least 1/s],
+      [{ artifacts: [{ refernce: tiny }] }, /reference/],
+      [{ artifacts, maxParallelNodes: 0 }, /maxParallelNodes/],
+      [{ artifacts, maxParallelNodes: '101%' }, /maxParallelNodes/],
+      [{ artifacts, interval: '1y' }, /interval/],
+      [{ artifacts, nodeSelector: { matchExpressions: [{ key: 'a', operator: 'In' }] } }, /need values/],
+      [{ artifacts, deadline: 'tomorrow' }, /deadline/],
+      [{ artifacts, pullSecrets: [{ name: 'a' }] }, /namespace/],
+    ];
+    for (const [spec, message] of rows)
+      await assert.rejects(cluster.apply(prefetch('refused', spec)), { message });
+    await assert.rejects(cluster.apply(prefetch('a'.repeat(64), { artifacts })), /63 characters/);
+  });
+
+  test('a prefetch becomes ready, and a pod lands where its label is and starts from the cache', async () => {
+    const nodeSelector = { matchLabels: { 'kubernetes.io/os': 'linux' } };
+    await cluster.apply(
+      prefetch('tiny', {
+        artifacts: [{ reference: tiny }],
+        interval: '1m',
+        nodeSelector,
+        maxParallelNodes: '50%',
+      }),
+    );
+    const object = ['clusterartifactprefetch', 'tiny'];
+    await waitFor('it is ready', () => holds('Ready', ...object), 180_000);
+    assert.match(await read(...object), /NODES\s+READY\s+PULLING\s+FAILED\s+AGE\s+tiny\s+1\s+1\s+0\s+0\s/);
+    assert.match(await read('nodeartifacts'), /PREFETCHES\s+READY\s+AGE\s+\S+\s+1\s+1\s/);
+    const node = await nodeName();
+    const label = 'oci-artifact.csi.internal/tiny';
+    const selected = ['node', `--selector=${label}=ready`, '--output=name'];
+    await waitFor('the node is labelled', async () => (await read(...selected)).trim() === `node/${node}`);
+
+    const nodeSelectorTerms = [{ matchExpressions: [{ key: label, operator: 'Exists' }] }];
+    const affinity = {
+      nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } },
+    };
+    await cluster.apply(
+      pod('lands', { volumes: { models: artifact(tiny, { pullPolicy: 'Never' }) }, spec: { affinity } }),
+    );
+    await cluster.ready('lands');
+    assert.equal(await cluster.exec('lands', 'cat', '/models/hello.txt'), 'hello');
+    await cluster.remove('lands');
+
+    const owner = '-o=jsonpath={.metadata.ownerReferences[0].kind}/{.metadata.ownerReferences[0].name}';
+    assert.equal(await read('nodeartifacts', node, owner), `Node/${node}`);
+    const leases = ['lease', '-n', driverNamespace, '--output=name'];
+    await waitFor(
+      'the slot is given back',
+      async () => !/csi-prefetch-[0-9a-f-]{36}-0/.test(await read(...leases)),
+    );
+    assert.match(await read(...leases), /oci-artifact-csi-prefetch/);
+
+    await cluster.kubectl('delete', ...object);
+    await waitFor('the label goes', async () => (await read(...selected)).trim() === '');
+  });
+
+  test('a pull secret opens a private registry where the chart lists it, and the status says where not', async () => {
+    const spec = { artifacts: [{ reference: closed }], pullSecrets: [{ name: 'registry' }], interval: '1m' };
+    await cluster.apply(prefetch('model', spec, 'default'), prefetch('model', spec, 'other'));
+    const of = (where: string): string[] => ['artifactprefetch', 'model', '-n', where];
+    await waitFor('it is ready', () => holds('Ready', ...of('default')), 180_000);
+    await waitFor('it fails', () => holds('Failed', ...of('other')), 180_000);
+    const message = await read(...of('other'), '-o=jsonpath={.status.failed[0].message}');
+    assert.match(
+      message,
+      /^the pull secret other\/registry cannot be read; add it to prefetchSecrets of the chart: /,
+    );
+    const label = '-o=jsonpath={.items[0].metadata.labels}';
+    await waitFor('the node is labelled', async () =>
+      (await read('node', label)).includes('"default.oci-artifact.csi.internal/model":"ready"'),
+    );
+    assert.doesNotMatch(await read('node', label), /other\.oci-artifact/);
+    assert.doesNotMatch(await cluster.driverLog(), /S3CRET/);
+  });
+
+  test('a daemon can change the object and the labels of its own node, and nothing else', async () => {
+    const node = await nodeName();
+    const report = (name: string): object => ({
+      apiVersion,
+      kind: 'NodeArtifacts',
+      metadata: { name },
+      status: {},
+    });
+    const apply = (name: string): Promise<string> =>
+      askAsDaemon(
+        'PATCH',
+        `/apis/${apiVersion}/nodeartifacts/${name}?fieldManager=test&force=true`,
+        report(name),
+        'application/apply-patch+yaml',
+      );
+    assert.match(await apply('foreign'), /own node only, and the token is of/);
+    assert.doesNotMatch(await apply(node), /Failure/);
+
+    await cluster.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: 'foreign' } });
+    const change = (name: string, metadata: object, more: object = {}): Promise<string> =>
+      askAsDaemon('PATCH', `/api/v1/nodes/${name}`, { metadata, ...more }, merge);
+    const ready = { labels: { 'oci-artifact.csi.internal/x': 'ready' } };
+    assert.match(await change('foreign', ready), /own node only/);
+    assert.match(
+      await change(node, { labels: { 'kubernetes.io/os': 'windows' } }),
+      /only those of prefetches/,
+    );
+    assert.match(await change(node, { labels: { 'kubernetes.io/os': null } }), /only those of prefetches/);
+    assert.match(
+      await change(node, { labels: { 'x.example/oci-artifact.csi.internal': 'ready' } }),
+      /prefetches/,
+    );
+    assert.match(await change(node, { annotations: { a: 'b' } }), /may change only labels/);
+    assert.match(await change(node, {}, { spec: { unschedulable: true } }), /may change only labels/);
+    assert.doesNotMatch(await change(node, ready), /Failure/);
+
+    const leases = `/apis/coordination.k8s.io/v1/namespaces/${driverNamespace}/leases`;
+    const lease = (name: string, holderIdentity: string): object => ({
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: { name, namespace: driverNamespace },
+      spec: { holderIdentity, leaseDurationSeconds: 60 },
+    });
+    const json = 'application/json';
+    const own = 'oci-artifact-csi-test';
+    await cluster.apply(lease('kube-scheduler', 'another'));
+    assert.match(await askAsDaemon('DELETE', `${leases}/kube-scheduler`, {}, json), /only its own/);
+    assert.match(await askAsDaemon('POST', leases, lease('taken', node), json), /only its own/);
+    assert.match(await askAsDaemon('POST', leases, lease(own, 'another'), json), /for its own node only/);
+    assert.doesNotMatch(await askAsDaemon('POST', leases, lease(own, node), json), /Failure/);
+    assert.doesNotMatch(await askAsDaemon('DELETE', `${leases}/${own}`, {}, json), /Failure/);
+    await cluster.kubectl('delete', 'node', 'foreign');
+  });
+
+  test('the driver may ask the API for what it needs to follow them, and for nothing else', async () => {
+    const as = `--as=system:serviceaccount:${driverNamespace}:${account}`;
+    const rulesOf = async (where: string): Promise<readonly string[]> => {
+      const list = await cluster.kubectl('auth', 'can-i', '--list', '--no-headers', '-n', where, as);
+      const rules = list.split('\n').map(line => line.trim().split(/ {2,}/));
+      // Every account may review itself, read trust bundles, and has the paths of discovery.
+      const own = rules.filter(
+        ([resource = '']) => /^[a-z0-9./-]+$/.test(resource) && !/review|trustbundle/.test(resource),
+      );
+      return own.map(row => `${row[0]} ${row.at(-1)}`).toSorted();
+    };
+    const everywhere = [
+      'artifactprefetches.oci-artifact.csi.internal [list watch]',
+      'artifactprefetches.oci-artifact.csi.internal/status [patch]',
+      'clusterartifactprefetches.oci-artifact.csi.internal [list watch]',
+      'clusterartifactprefetches.oci-artifact.csi.internal/status [patch]',
+      'events [create patch]',
+      'nodeartifacts.oci-artifact.csi.internal [get list create patch]',
+      'nodes [get patch]',
+    ];
+    assert.deepEqual(await rulesOf('other'), everywhere);
+    assert.deepEqual(await rulesOf('default'), [...everywhere, 'secrets [get]'].toSorted());
+    const leases = 'leases.coordination.k8s.io [get create update delete]';
+    assert.deepEqual(await rulesOf(driverNamespace), [...everywhere, leases].toSorted());
+  });
+});
