@@ -2,6 +2,7 @@ import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
 import { askApi } from './api-request.ts';
 import type { Cluster } from './cluster.ts';
+import { toRefusal } from './object-refusal.ts';
 
 /** The parts of Kubernetes objects that are used. */
 export type Metadata = {
@@ -57,11 +58,11 @@ export function openKubeApi(cluster: Pick<Cluster, 'access'>): KubeApi {
     const access = cluster.access();
     const within = namespace === '' ? [] : ['namespaces', namespace];
     const path = ['api', 'v1', ...within, resource, name];
-    const { code, text } = await askApi(access, { method: 'GET', path, most: longestAnswer }, signal);
-    if (code === 404) return undefined;
-    if (code !== 200) throw toRefusal(code, messageOf(text), resource, namespace, access.url);
+    const answer = await askApi(access, { method: 'GET', path, most: longestAnswer }, signal);
+    if (answer.code === 404) return undefined;
+    if (answer.code !== 200) throw toRefusal(answer, 'get', path, access.url);
     try {
-      return parseJson(text, { maxBytes: longestAnswer }) as T;
+      return parseJson(answer.text, { maxBytes: longestAnswer }) as T;
     } catch (thrown) {
       // Without a cause: the message of a parser may quote a secret.
       const why = `sent ${resource} that cannot be read (${toArtifactError(thrown).code})`;
@@ -76,38 +77,4 @@ export function openKubeApi(cluster: Pick<Cluster, 'access'>): KubeApi {
     serviceAccount: (namespace, name, signal) => read('serviceaccounts', namespace, name, signal),
     secret: (namespace, name, signal) => read('secrets', namespace, name, signal),
   };
-}
-
-function toRefusal(
-  code: number,
-  message: string,
-  resource: string,
-  namespace: string,
-  server: string,
-): ArtifactError {
-  const answer = `the Kubernetes API at ${server} answered ${code}${message === '' ? '' : ` (${message})`}`;
-  switch (code) {
-    case 401:
-      return new ArtifactError(
-        'denied',
-        `${answer}: it does not know this daemon; check its service account, or KUBECONFIG`,
-      );
-    case 403:
-      return new ArtifactError(
-        'denied',
-        `this daemon may not get ${resource}${namespace === '' ? '' : ` in the namespace ${namespace}`}; bind its service account to a ClusterRole with the rule {apiGroups: [""], resources: [${resource}], verbs: [get]}: ${answer}`,
-      );
-    default:
-      return new ArtifactError('unavailable', answer);
-  }
-}
-
-/** The message of a Status, which names user, verb and object. */
-function messageOf(body: string): string {
-  try {
-    const { message } = parseJson(body) as { message?: unknown };
-    return typeof message === 'string' ? message.slice(0, 256) : '';
-  } catch {
-    return '';
-  }
 }

@@ -3,6 +3,8 @@ import { ArtifactError } from '../util/error.ts';
 import { isObject, parseJson } from '../util/json.ts';
 import type { KubeAnswer } from './api-request.ts';
 
+const reads: readonly string[] = ['get', 'list', 'watch'];
+
 /** What the API refused, and the RBAC rule that is missing. */
 export function toRefusal(
   { code, text }: Pick<KubeAnswer, 'code' | 'text'>,
@@ -30,8 +32,8 @@ export function toRefusal(
     case 404:
       return new ArtifactError('not-found', `${answer}: it has no such ${resource}`);
     case 400:
-    case 422:
-      return new ArtifactError('invalid', answer);
+    case 422: // what was sent; a read sends nothing
+      return new ArtifactError(reads.includes(verb) ? 'unavailable' : 'invalid', answer);
     default:
       return new ArtifactError('unavailable', answer);
   }

@@ -63,7 +63,7 @@ test('a refusal names the rule that is missing, and a failure that it may pass',
       /^this daemon may not get secrets in the namespace shop; .*\{apiGroups: \[""\], resources: \[secrets\], verbs: \[get\]\}: .* answered 403/,
     ],
     [401, 'denied', /answered 401.*it does not know this daemon/],
-    [422, 'invalid', /answered 422/],
+    [422, 'unavailable', /answered 422/],
     [500, 'unavailable', /answered 500/],
   ] as const;
   try {
@@ -77,6 +77,8 @@ test('a refusal names the rule that is missing, and a failure that it may pass',
     await assert.rejects(objects.patch([...kind, 'one', 'status'], {}, never), {
       message: /resources: \[things\/status\], verbs: \[patch\]/,
     });
+    server.refuse(() => 422);
+    await assert.rejects(objects.create(kind, {}, never), { code: 'invalid', message: /answered 422/ });
     server.refuse(() => 404);
     await assert.rejects(objects.page(kind, { limit: 1 }, never), {
       code: 'not-found',
