@@ -129,9 +129,9 @@ export const contentFlags: Flags<
   },
   chunkLists: {
     value: 'WHICH',
-    says: 'none or manifest; manifest: a file that is loaded on demand comes by chunk if its manifest covers a list of their digests',
+    says: 'none, manifest or signed: the lists of digests by which a file that is loaded on demand comes by chunk; manifest: those that its manifest covers; signed: also those that refer to it and are signed as the policy demands',
     preset: 'manifest',
-    parse: oneOf('none', 'manifest'),
+    parse: oneOf('none', 'manifest', 'signed'),
   },
   holder: {
     value: 'URL',

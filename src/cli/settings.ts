@@ -79,7 +79,7 @@ export type Settings = {
   /** Milliseconds for which a read of missing content waits. */
   readonly onDemandPatience: number;
   /** Which lists of chunks count. */
-  readonly chunkLists: 'none' | 'manifest';
+  readonly chunkLists: 'none' | 'manifest' | 'signed';
   /** The socket of the holder. */
   readonly holder: string | undefined;
   /** Milliseconds between two verifications of the same content; 0: only those that a publish needs. */

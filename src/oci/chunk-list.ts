@@ -1,7 +1,7 @@
 import { ArtifactError } from '../util/error.ts';
 import { formatSize } from '../util/size.ts';
 import type { Descriptor } from './descriptor.ts';
-import { algorithmOf, hexOf, toDigest } from './digest.ts';
+import { algorithmOf, type Digest, hexOf, toDigest } from './digest.ts';
 
 /**
  * The digests of the chunks of a blob, so that a chunk can be verified without the others. All chunks have the same
@@ -55,6 +55,12 @@ export function formatChunkList({ chunkSize, blob: { digest, size }, digests }: 
   head.writeBigUInt64LE(BigInt(size), 24);
   head.write(hexOf(digest), 32, 'hex');
   return Buffer.concat([head, digests]);
+}
+
+/** The digest of the blob that a chunk list says it is of; undefined for what has no head of a list. */
+export function readListedBlob(bytes: Uint8Array): Digest | undefined {
+  if (bytes.length < chunkDigestsAt || !magic.equals(bytes.subarray(0, magic.length))) return undefined;
+  return toDigest('sha256', Buffer.from(bytes.subarray(32, chunkDigestsAt)).toString('hex'));
 }
 
 /**

@@ -19,9 +19,12 @@ export type AccessPolicy = {
   ): Promise<void>;
 };
 
-/** Whether a policy accepts an artifact. `why` names the file and the field to change. */
+/**
+ * Whether a policy accepts an artifact. `isSigned`: because of signatures, which it demands. `why` names the file and the
+ * field to change.
+ */
 export type Verdict =
-  | { readonly kind: 'accepted'; readonly by: string }
+  | { readonly kind: 'accepted'; readonly by: string; readonly isSigned?: boolean }
   | { readonly kind: 'refused'; readonly why: string };
 
 /** Verifies that artifacts are signed as the node's policy requires. */

@@ -50,6 +50,7 @@ const foreign = [
   '--times',
   '--to-oci-layout',
   '--annotation-file',
+  '--artifact-type',
   '--namespace',
   '--pack',
   '--against',

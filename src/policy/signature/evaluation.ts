@@ -107,7 +107,8 @@ export async function evaluate(
     if (!takesBundles(requirement) && bundles.length > 0) reasons.push(bundlesAlone(requirement));
     return refuse(requirement.field, summarize(reasons, seen) ?? unsigned(digest, requirement));
   }
-  return { kind: 'accepted', by: by.join('; ') || `${field} of ${file} accepts anything` };
+  if (by.length === 0) return { kind: 'accepted', by: `${field} of ${file} accepts anything` };
+  return { kind: 'accepted', by: by.join('; '), isSigned: true };
 }
 
 /**

@@ -1,11 +1,12 @@
 import type { Keyring, Waiting } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { formatRepository } from '../../oci/reference.ts';
+import { formatReference, formatRepository } from '../../oci/reference.ts';
 import type { BlobBatch, BlobRange, Content, Registry, ServedBy, Sink } from '../../ports/registry.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
 import type { Blobs, View, Views } from '../../ports/store.ts';
+import { ArtifactError } from '../../util/error.ts';
 import type { ViewPlan } from '../pull/view-plan.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
 import {
@@ -16,6 +17,7 @@ import {
   type Scope,
   toNotCached,
 } from './access-check.ts';
+import type { SignatureCheck } from './signature-check.ts';
 
 declare const proof: unique symbol;
 
@@ -81,6 +83,13 @@ export type AdmittedContent = {
   fetchBlob(descriptor: Descriptor, label: string, sink: Sink, signal: AbortSignal): Promise<ServedBy>;
   /** Fetches a part of a blob, which the sink verifies; undefined if the registry sends no ranges. */
   fetchPart(range: BlobRange, label: string, sink: Sink, signal: AbortSignal): Promise<ServedBy | undefined>;
+  /** Lists what refers to a manifest; undefined if the registry has no such list, or may not be asked. */
+  referrers(digest: Digest, type: string, signal: AbortSignal): Promise<readonly Descriptor[] | undefined>;
+  /**
+   * Verifies that a policy demands a signature of the artifact, and that another manifest of its repository has one that
+   * meets it. @throws `denied` with the reason; errors of the registry.
+   */
+  verifySigned(digest: Digest, signal: AbortSignal): Promise<void>;
   /** How long a server may be silent before the first byte of a blob, in ms; 0 if no file says so. */
   silenceMs(signal: AbortSignal): Promise<number>;
   /** Fetches small blobs together; those that were not taken are to be fetched one by one. */
@@ -108,7 +117,11 @@ export function boundToWord(signal: AbortSignal): AbortSignal {
 export function openAdmittedContent(
   world: {
     readonly access: AccessCheck;
-    readonly registry: Pick<Registry, 'manifest' | 'blob' | 'part' | 'blobs' | 'has' | 'silenceMs'>;
+    readonly registry: Pick<
+      Registry,
+      'manifest' | 'blob' | 'part' | 'blobs' | 'has' | 'silenceMs' | 'referrers'
+    >;
+    readonly signatures: Pick<SignatureCheck, 'verify'>;
     readonly views: Pick<Views, 'find'>;
   },
   resolution: Resolution,
@@ -117,7 +130,7 @@ export function openAdmittedContent(
   offline: boolean,
   admittedTo: Scope,
 ): AdmittedContent {
-  const { access, registry, views } = world;
+  const { access, registry, signatures, views } = world;
   const { reference: repository } = resolution;
   // For such a pod, content that it may not have is missing.
   const isClosed = offline && request.caller === 'pod';
@@ -208,6 +221,16 @@ export function openAdmittedContent(
       offline
         ? Promise.reject(possession.missing(label, range.descriptor.digest))
         : registry.part(repository, range, sink, keyring, signal),
+    referrers: async (digest, type, signal) =>
+      offline ? undefined : await registry.referrers(repository, digest, type, keyring, signal),
+    async verifySigned(digest, signal) {
+      const isDemanded = await signatures.verify(repository, digest, offline ? undefined : keyring, signal);
+      if (isDemanded) return;
+      throw new ArtifactError(
+        'denied',
+        `no signature policy demands that ${formatReference(repository)} is signed, so anybody who can push could add a list`,
+      );
+    },
     silenceMs: signal => registry.silenceMs(repository, signal),
     fetchBlobs: async (batch, signal) =>
       offline ? undefined : await registry.blobs(repository, batch, keyring, signal),

@@ -16,6 +16,7 @@ export type SignatureCheck = {
    * Verifies what a reference resolved to: with the signatures that the node keeps, and if they are not enough, with
    * those of its registry. `keyring` undefined: without the network.
    *
+   * @returns whether it had to be signed.
    * @throws ArtifactError `denied` with the reason; errors of the registry.
    */
   verify(
@@ -23,7 +24,7 @@ export type SignatureCheck = {
     digest: Digest,
     keyring: Keyring | undefined,
     signal: AbortSignal,
-  ): Promise<void>;
+  ): Promise<boolean>;
   /** The verdict from the signatures that the node keeps, for a full reference as text. */
   evaluate(reference: string, digest: Digest): Promise<Verdict>;
   /** Forgets signatures of artifacts that are neither cached nor were requested recently. */
@@ -52,7 +53,7 @@ export function createSignatureCheck(world: {
     async verify(reference, digest, keyring, signal) {
       recency.note(subjectOf(reference, digest));
       const kept = await evaluateKept(reference, digest, signal);
-      if (kept.kind === 'accepted') return;
+      if (kept.kind === 'accepted') return kept.isSigned === true;
       if (keyring === undefined) throw new ArtifactError('denied', kept.why);
       const answers: Record<string, string> = {};
       const source = createRegistrySource(registry, reference, keyring, answers);
@@ -67,6 +68,7 @@ export function createSignatureCheck(world: {
       });
       if (verdict.kind === 'refused') throw new ArtifactError('denied', verdict.why);
       await signatures.put({ subject: subjectOf(reference, digest), answers });
+      return verdict.isSigned === true;
     },
     async evaluate(text, digest) {
       const parsed = parseReference(text);

@@ -1,4 +1,4 @@
-import { chunksAnnotation, maxChunkListBytes, parseChunkList } from '../../oci/chunk-list.ts';
+import { chunksAnnotation, maxChunkListBytes, parseChunkList, readListedBlob } from '../../oci/chunk-list.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { chunkListType, type LayerPlan } from '../../oci/plan.ts';
@@ -11,14 +11,14 @@ import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { ViewPlan } from '../pull/view-plan.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
 
-/** The lists of chunks that count: those that the manifest covers. */
+/** The lists of chunks that count: those that the manifest covers, and those that refer to it and are signed. */
 export type ChunkLists = {
   /**
    * Fetches the lists of layers, by the digests of the layers. Whatever is wrong with one is logged, and its layer is
    * loaded as a whole. @throws the signal's reason.
    */
   fetch(
-    viewPlan: Pick<ViewPlan, 'selected'>,
+    viewPlan: Pick<ViewPlan, 'selected' | 'reference'>,
     layers: readonly LayerPlan[],
     content: AdmittedContent,
     signal: AbortSignal,
@@ -32,24 +32,34 @@ const mostBytes = 32 * 1024 ** 2;
 /** Each is in memory while it is fetched. */
 const atATime = 2;
 
-/** @param which whether a manifest may cover lists. @param note logs why a layer is loaded as a whole. */
-export function createChunkLists(which: 'none' | 'manifest', note: (text: string) => void): ChunkLists {
+/** @param which lists count. @param note logs why a layer is loaded as a whole. */
+export function createChunkLists(
+  which: 'none' | 'manifest' | 'signed',
+  note: (text: string) => void,
+): ChunkLists {
   const liars = new Set<Digest>();
 
   /** Returns the descriptor of the list that a layer names. */
-  const find = (layer: LayerPlan, named: string, layers: readonly Descriptor[]): Descriptor => {
-    const refuse = (why: string): ArtifactError => new ArtifactError('unmountable', why);
+  const find = (named: string, layers: readonly Descriptor[]): Descriptor => {
     const list = layers.find(({ digest, mediaType }) => digest === named && mediaType === chunkListType);
-    if (list === undefined)
+    if (list !== undefined) return list;
+    throw refuse(
+      `its annotation ${chunksAnnotation} is ${quoteName(named)}, and its manifest has no layer of the type ${chunkListType} with that digest`,
+    );
+  };
+
+  /** @param left bytes that lists may still have. @throws `unmountable` or `exhausted` for a list that is not fetched. */
+  const verifyUsable = ({ digest, size }: Descriptor, left: number): void => {
+    if (size > maxChunkListBytes)
       throw refuse(
-        `its annotation ${chunksAnnotation} is ${quoteName(named)}, and its manifest has no layer of the type ${chunkListType} with that digest`,
+        `its chunk list has ${formatSize(size)}, and ${formatSize(maxChunkListBytes)} are the most`,
       );
-    if (list.size > maxChunkListBytes)
-      throw refuse(
-        `its chunk list has ${formatSize(list.size)}, and ${formatSize(maxChunkListBytes)} are the most`,
-      );
-    if (liars.has(list.digest)) throw refuse(`its chunk list ${list.digest} lied before`);
-    return list;
+    if (liars.has(digest)) throw refuse(`its chunk list ${digest} lied before`);
+    if (size <= left) return;
+    throw new ArtifactError(
+      'exhausted',
+      `the chunk lists of its artifact have more than ${formatSize(mostBytes)}`,
+    );
   };
 
   const verifyRanges = async (layer: LayerPlan, content: AdmittedContent, signal: AbortSignal) => {
@@ -60,47 +70,75 @@ export function createChunkLists(which: 'none' | 'manifest', note: (text: string
   };
 
   const fetchList = async (
-    { descriptor, label }: LayerPlan,
     list: Descriptor,
+    label: string,
     content: AdmittedContent,
     signal: AbortSignal,
-  ): Promise<LateList> => {
+  ): Promise<Uint8Array> => {
     const sink = createMemorySink(list);
     if (list.data !== undefined) sink.write(list.data);
     else if (list.size > 0) await content.fetchBlob(list, `the chunk list of ${label}`, sink, signal);
-    const bytes = sink.verified();
-    const { chunkSize } = parseChunkList(bytes, descriptor);
-    return { digest: list.digest, chunkSize, bytes };
+    return sink.verified();
   };
 
   return {
-    async fetch({ selected }, layers, content, signal) {
+    async fetch({ selected, reference }, layers, content, signal) {
       const lists = new Map<Digest, LateList>();
-      const named = which === 'none' ? [] : layers.filter(layer => annotationOf(layer) !== undefined);
+      if (which === 'none') return lists;
       let left = mostBytes;
       let ranges: Promise<void> | undefined;
-      const fetchOne = async (layer: LayerPlan): Promise<void> => {
+      const attempt = async (label: string, work: () => Promise<void>): Promise<void> => {
         try {
-          const list = find(layer, annotationOf(layer) ?? '', selected.manifest.layers);
-          if (list.size > left)
-            throw new ArtifactError(
-              'exhausted',
-              `the chunk lists of its artifact have more than ${formatSize(mostBytes)}`,
-            );
-          left -= list.size;
-          await (ranges ??= verifyRanges(layer, content, signal));
-          lists.set(layer.descriptor.digest, await fetchList(layer, list, content, signal));
+          await work();
         } catch (thrown) {
           signal.throwIfAborted();
-          note(`${layer.label} is loaded as a whole: ${toArtifactError(thrown).message}`);
+          note(`${label} is loaded as a whole: ${toArtifactError(thrown).message}`);
         }
       };
-      await doAll(named, atATime, fetchOne, signal);
+      const fetchBytes = async (list: Descriptor, label: string): Promise<Uint8Array> => {
+        verifyUsable(list, left);
+        left -= list.size;
+        return await fetchList(list, label, content, signal);
+      };
+      const take = async (layer: LayerPlan, { digest }: Descriptor, bytes: Uint8Array): Promise<void> => {
+        const { chunkSize } = parseChunkList(bytes, layer.descriptor);
+        await (ranges ??= verifyRanges(layer, content, signal));
+        lists.set(layer.descriptor.digest, { digest, chunkSize, bytes });
+      };
+
+      const named = layers.filter(layer => annotationOf(layer) !== undefined);
+      const fetchNamed = (layer: LayerPlan): Promise<void> =>
+        attempt(layer.label, async () => {
+          const list = find(annotationOf(layer) ?? '', selected.manifest.layers);
+          await take(layer, list, await fetchBytes(list, layer.label));
+        });
+      await doAll(named, atATime, fetchNamed, signal);
+
+      const others = layers.filter(layer => !lists.has(layer.descriptor.digest));
+      if (which !== 'signed' || others.length === 0) return lists;
+      const fetchSigned = (list: Descriptor): Promise<void> =>
+        attempt(reference, async () => {
+          const bytes = await fetchBytes(list, reference);
+          const blob = readListedBlob(bytes);
+          const layer = others.find(({ descriptor }) => descriptor.digest === blob);
+          if (layer !== undefined && !lists.has(layer.descriptor.digest)) await take(layer, list, bytes);
+        });
+      await attempt(reference, async () => {
+        const { findSignedLists } = await import('./signed-lists.ts');
+        await doAll(
+          await findSignedLists(selected.digest, content, note, signal),
+          atATime,
+          fetchSigned,
+          signal,
+        );
+      });
       return lists;
     },
     distrust: list => void liars.add(list),
   };
 }
+
+const refuse = (why: string): ArtifactError => new ArtifactError('unmountable', why);
 
 function annotationOf({ descriptor }: LayerPlan): string | undefined {
   return descriptor.annotations[chunksAnnotation];

@@ -11,6 +11,7 @@ import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import type { AccessCheck, Scope } from '../access/access-check.ts';
 import { toNotCached } from '../access/access-check.ts';
 import { type AdmittedContent, boundToWord, openAdmittedContent } from '../access/admitted-content.ts';
+import type { SignatureCheck } from '../access/signature-check.ts';
 
 /** kubelet's default for images: Always for `:latest` or no tag, else IfNotPresent; a digest never changes. */
 export function defaultPullPolicy(text: string): PullPolicy {
@@ -149,6 +150,7 @@ export function createAdmission(world: {
   readonly resolver: Resolver;
   readonly access: AccessCheck;
   readonly registry: Registry;
+  readonly signatures: Pick<SignatureCheck, 'verify'>;
   readonly views: Pick<Views, 'find'>;
 }): Admission {
   const { resolver, access } = world;
