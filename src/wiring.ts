@@ -43,7 +43,7 @@ import { createRetirement } from './volume/cache/retirement.ts';
 import { createScrub } from './volume/cache/scrub.ts';
 import { createUpkeep } from './volume/cache/upkeep.ts';
 import { createCatalog } from './volume/catalog.ts';
-import { createDamageReport } from './volume/events/damage-report.ts';
+import { createDamageReport, createLieReport } from './volume/events/damage-report.ts';
 import { formatOnDemand } from './volume/on-demand/support-text.ts';
 import { createPodPublishing } from './volume/pod-publishing.ts';
 import { createVolumeStatus } from './volume/volume-status.ts';
@@ -136,7 +136,7 @@ export async function openNode(
   const reported = reportCollections(collector, (found, text) => log.info(found, text));
   const room = createDiskSpace({ ...world, collector: reported }, settings);
   const pulling = openPulling(
-    { ...world, accessPolicy, access, integrity, room, warn },
+    { ...world, accessPolicy, access, integrity, room, warn, reportLie: createLieReport(events) },
     settings,
     imagesOff,
     stack,

@@ -8,6 +8,8 @@ export type LateStatus = {
   readonly waitingReads: number;
   /** Why reads of missing bytes fail, or nothing comes. */
   readonly problem?: string;
+  /** A chunk list lied, as `problem` says: what was read may be wrong, and nothing is tried again. */
+  readonly lied?: true;
 };
 
 /** All volumes that are loaded on demand, for metrics. */

@@ -4,6 +4,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { listed } from '../support/late/chunk-list.ts';
 import { waitUntil } from '../support/node/child.ts';
 import {
   publishRequest,
@@ -164,6 +165,34 @@ describe('the owner of a pod sees', () => {
     );
     await told('next', 'Pulling', 'Pulled');
     await told('last', 'Mounted');
+  });
+
+  test('once that a chunk list lied', async () => {
+    const bytes = randomBytes(4 * MiB);
+    const layers = listed('model', bytes, Buffer.from(bytes.map(byte => byte ^ 0xff)));
+    const { reference } = await registry.push('lies', 'v1', layers);
+    registry.fault(({ path, headers }) =>
+      path.endsWith(sha256(bytes)) && headers.range !== 'bytes=0-0' ? { kind: 'wrong-bytes' } : undefined,
+    );
+    const request = await podOf('lied-to', reference);
+    const late = { ...request, volume_context: { ...request.volume_context, loading: 'onDemand' } };
+    await daemon.csi.NodePublishVolume(late);
+    await waitUntil(daemon, () => reasonsOf('lied-to').includes('WrongChunkList'), 'told');
+    const told = eventsOf('lied-to').filter(({ reason }) => reason === 'WrongChunkList');
+    assert.deepEqual(
+      told.map(({ type, count }) => [type, count]),
+      [['Warning', 1]],
+    );
+    assert.match(
+      told[0]?.message ?? '',
+      /^What the pod has read of \S+ for the volume "artifact" may be wrong: the chunk list sha256:\w+ lies: .*loading: full$/,
+    );
+    const { volume_id, target_path: volume_path } = request;
+    const { volume_condition } = await daemon.csi.NodeGetVolumeStats({ volume_id, volume_path });
+    assert.match(volume_condition?.message ?? '', /^what was read of it may be wrong: the chunk list/);
+    assert.equal(volume_condition?.abnormal, true);
+    assert.doesNotMatch(daemon.output(), /lies: .*it is tried again/);
+    await daemon.csi.NodeUnpublishVolume({ volume_id, target_path: volume_path });
   });
 
   test('what all calls for its volume pulled, although the pull ended between two of them', async () => {

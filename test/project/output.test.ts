@@ -49,7 +49,7 @@ const wholeVolume: Whole<VolumeStatus> = {
   keepsFolder: true,
   refused: 'why',
   damaged: 'what',
-  loading: { bytes: 1, totalBytes: 2, bytesPerSecond: 3, waitingReads: 4, problem: 'why' },
+  loading: { bytes: 1, totalBytes: 2, bytesPerSecond: 3, waitingReads: 4, problem: 'why', lied: true },
   viewDigest: digest,
 };
 const wholeDetail: Whole<ArtifactDetail> = {

@@ -162,13 +162,21 @@ export function fromVolume(volume: VolumeStatus): Volume {
   };
 }
 
-function fromLate({ bytes, totalBytes, bytesPerSecond, waitingReads, problem = '' }: LateStatus): Loading {
+function fromLate({
+  bytes,
+  totalBytes,
+  bytesPerSecond,
+  waitingReads,
+  problem = '',
+  lied,
+}: LateStatus): Loading {
   return {
     bytes,
     total_bytes: totalBytes,
     bytes_per_second: bytesPerSecond,
     waiting_reads: waitingReads,
     problem,
+    lied: lied === true,
   };
 }
 

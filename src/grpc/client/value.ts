@@ -166,6 +166,7 @@ function toLate(wire: Loading__Output): LateStatus {
     bytesPerSecond: wire.bytes_per_second,
     waitingReads: wire.waiting_reads,
     ...(wire.problem === '' ? {} : { problem: wire.problem }),
+    ...(wire.lied && { lied: true }),
   };
 }
 

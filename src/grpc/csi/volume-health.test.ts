@@ -10,6 +10,8 @@ type Row = readonly [
   reasons: readonly string[],
 ];
 
+const loading = { bytes: 0, totalBytes: 1, bytesPerSecond: 0, waitingReads: 0 };
+
 const rows: readonly Row[] = [
   [{}, undefined, []],
   [
@@ -21,6 +23,16 @@ const rows: readonly Row[] = [
     { mounted: false },
     /^its artifact is not mounted at \/var\/lib\/kubelet\/pods\/.*; delete the pod/,
     ['INACCESSIBLE NotMounted'],
+  ],
+  [
+    { loading: { ...loading, problem: 'r does not answer' } },
+    /^what is not loaded yet cannot be read: r does not answer; it is tried again$/,
+    ['DEGRADED NotLoaded'],
+  ],
+  [
+    { loading: { ...loading, problem: 'the list lies', lied: true } },
+    /^what was read of it may be wrong: the list lies$/,
+    ['DATA_LOSS WrongChunkList'],
   ],
   [
     { refused: 'not signed' },

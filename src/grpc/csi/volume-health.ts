@@ -8,7 +8,7 @@ const longestMessage = 1024;
 
 type Problem = {
   readonly status: 'DATA_LOSS' | 'INACCESSIBLE' | 'DEGRADED';
-  readonly reason: 'DamagedContent' | 'NotMounted' | 'NotLoaded' | 'Refused';
+  readonly reason: 'DamagedContent' | 'WrongChunkList' | 'NotMounted' | 'NotLoaded' | 'Refused';
   readonly message: string;
 };
 
@@ -36,13 +36,19 @@ function problemsOf({ damaged, refused, mounted, loading, targetPath }: VolumeSt
       reason: 'DamagedContent',
       message: `it shows damaged content of this node's cache: ${damaged}; delete the pod, and a new one gets the right bytes`,
     });
+  if (loading?.problem !== undefined && loading.lied === true)
+    problems.push({
+      status: 'DATA_LOSS',
+      reason: 'WrongChunkList',
+      message: `what was read of it may be wrong: ${loading.problem}`,
+    });
   if (!mounted)
     problems.push({
       status: 'INACCESSIBLE',
       reason: 'NotMounted',
       message: `its artifact is not mounted at ${targetPath}; delete the pod, and a new one gets it`,
     });
-  if (loading?.problem !== undefined)
+  if (loading?.problem !== undefined && loading.lied !== true)
     problems.push({
       status: 'DEGRADED',
       reason: 'NotLoaded',

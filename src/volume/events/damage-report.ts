@@ -1,21 +1,37 @@
 import type { VolumeEvents } from '../../ports/events.ts';
-import type { VolumeRecord } from '../../ports/records.ts';
+import type { Brief, VolumeRecord } from '../../ports/records.ts';
 import { formatSubject } from './pull-story.ts';
 
-/** Tells the owner of a pod that its volume shows damaged content, if the daemon sends events. */
-export function createDamageReport(
+/** Tells the owner of a pod what is wrong with the content of its volume, if the daemon sends events. */
+export type ContentReport = (volume: Brief<VolumeRecord>, what: string) => void;
+
+/** Reports damaged content. */
+export function createDamageReport(events: VolumeEvents | undefined): ContentReport {
+  return createReport(
+    events,
+    'DamagedContent',
+    (subject, damage) =>
+      `Damaged content of ${subject}: ${damage}; delete the pod, and a new one gets the right bytes`,
+  );
+}
+
+/** Reports a chunk list that lied. */
+export function createLieReport(events: VolumeEvents | undefined): ContentReport {
+  return createReport(
+    events,
+    'WrongChunkList',
+    (subject, lie) => `What the pod has read of ${subject} may be wrong: ${lie}`,
+  );
+}
+
+function createReport(
   events: VolumeEvents | undefined,
-): (volume: VolumeRecord, damage: string) => void {
-  return ({ pod, targetPath, reference }, damage) => {
+  reason: string,
+  describe: (subject: string, what: string) => string,
+): ContentReport {
+  return ({ pod, targetPath, reference }, what) => {
     if (pod === undefined) return;
-    const subject = formatSubject(reference, targetPath);
-    events?.send({
-      pod,
-      targetPath,
-      type: 'Warning',
-      reason: 'DamagedContent',
-      kind: '',
-      message: `Damaged content of ${subject}: ${damage}; delete the pod, and a new one gets the right bytes`,
-    });
+    const message = describe(formatSubject(reference, targetPath), what);
+    events?.send({ pod, targetPath, type: 'Warning', reason, kind: '', message });
   };
 }

@@ -31,6 +31,8 @@ export type LateFlight = {
   problem(): ArtifactError | undefined;
   /** Whether content was shown of which the digest is wrong. */
   hasLied(): boolean;
+  /** Why that is so, once it was found. */
+  lie(): ArtifactError | undefined;
   /** When bytes came last, or were verified, as `performance.now()`. */
   heardAt(): number;
   /** Loads all layers, and then builds the view that later volumes get. @throws the signal's reason; what the build throws. */
@@ -69,6 +71,7 @@ export function createLateFlight(
   });
   let work: { readonly tracker: ProgressTracker; readonly tenants: BuildContext['tenants'] } | undefined;
   let heardAt = 0;
+  let lie: ArtifactError | undefined;
   /** How long a server may be silent, by a file. */
   let silenceMs = 0;
 
@@ -122,6 +125,7 @@ export function createLateFlight(
         const { layer: number, of } = pieces.at(piece);
         const layer = layers[number];
         if (of?.hasLied() === true) {
+          lie ??= error;
           reads[number]?.refuse(error);
           world.lists.distrust(of.list);
         } else reads[number]?.fail(error, pieces.bytesOf(piece));
@@ -142,6 +146,7 @@ export function createLateFlight(
     retry: loading.retry,
     problem: loading.problem,
     hasLied: () => layers.some((_, layer) => late.chunksOf(layer)?.hasLied() === true),
+    lie: () => lie,
     heardAt: () => heardAt,
     async fly(context, signal) {
       using _held = await leases.hold(viewPlan.held);

@@ -34,6 +34,8 @@ export type LiveView = {
   isComplete(): boolean;
   /** Why reads of missing bytes fail; undefined if none does. */
   problem(): string | undefined;
+  /** Why content that was shown may be wrong. */
+  lie(): string | undefined;
   use(): LateUse;
   /** Whether nobody has used it since a time. */
   isIdle(since: number): boolean;
@@ -55,7 +57,11 @@ export type LiveView = {
 const retryMs = 30_000;
 
 export function openLiveView(
-  world: Parameters<typeof createLateFlight>[0] & { readonly warn: (text: string) => void },
+  world: Parameters<typeof createLateFlight>[0] & {
+    readonly warn: (text: string) => void;
+    /** Called when a chunk list was found to have lied. */
+    readonly lied: () => void;
+  },
   id: string,
   { viewPlan, content, caller, record }: LateCall,
   started: Started,
@@ -66,13 +72,15 @@ export function openLiveView(
   const ending = new AbortController();
   const tenants = openTenants();
   tenants.join(caller.tenant);
-  const warn = (text: string): void =>
-    world.warn(`${reference}, which is loaded on demand: ${text}; it is tried again`);
+  const warn = (text: string, then = '; it is tried again'): void =>
+    world.warn(`${reference}, which is loaded on demand: ${text}${then}`);
   const from = { content: waitingFor(content) };
   let told = '';
   const flight = createLateFlight(world, viewPlan, started, from, ({ label }, { message }) => {
     const text = `${label}: ${message}`;
-    if (text !== told) warn(text); // it is tried again for each read
+    const isLie = flight.lie()?.message === message;
+    if (text !== told) warn(text, isLie ? '' : undefined); // it is tried again for each read
+    if (text !== told && isLie) world.lied();
     told = text;
   });
   let users = 0;
@@ -106,7 +114,9 @@ export function openLiveView(
 
   const problem = (): string | undefined => {
     const failed = flight.problem() ?? reads.map(each => each.problem()).find(Boolean);
-    return failure ?? failed?.message ?? (isComplete ? undefined : started.failure());
+    return (
+      flight.lie()?.message ?? failure ?? failed?.message ?? (isComplete ? undefined : started.failure())
+    );
   };
 
   return {
@@ -115,6 +125,7 @@ export function openLiveView(
     hasReads: () => started.failure() === undefined && !flight.hasLied(),
     isComplete: () => isComplete,
     problem,
+    lie: () => flight.lie()?.message,
     use() {
       users++;
       usedAt = Date.now();
@@ -138,6 +149,7 @@ export function openLiveView(
         bytesPerSecond: isComplete ? 0 : bytesPerSecond,
         waitingReads: reads.reduce((sum, each) => sum + each.waiting(), 0),
         ...(why !== undefined && { problem: why }),
+        ...(flight.lie() !== undefined && { lied: true }),
       };
     },
     flight: () =>

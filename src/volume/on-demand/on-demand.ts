@@ -9,8 +9,10 @@ import type { Progress, Wanter } from '../../ports/usecases.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
 import { sleep } from '../../util/sleep.ts';
+import type { ContentReport } from '../events/damage-report.ts';
 import { createFlights, type Flight, type FlightOptions } from '../pull/single-flight.ts';
 import type { createLateStart } from './late-start.ts';
+import { createLieReporter } from './lies.ts';
 import { type LateCall, type LateUse, type LiveView, openLiveView } from './live-view.ts';
 import type { NodeLandings } from './node-landings.ts';
 import { createResumption } from './resumption.ts';
@@ -46,12 +48,13 @@ const tidyEveryMs = 30_000;
 const never = new AbortController().signal;
 
 export function createOnDemand(
-  world: Parameters<typeof openLiveView>[0] & {
+  given: Omit<Parameters<typeof openLiveView>[0], 'lied'> & {
     readonly starts: ReturnType<typeof createLateStart>;
     readonly lateViews: LateViews;
     readonly images: Pick<ImageMounts, 'tidy'> & Pick<LateMounts, 'keepMounted'>;
     readonly views: Pick<Views, 'find'>;
     readonly volumes: Pick<VolumeRecords, 'listBrief'>;
+    readonly reportLie: ContentReport;
     readonly landings: NodeLandings;
     readonly holder?: { settle(): void; problem(): string | undefined } | undefined;
     /** Pulls for a volume of an earlier process, whose late view is then opened. */
@@ -59,11 +62,13 @@ export function createOnDemand(
   },
   flightOptions: FlightOptions<Wanter>,
 ): OnDemand {
-  const { starts, lateViews, volumes, warn, patienceMs } = world;
+  const { starts, lateViews, volumes, warn, patienceMs } = given;
   const starting = createFlights<LiveView | undefined, Progress, Wanter>(flightOptions);
   /** By their keys. */
   const lives = new Map<string, LiveView>();
   const ending = new Set<LiveView>();
+  const reportLies = createLieReporter(given, lives);
+  const world = { ...given, lied: () => void reportLies().catch(() => {}) }; // tidy tries it again
   /** Of the keys: a late view is not continued while it is ended. */
   const turns = createKeyedMutex();
   /** Why the last try to continue one with another credential failed, by key; undefined while it is tried. */
@@ -181,6 +186,7 @@ export function createOnDemand(
       if (record === undefined) await retire(key, oldest);
       else void revive(record, {}); // its registry may not answer
     }
+    await reportLies();
   };
 
   return {
