@@ -320,7 +320,8 @@ test('a million files take seconds, and 64 bytes each beside their names', () =>
   const plan = doAtOnce(planImage(tree, devices, ({ body }) => ({ device: 1, block: body })));
   const taken = held() - before;
   for (const slice of writeImage(plan)) size += slice.length;
-  assert.equal(size, plan.blocks * 512);
+  const page = 64 * 1024; // the largest of Linux: the image ends with one
+  assert.equal(size, Math.ceil((plan.blocks * 512) / page) * page);
   assert.ok(taken < count * (64 + name.length + 4), `${taken} bytes`);
   assert.ok(cpuTime() - start < 20_000, `${cpuTime() - start} ms`);
 });

@@ -6,12 +6,15 @@ import { maxRecord, putRecord } from './inode-record.ts';
 import { createSlices, type Slices } from './slices.ts';
 
 const sliceBytes = 512 * 1024;
+/** Linux 7 reads whole pages of an image, and fails where the file ends within one. No architecture has larger ones. */
+const largestPage = 64 * 1024;
 
 /**
  * Yields the bytes of an image in slices, in order. A slice is valid until the next one is asked for.
  *
  * The image has the superblock, the table of devices, the inodes, level by level of the tree, each with its attributes
- * and the end of its data, and then whole blocks: entries of directories, and long targets of symlinks.
+ * and the end of its data, and then whole blocks: entries of directories, and long targets of symlinks. It ends with a
+ * page, whatever the kernel's pages are.
  */
 export function* writeImage(plan: ImagePlan): Generator<Buffer> {
   const { contents, blockSize, blocks } = plan;
@@ -19,8 +22,11 @@ export function* writeImage(plan: ImagePlan): Generator<Buffer> {
   putSuperblock(slices.view(0, inodesAt(plan)), { ...plan, inodes: contents.inodes.count() });
   yield* writeInodes(plan, slices);
   yield* writeBlocks(plan, slices);
-  const rest = slices.reserve(blocks * blockSize, Number.POSITIVE_INFINITY);
+  const end = blocks * blockSize;
+  const rest = slices.reserve(end, Number.POSITIVE_INFINITY);
   if (rest !== undefined) yield rest;
+  const ofPage = end % largestPage;
+  if (ofPage > 0) yield Buffer.alloc(largestPage - ofPage);
 }
 
 function* writeInodes(plan: ImagePlan, slices: Slices): Generator<Buffer> {
