@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { askAsDaemon, leases, nodeLease } from '../support/cluster/daemon-request.ts';
 import { driverNamespace } from '../support/cluster/driver.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
 import { artifact, namespace, pod, secret } from '../support/cluster/objects.ts';
@@ -47,26 +48,6 @@ describe('prefetches of the Kubernetes API', clusterNeeds, () => {
   const holds = async (condition: string, ...object: readonly string[]): Promise<boolean> =>
     (await conditions(...object))[condition] === 'True';
 
-  /** Sends a request with a token of the driver's pod, as its daemon does. */
-  const askAsDaemon = async (method: string, path: string, body: object, type: string): Promise<string> => {
-    const pods = ['pod', '-n', driverNamespace, '-o=jsonpath={.items[0].metadata.name}'];
-    const bound = ['--bound-object-kind=Pod', `--bound-object-name=${await read(...pods)}`];
-    const token = await cluster.kubectl('create', 'token', account, '-n', driverNamespace, ...bound);
-    return cluster.run('curl', [
-      '--silent',
-      '--cacert',
-      '/etc/kubernetes/ca.crt',
-      '--request',
-      method,
-      '--header',
-      `Authorization: Bearer ${token.trim()}`,
-      '--header',
-      `Content-Type: ${type}`,
-      '--data',
-      JSON.stringify(body),
-      `https://10.96.0.1${path}`,
-    ]);
-  };
   const merge = 'application/merge-patch+json';
 
   test('the API refuses what no node could follow', async () => {
@@ -118,12 +99,12 @@ describe('prefetches of the Kubernetes API', clusterNeeds, () => {
 
     const owner = '-o=jsonpath={.metadata.ownerReferences[0].kind}/{.metadata.ownerReferences[0].name}';
     assert.equal(await read('nodeartifacts', node, owner), `Node/${node}`);
-    const leases = ['lease', '-n', driverNamespace, '--output=name'];
+    const names = ['lease', '-n', driverNamespace, '--output=name'];
     await waitFor(
       'the slot is given back',
-      async () => !/csi-prefetch-[0-9a-f-]{36}-0/.test(await read(...leases)),
+      async () => !/csi-prefetch-[0-9a-f-]{36}-0/.test(await read(...names)),
     );
-    assert.match(await read(...leases), /oci-artifact-csi-prefetch/);
+    assert.match(await read(...names), /oci-artifact-csi-prefetch/);
 
     await cluster.kubectl('delete', ...object);
     await waitFor('the label goes', async () => (await read(...selected)).trim() === '');
@@ -157,18 +138,23 @@ describe('prefetches of the Kubernetes API', clusterNeeds, () => {
       status: {},
     });
     const apply = (name: string): Promise<string> =>
-      askAsDaemon(
-        'PATCH',
-        `/apis/${apiVersion}/nodeartifacts/${name}?fieldManager=test&force=true`,
-        report(name),
-        'application/apply-patch+yaml',
-      );
+      askAsDaemon(cluster, {
+        method: 'PATCH',
+        path: `/apis/${apiVersion}/nodeartifacts/${name}?fieldManager=test&force=true`,
+        body: report(name),
+        type: 'application/apply-patch+yaml',
+      });
     assert.match(await apply('foreign'), /own node only, and the token is of/);
     assert.doesNotMatch(await apply(node), /Failure/);
 
     await cluster.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: 'foreign' } });
     const change = (name: string, metadata: object, more: object = {}): Promise<string> =>
-      askAsDaemon('PATCH', `/api/v1/nodes/${name}`, { metadata, ...more }, merge);
+      askAsDaemon(cluster, {
+        method: 'PATCH',
+        path: `/api/v1/nodes/${name}`,
+        body: { metadata, ...more },
+        type: merge,
+      });
     const ready = { labels: { 'oci-artifact.csi.internal/x': 'ready' } };
     assert.match(await change('foreign', ready), /own node only/);
     assert.match(
@@ -184,21 +170,17 @@ describe('prefetches of the Kubernetes API', clusterNeeds, () => {
     assert.match(await change(node, {}, { spec: { unschedulable: true } }), /may change only labels/);
     assert.doesNotMatch(await change(node, ready), /Failure/);
 
-    const leases = `/apis/coordination.k8s.io/v1/namespaces/${driverNamespace}/leases`;
-    const lease = (name: string, holderIdentity: string): object => ({
-      apiVersion: 'coordination.k8s.io/v1',
-      kind: 'Lease',
-      metadata: { name, namespace: driverNamespace },
-      spec: { holderIdentity, leaseDurationSeconds: 60 },
-    });
-    const json = 'application/json';
     const own = 'oci-artifact-csi-test';
-    await cluster.apply(lease('kube-scheduler', 'another'));
-    assert.match(await askAsDaemon('DELETE', `${leases}/kube-scheduler`, {}, json), /only its own/);
-    assert.match(await askAsDaemon('POST', leases, lease('taken', node), json), /only its own/);
-    assert.match(await askAsDaemon('POST', leases, lease(own, 'another'), json), /for its own node only/);
-    assert.doesNotMatch(await askAsDaemon('POST', leases, lease(own, node), json), /Failure/);
-    assert.doesNotMatch(await askAsDaemon('DELETE', `${leases}/${own}`, {}, json), /Failure/);
+    const create = (name: string, holder: string): Promise<string> =>
+      askAsDaemon(cluster, { method: 'POST', path: leases, body: nodeLease(name, holder, 60) });
+    const remove = (name: string): Promise<string> =>
+      askAsDaemon(cluster, { method: 'DELETE', path: `${leases}/${name}`, body: {} });
+    await cluster.apply(nodeLease('kube-scheduler', 'another', 60));
+    assert.match(await remove('kube-scheduler'), /only its own/);
+    assert.match(await create('taken', node), /only its own/);
+    assert.match(await create(own, 'another'), /for its own node only/);
+    assert.doesNotMatch(await create(own, node), /Failure/);
+    assert.doesNotMatch(await remove(own), /Failure/);
     await cluster.kubectl('delete', 'node', 'foreign');
   });
 
@@ -224,7 +206,7 @@ describe('prefetches of the Kubernetes API', clusterNeeds, () => {
     ];
     assert.deepEqual(await rulesOf('other'), everywhere);
     assert.deepEqual(await rulesOf('default'), [...everywhere, 'secrets [get]'].toSorted());
-    const leases = 'leases.coordination.k8s.io [get create update delete]';
-    assert.deepEqual(await rulesOf(driverNamespace), [...everywhere, leases].toSorted());
+    const ofLeases = 'leases.coordination.k8s.io [get create update delete]';
+    assert.deepEqual(await rulesOf(driverNamespace), [...everywhere, ofLeases].toSorted());
   });
 });
