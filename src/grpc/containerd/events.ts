@@ -1,5 +1,6 @@
 import type { SharedEvent, Sharing } from '../../ports/sharing.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { startPace } from '../../util/pace.ts';
 import { type Edge, serverStream } from '../edge/call.ts';
 import type { EventsHandlers } from '../wire/containerd/services/events/v1/Events.ts';
 import type { Envelope } from '../wire/containerd/types/Envelope.ts';
@@ -34,8 +35,11 @@ export function eventsHandlers(edge: Edge, sharing: Pick<Sharing, 'follow'>): Ev
       subscribers++;
       try {
         const isWanted = await compileFilters(filters);
-        for await (const event of queue.read(signal))
+        const pace = startPace(signal);
+        for await (const event of queue.read(signal)) {
           if (isWanted(fieldOf(event))) await send(toEnvelope(event));
+          await pace();
+        }
       } finally {
         subscribers--;
       }

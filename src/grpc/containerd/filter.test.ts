@@ -92,6 +92,21 @@ test('a pattern that would take others exponential time takes linear time', asyn
   assert.ok(process.cpuUsage().user - started < 5_000_000);
 });
 
+test('repetitions that would take much memory and time are refused before they are compiled', async () => {
+  const started = performance.now();
+  for (const pattern of [
+    'a{1000}'.repeat(1100),
+    '(?:[a-z]?){1000,}',
+    '(?:(?:ab?){30}){30}',
+    'a'.repeat(2049),
+  ])
+    await assert.rejects(matches(`name~="${pattern}"`), { code: 'invalid', message: /than 2048 characters/ });
+  const several = Array.from({ length: 200 }, () => 'name~=abcdefghijk').join(',');
+  await assert.rejects(matches(several), { code: 'invalid', message: /than 2048 characters/ });
+  assert.ok(performance.now() - started < 5_000);
+  assert.equal(await matches('target.digest~="^sha256:[0-9a-f]{64}$"'), true);
+});
+
 test('any text is a filter or is refused, and a quoted value is itself', async () => {
   await fc.assert(
     fc.asyncProperty(fc.string({ unit: fc.constantFrom(...'name.=~!",/|\\ x0'.split('')) }), async text => {

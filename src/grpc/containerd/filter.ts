@@ -15,6 +15,12 @@ type Compile = (pattern: string) => Matcher;
 
 /** Characters of all filters of a call. */
 const longest = 8192;
+/**
+ * Characters of all regular expressions of a call, with their repetitions written out: compiling takes memory and time
+ * for each, at once, and finding takes time for each and each character of a text.
+ */
+const mostWrittenOut = 2048;
+const repetition = /\{(\d+)(?:,(\d*))?\}/g;
 
 /**
  * Compiles filters in the language of containerd (its package pkg/filters): an object matches if one of them does, or
@@ -27,7 +33,7 @@ const longest = 8192;
  *     value     := quoted | [^\s,]+
  *
  * A selector without a value asks whether the field exists. `~=` finds a regular expression of Go (RE2), in linear
- * time.
+ * time. Many objects take long all the same: pause between them.
  *
  * @throws ArtifactError `invalid` for a filter that does not parse.
  */
@@ -36,12 +42,27 @@ export async function compileFilters(filters: readonly string[]): Promise<(field
   if (filters.join().length > longest)
     throw new ArtifactError('invalid', `the filters have more than ${longest} characters`);
   const { RE2JS } = await import('re2js');
+  let left = mostWrittenOut;
   const compile: Compile = pattern => {
+    left -= writtenOut(pattern);
+    if (left < 0)
+      throw new ArtifactError(
+        'invalid',
+        `the regular expressions of the filters have more than ${mostWrittenOut} characters, with repetitions such as {64} written out`,
+      );
     const compiled = RE2JS.compile(pattern);
     return { test: text => compiled.matcher(text).find() };
   };
   const all = filters.map(filter => parseFilter(filter, compile));
   return fieldOf => all.some(selectors => selectors.every(({ path, test }) => test(fieldOf(path))));
+}
+
+/** At least the length of a pattern without counted repetitions: they may be nested. */
+function writtenOut(pattern: string): number {
+  let length = pattern.length;
+  for (const [, least, most] of pattern.matchAll(repetition))
+    length *= Math.max(1, Number(least), Number(most ?? 0));
+  return length;
 }
 
 function parseFilter(filter: string, compile: Compile): readonly Selector[] {
@@ -89,6 +110,7 @@ function parseFilter(filter: string, compile: Compile): readonly Selector[] {
       const matcher = compile(pattern);
       return value => matcher.test(value ?? '');
     } catch (thrown) {
+      if (thrown instanceof ArtifactError) throw thrown;
       return refuse(`${quoteName(pattern)} is no regular expression (${String(thrown)})`);
     }
   };

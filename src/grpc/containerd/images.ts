@@ -1,6 +1,7 @@
 import type { SharedImage, Sharing } from '../../ports/sharing.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
+import { startPace } from '../../util/pace.ts';
 import { type Edge, unary } from '../edge/call.ts';
 import type { Image } from '../wire/containerd/services/images/v1/Image.ts';
 import type { ImagesHandlers } from '../wire/containerd/services/images/v1/Images.ts';
@@ -22,7 +23,12 @@ export function imagesHandlers(edge: Edge, sharing: Pick<Sharing, 'images' | 'im
     }),
     List: unary(edge, async ({ filters }, { signal }) => {
       const isWanted = await compileFilters(filters);
-      const images = (await sharing.images(signal)).filter(image => isWanted(fieldOf(image)));
+      const pace = startPace(signal);
+      const images: SharedImage[] = [];
+      for (const image of await sharing.images(signal)) {
+        if (isWanted(fieldOf(image))) images.push(image);
+        await pace();
+      }
       if (images.length <= mostImages) return { images: images.map(toImage) };
       throw new ArtifactError(
         'exhausted',
