@@ -139,6 +139,23 @@ test('a node takes blobs without a slot when its patience has ended', async () =
   assert.deepEqual(b.gate.counts(), { held: 0, waiting: 0, without: 1 });
 });
 
+test('a node whose patience has ended waits no second time for the next blob', async () => {
+  const server = await openServer();
+  using _entry = await openNode(server, 'a').enter();
+  const b = openNode(server, 'b');
+  await b.pauseOf();
+  server.refuse(method => (method === 'GET' ? undefined : 409));
+  assert.equal(await b.waitedMs(patienceMs + 5_000), patienceMs);
+  for (const restMs of [0, 1_000, 10_000]) {
+    b.clock.at += restMs;
+    await sleep(250); // for the work: nobody uses it
+    assert.equal(await b.pauseOf(), undefined, `after ${restMs} ms`);
+  }
+  b.clock.at += 20_000;
+  await sleep(250);
+  assert.notEqual(await b.pauseOf(), undefined, 'another pull waits');
+});
+
 test('without the right to Leases nothing waits, and the missing rule is named', async () => {
   const server = await openServer();
   server.refuse(() => 403);

@@ -22,6 +22,8 @@ type Place = SlotPlace & {
   wantedAt: number;
   /** When its slot is given back if nobody uses it. */
   idleAt: number;
+  /** Until when it stays wanted after a use without a slot: what comes next of the same work must not wait anew. */
+  keptUntil: number;
   count: number;
   nextSlot: number;
   attempts: number;
@@ -67,6 +69,7 @@ export function openSlots(
       users: 0,
       wantedAt: now(),
       idleAt: 0,
+      keptUntil: 0,
       count,
       nextSlot: Math.floor(random() * count),
       attempts: 0,
@@ -81,6 +84,7 @@ export function openSlots(
           [Symbol.dispose]() {
             place.users--;
             place.idleAt = now() + times.idleMs;
+            if (!place.isHeld()) place.keptUntil = now() + wantedMs;
           },
         };
       },
@@ -131,7 +135,8 @@ export function openSlots(
     }
     for (const place of places.values()) {
       if (place.held !== undefined) continue;
-      const isWanted = place.users > 0 || now() - place.wantedAt < wantedMs;
+      const isAsked = place.users > 0 || now() - place.wantedAt < wantedMs;
+      const isWanted = isAsked || now() < place.keptUntil;
       if (!isWanted) places.delete(place.key);
       else if (now() >= place.seekAt && pace.isFree()) return () => seek(place).finally(place.tried);
     }
