@@ -71,6 +71,14 @@ async function until(what: string, is: () => boolean): Promise<void> {
   }
 }
 
+function tryReceive(socket: number): string {
+  try {
+    return receiveMessage(socket)?.text ?? '';
+  } catch {
+    return ''; // nothing is there yet
+  }
+}
+
 /** The text of a file that was passed. */
 function textOf(file: number | undefined): string {
   const bytes = Buffer.alloc(100);
@@ -121,6 +129,23 @@ test('what nobody takes, or what is dropped, is kept no longer', needs('root'), 
     assert.equal(last.take(), undefined);
     closeSync(file);
   }
+});
+
+test('words that arrive together are obeyed one after the other', needs('root'), async () => {
+  await using holder = await startHolder();
+  const daemon = holder.connect();
+  const file = holder.file('kept');
+  sendMessage(daemon, 'holder/1 drop\n');
+  sendMessage(daemon, 'holder/1 drop\n');
+  sendMessage(daemon, 'holder/1 keep\n', [file]); // the kernel joins them up to the first with files
+  closeSync(file);
+  await until('kept', () => holder.lines.includes('keeps the reads of the daemon'));
+  let answers = '';
+  await until('answered', () => {
+    answers += tryReceive(daemon);
+    return answers.length >= 42;
+  });
+  assert.equal(answers, 'holder/1 done\n'.repeat(3));
 });
 
 test('while a daemon is connected, another one gets nothing, and is told why', needs('root'), async () => {

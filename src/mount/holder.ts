@@ -96,16 +96,20 @@ export async function hold({ path, patienceMs, log }: HolderOptions, signal: Abo
       const message = receiveMessage(peer);
       if (message === undefined) return dismiss(peer);
       ({ files } = message);
-      const word = parseWord(message.text);
-      const given = files;
-      files = [];
-      const answer = obey(word, given, peer);
-      sendMessage(peer, formatWord(answer), answer === 'held' ? kept : []);
-      if (answer === 'refused') dismiss(peer, `${word} came with ${given.length} files`);
+      // Words that were said one after the other may arrive together. The files come with the last of them.
+      const words = message.text.split(/(?<=\n)/).map(parseWord);
+      for (const [nth, word] of words.entries()) {
+        const given = nth === words.length - 1 ? files : [];
+        if (given === files) files = [];
+        const answer = obey(word, given, peer);
+        sendMessage(peer, formatWord(answer), answer === 'held' ? kept : []);
+        if (answer === 'refused') return dismiss(peer, `${word} came with ${given.length} files`);
+      }
     } catch (thrown) {
-      for (const file of files) closeSync(file);
       answerLast(peer);
       dismiss(peer, (thrown as Error).message);
+    } finally {
+      for (const file of files) closeSync(file);
     }
   };
 
