@@ -92,21 +92,10 @@ export function createLateStart(world: {
     const view = await findView(key);
     signal.throwIfAborted();
     undo.move();
-    return {
-      view,
-      late: made.view,
-      origin,
-      layers,
-      reads,
-      failure: landings.failure,
-      end() {
-        for (const { [Symbol.dispose]: dispose } of [...landed, ...reads]) dispose();
-      },
-      async unmount() {
-        await kept[Symbol.asyncDispose]();
-        lease[Symbol.dispose]();
-      },
-    };
+    return toStarted({ view, late: made.view, origin, layers, reads, failure: landings.failure }, landed, [
+      kept,
+      lease,
+    ]);
   };
 
   const findView = async (key: string): Promise<View> => {
@@ -159,6 +148,24 @@ export function createLateStart(world: {
       const view = await findView(late.key);
       const origin = createOriginTally().origin(viewPlan.plan.layers);
       return { view, late, origin, layers, reads, failure, end, unmount };
+    },
+  };
+}
+
+/** Apart from what makes it: its functions live as long as the mount, and keep all that is around them, such as the lists. */
+function toStarted(
+  made: Omit<Started, 'end' | 'unmount'>,
+  landed: readonly Disposable[],
+  [kept, lease]: readonly [AsyncDisposable, Disposable],
+): Started {
+  return {
+    ...made,
+    end() {
+      for (const { [Symbol.dispose]: dispose } of [...landed, ...made.reads]) dispose();
+    },
+    async unmount() {
+      await kept[Symbol.asyncDispose]();
+      lease[Symbol.dispose]();
     },
   };
 }
