@@ -5,10 +5,11 @@ import { createReads } from './reads.ts';
 
 const refused = new ArtifactError('not-found', 'the registry lacks it');
 
-function open(patienceMs = 60_000, heardAt = () => 0) {
+function open(patienceMs = 60_000, heardAt = () => 0, longestMs?: number) {
   const counts = { asked: 0, failed: 0 };
   const reads = createReads(100, {
     patienceMs,
+    ...(longestMs !== undefined && { longestMs }),
     heardAt,
     crowd: { waiting: 0 },
     asked: () => void counts.asked++,
@@ -75,6 +76,16 @@ test('a read waits longer while something comes, and one that began later has it
   assert.ok(took >= 490, String(took));
   assert.ok(tookLater >= 590, String(tookLater));
   reads[Symbol.dispose]();
+});
+
+test('a read does not wait for ever, however much comes', async () => {
+  for (const patienceMs of [20, 60_000]) {
+    const { reads } = open(patienceMs, () => performance.now(), 200);
+    const begun = performance.now();
+    await assert.rejects(reads.bring(0, 10), /it has not come for 0.2 s/);
+    assert.ok(performance.now() - begun >= 190);
+    reads[Symbol.dispose]();
+  }
 });
 
 test('only so many reads of a volume wait', async () => {

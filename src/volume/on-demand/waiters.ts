@@ -14,9 +14,13 @@ export type Waiters = {
   wanted(): readonly ByteSpan[];
 };
 
-/** `patienceMs`: the longest wait while nothing comes. `heardAt`: when bytes of the volume came last, as `performance.now()`. */
+/**
+ * `patienceMs`: the longest wait while nothing comes. `longestMs`: the longest wait whatever comes. `heardAt`: when bytes of the volume came last,
+ * as `performance.now()`.
+ */
 export type Patience = {
   readonly patienceMs: number;
+  readonly longestMs?: number;
   readonly heardAt: () => number;
   /** How many reads of all layers of the volume wait. */
   readonly crowd: { waiting: number };
@@ -26,12 +30,17 @@ export type Patience = {
 
 /** A program may read ahead without waiting, and the kernel asks for 65,535 reads of all volumes at a time. */
 const mostWaiting = 4096;
+/**
+ * The kernel ends the landings of all volumes for one read that takes 18 hours, and a server can send a byte now and then
+ * for ever. A read may have begun to wait in an earlier process.
+ */
+const usualLongestMs = 8 * 3_600_000;
 
 type Waiter = PromiseWithResolvers<number> & ByteSpan & { readonly since: number };
 
 /** `expired`: called for a read whose patience ends. */
 export function createWaiters(
-  { patienceMs, heardAt, crowd, asked }: Patience,
+  { patienceMs, longestMs = usualLongestMs, heardAt, crowd, asked }: Patience,
   expired: (error: ArtifactError) => void,
 ): Waiters {
   /** In the order in which they began. */
@@ -40,9 +49,14 @@ export function createWaiters(
   const expire = (): void => {
     timer = undefined;
     for (const waiter of waiters) {
-      const left = Math.max(waiter.since, heardAt()) + patienceMs - performance.now();
+      const [now, end] = [performance.now(), waiter.since + longestMs];
+      const left = Math.min(Math.max(waiter.since, heardAt()) + patienceMs, end) - now;
       if (left > 0) return void (timer = setTimeout(expire, left));
-      const error = new ArtifactError('unavailable', `nothing came within ${patienceMs / 1000} s`);
+      const why =
+        now < end
+          ? `nothing came within ${patienceMs / 1000} s`
+          : `it has not come for ${longestMs / 1000} s`;
+      const error = new ArtifactError('unavailable', why);
       expired(error);
       waiters.delete(waiter);
       waiter.reject(error);
@@ -55,7 +69,7 @@ export function createWaiters(
       const waiter = { ...Promise.withResolvers<number>(), ...bytes, since: performance.now() };
       waiters.add(waiter);
       crowd.waiting++;
-      timer ??= setTimeout(expire, patienceMs);
+      timer ??= setTimeout(expire, Math.min(patienceMs, longestMs));
       asked(bytes.offset, bytes.length);
       try {
         return await waiter.promise;
