@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { chmodSync, closeSync, openSync, readdirSync, readSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
@@ -315,6 +324,18 @@ test('while no daemon is there, files are kept no longer than the patience', nee
   using next = await link(holder);
   assert.equal(next.take(), undefined);
   closeSync(file);
+});
+
+test('a holder whose socket was removed leaves that of the next one', needs('root'), async () => {
+  await using holder = await startHolder();
+  rmSync(holder.path);
+  const ending = new AbortController();
+  const next = hold({ path: holder.path, patienceMs: 60_000, log() {} }, ending.signal);
+  await holder.stop();
+  assert.ok(existsSync(holder.path));
+  ending.abort();
+  await next;
+  assert.ok(!existsSync(holder.path));
 });
 
 test('a path that is no socket is left alone', needs('root'), async () => {

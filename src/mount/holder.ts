@@ -3,6 +3,7 @@ import { unmapCodePages } from '../linux/code-pages.ts';
 import { receiveMessage, sendMessage } from '../linux/unix-message.ts';
 import { acceptFrom, connectTo, listenAt, openEvent, peerUser, untilReadable } from '../linux/unix-socket.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
+import { recognize } from '../util/same-file.ts';
 import { formatWord, type HolderWord, parseWord } from './holder-message.ts';
 import { createHolderPatience } from './holder-patience.ts';
 
@@ -29,7 +30,8 @@ const root = 0;
 export async function hold({ path, patienceMs, log }: HolderOptions, signal: AbortSignal): Promise<void> {
   using stack = new DisposableStack();
   const listener = stack.adopt(listen(path), closeSync);
-  stack.defer(() => rmSync(path, { force: true }));
+  const isOurs = recognize(path); // another holder has the path once somebody has removed this socket
+  stack.defer(() => (isOurs(path) ? rmSync(path, { force: true }) : undefined));
   const wake = stack.adopt(openEvent(), closeSync);
   const stop = (): void => void writeSync(wake, BigUint64Array.of(1n));
   signal.addEventListener('abort', stop, { once: true });
