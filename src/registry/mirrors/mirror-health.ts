@@ -1,6 +1,6 @@
-import type { ArtifactError } from '../../util/error.ts';
+import { type ArtifactError, findCause } from '../../util/error.ts';
 import type { Upstream } from '../config/route.ts';
-import type { Clock } from '../http/retry.ts';
+import { type Clock, UnreachableError } from '../http/retry.ts';
 
 /** Called when a mirror is skipped from now on, with the time and the reason. */
 export type OnRest = (rest: {
@@ -25,7 +25,8 @@ const kept = 10_000;
 /**
  * A mirror that fails is skipped for 30 s, and for twice as long each time it fails again, up to 10 min. An answer
  * resets it. A missing digest does not affect other digests. A refused credential does not affect other callers and
- * repositories.
+ * repositories. What it sends may be that of the registry that it mirrors: if it is reached, it is skipped for that
+ * registry alone, because anybody can name one that fails, or sends mirrors other bytes than nodes.
  */
 export function openMirrorHealth(clock: Clock, onRest: OnRest): MirrorHealth {
   const rests = new Map<
@@ -33,6 +34,7 @@ export function openMirrorHealth(clock: Clock, onRest: OnRest): MirrorHealth {
     { readonly until: number; readonly ms: number; readonly failure: ArtifactError }
   >();
   const forAsker = ({ host, path }: Upstream, asker: string): string => `${host}/${path} ${asker}`;
+  const forRegistry = ({ host, mirrorOf = '' }: Upstream): string => `${host} ${mirrorOf}`;
 
   function rest(key: string, mirror: string, failure: ArtifactError): void {
     const before = rests.get(key);
@@ -46,11 +48,13 @@ export function openMirrorHealth(clock: Clock, onRest: OnRest): MirrorHealth {
 
   return {
     against(mirror, asker) {
-      const keys = [mirror.host, forAsker(mirror, asker)];
+      const keys = [mirror.host, forRegistry(mirror), forAsker(mirror, asker)];
       return keys.map(key => rests.get(key)).find(found => found !== undefined && found.until > clock.now())
         ?.failure;
     },
-    good: mirror => void rests.delete(mirror.host),
+    good(mirror) {
+      for (const key of [mirror.host, forRegistry(mirror)]) rests.delete(key);
+    },
     bad(mirror, asker, failure) {
       switch (failure.code) {
         case 'not-found':
@@ -60,7 +64,11 @@ export function openMirrorHealth(clock: Clock, onRest: OnRest): MirrorHealth {
         case 'denied':
           return rest(forAsker(mirror, asker), mirror.host, failure);
         default:
-          return rest(mirror.host, mirror.host, failure);
+          return rest(
+            findCause(failure, UnreachableError) === undefined ? forRegistry(mirror) : mirror.host,
+            mirror.host,
+            failure,
+          );
       }
     },
   };

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ArtifactError } from '../../util/error.ts';
+import { toUpstream } from '../config/route.ts';
+import { TransientError, UnreachableError } from '../http/retry.ts';
+import { openMirrorHealth } from './mirror-health.ts';
+
+const clock = { now: () => 0, random: () => 0, sleep: async () => {} };
+const at = (mirrorOf: string, path = 'a/b') => ({
+  ...toUpstream({ host: 'cache.example', path, insecure: false }),
+  mirrorOf,
+});
+const [one, other] = [at('evil.example'), at('docker.io')];
+
+test('a registry that fails behind a mirror, or lies to it, does not make the node skip it for others', () => {
+  for (const failure of [
+    new TransientError('unavailable', 'cache.example answered 502'),
+    new ArtifactError('corrupt', 'cache.example sent wrong bytes'),
+  ]) {
+    const health = openMirrorHealth(clock, () => {});
+    health.bad(one, 'a', failure);
+    assert.equal(health.against(at('evil.example', 'c'), 'b'), failure);
+    assert.equal(health.against(other, 'a'), undefined);
+    health.good(one);
+    assert.equal(health.against(one, 'a'), undefined);
+  }
+});
+
+test('a mirror that is not reached is skipped for all registries', () => {
+  const health = openMirrorHealth(clock, () => {});
+  const failure = new UnreachableError('unavailable', 'cache.example cannot be reached');
+  health.bad(one, 'a', new ArtifactError('unavailable', 'after two tries', failure));
+  assert.notEqual(health.against(other, 'b'), undefined);
+  health.good(other);
+  assert.equal(health.against(one, 'a'), undefined);
+});
