@@ -19,6 +19,17 @@ export function findPause(thrown: unknown): Pause | undefined {
   return findCause(thrown, Paused)?.pause;
 }
 
+/**
+ * Whether a time that began at `since` lasts, by a clock that may be set. One that was set back behind the beginning says
+ * no longer when it ends: hours may have become of seconds.
+ */
+export function lasts(
+  { since, until }: { readonly since: number; readonly until: number },
+  now: number,
+): boolean {
+  return since <= now && now < until;
+}
+
 /** How often the work is retried during a pause: mirrors may have what they lacked. */
 const stepMs = 5_000;
 const longestSpreadMs = 15_000;

@@ -310,6 +310,20 @@ test('a thousand nodes that wait for one host ask again at times spread over a t
   }
 });
 
+test('a clock that is set back ends a pause, which would last for hours', () => {
+  const clock = openFakeClock();
+  const pauses = openPauses(clock, 900_000, () => {});
+  const request = { host: 'r.example', secret: {}, subject: 'a' };
+  pauses.toError(request, new TransientError('unavailable', 'later', undefined, 60_000));
+  assert.throws(() => pauses.verify(request));
+  assert.equal(pauses.problems().length, 1);
+  clock.advance(-7_200_000);
+  assert.deepEqual(pauses.problems(), []);
+  pauses.verify(request);
+  clock.advance(7_200_000);
+  pauses.verify(request);
+});
+
 test('a token server that asks to wait counts for its registry', async () => {
   await using guarded = await openGuardedRegistry(bearer);
   await using client = openTestClient();

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { ArtifactError } from '../../util/error.ts';
-import { formatTime, Paused, spreadMs } from '../../util/pause.ts';
+import { formatTime, lasts, Paused, spreadMs } from '../../util/pause.ts';
 import { formatWait } from '../../util/retry.ts';
 import { budgetMs, type Clock, type OnRetry, TransientError } from './retry.ts';
 import { longestWaitMs } from './retry-after.ts';
@@ -31,11 +31,12 @@ export type Pauses = {
 type PausedRequest = { readonly host: string; readonly secret: object; readonly subject: string };
 
 /**
- * `until`: when the host is asked again, by each request at another time of the `spreadMs` after it. `kind`: by how much
+ * `since`: when it was asked to wait. `until`: when the host is asked again, by each request at another time of the `spreadMs` after it. `kind`: by how much
  * it asks for. `salt`: random.
  */
 type HostPause = {
   readonly host: string;
+  readonly since: number;
   readonly until: number;
   readonly spreadMs: number;
   readonly salt: number;
@@ -89,8 +90,10 @@ export function openPauses(
       const pause = pauses.get(key);
       if (pause === undefined) return;
       const until = untilOf(pause, request.subject);
-      if (until <= clock.now()) {
-        if (pause.until + pause.spreadMs <= clock.now()) pauses.delete(key);
+      const now = clock.now();
+      const { since } = pause;
+      if (!lasts({ since, until }, now)) {
+        if (!lasts({ since, until: pause.until + pause.spreadMs }, now)) pauses.delete(key);
         return;
       }
       const { host, subject, cause } = pause;
@@ -109,7 +112,7 @@ export function openPauses(
       const waitMs = afterMs <= shortPauseMs ? afterMs : Math.min(afterMs, longestMs);
       const kind = waitMs < afterMs ? 'too-long' : afterMs > shortPauseMs ? 'long' : 'short';
       const now = clock.now();
-      const times = { until: now + waitMs, spreadMs: spreadMs(waitMs), salt: clock.random() };
+      const times = { since: now, until: now + waitMs, spreadMs: spreadMs(waitMs), salt: clock.random() };
       const pause: HostPause = { host, subject, kind, cause: thrown, ...times };
       if (pauses.size >= mostPauses) pauses.clear();
       pauses.set(toKey(request), pause);
@@ -130,7 +133,7 @@ export function openPauses(
     },
     problems() {
       const now = clock.now();
-      const open = [...pauses.values()].filter(({ until }) => until > now).slice(0, mostProblems);
+      const open = [...pauses.values()].filter(pause => lasts(pause, now)).slice(0, mostProblems);
       return open.map(
         ({ host, until, subject, cause }) =>
           `${host} is not asked before ${formatTime(until)}, because of its answer to ${subject}: ${cause.message}`,

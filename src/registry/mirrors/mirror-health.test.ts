@@ -26,6 +26,17 @@ test('a registry that fails behind a mirror, or lies to it, does not make the no
   }
 });
 
+test('a clock that is set back does not make the node skip a mirror for hours', () => {
+  let now = 7_200_000;
+  const health = openMirrorHealth({ ...clock, now: () => now }, () => {});
+  const failure = new UnreachableError('unavailable', 'cache.example cannot be reached');
+  health.bad(one, 'a', failure);
+  now = 0;
+  assert.equal(health.against(one, 'a'), undefined);
+  health.bad(one, 'a', failure);
+  assert.equal(health.against(one, 'a'), failure);
+});
+
 test('a mirror that is not reached is skipped for all registries', () => {
   const health = openMirrorHealth(clock, () => {});
   const failure = new UnreachableError('unavailable', 'cache.example cannot be reached');

@@ -1,4 +1,5 @@
 import { type ArtifactError, findCause } from '../../util/error.ts';
+import { lasts } from '../../util/pause.ts';
 import type { Upstream } from '../config/route.ts';
 import { type Clock, UnreachableError } from '../http/retry.ts';
 
@@ -31,7 +32,7 @@ const kept = 10_000;
 export function openMirrorHealth(clock: Clock, onRest: OnRest): MirrorHealth {
   const rests = new Map<
     string,
-    { readonly until: number; readonly ms: number; readonly failure: ArtifactError }
+    { readonly since: number; readonly until: number; readonly ms: number; readonly failure: ArtifactError }
   >();
   const forAsker = ({ host, path }: Upstream, asker: string): string => `${host}/${path} ${asker}`;
   const forRegistry = ({ host, mirrorOf = '' }: Upstream): string => `${host} ${mirrorOf}`;
@@ -39,17 +40,18 @@ export function openMirrorHealth(clock: Clock, onRest: OnRest): MirrorHealth {
   function rest(key: string, mirror: string, failure: ArtifactError): void {
     const before = rests.get(key);
     // Requests that were in progress when it failed do not count as further failures.
-    if (before !== undefined && before.until > clock.now()) return;
+    const since = clock.now();
+    if (before !== undefined && lasts(before, since)) return;
     const ms = Math.min(2 * (before?.ms ?? firstRestMs / 2), longestRestMs);
     if (rests.size >= kept) rests.clear();
-    rests.set(key, { until: clock.now() + ms, ms, failure });
+    rests.set(key, { since, until: since + ms, ms, failure });
     onRest({ mirror, reason: failure.message, restMs: ms });
   }
 
   return {
     against(mirror, asker) {
       const keys = [mirror.host, forRegistry(mirror), forAsker(mirror, asker)];
-      return keys.map(key => rests.get(key)).find(found => found !== undefined && found.until > clock.now())
+      return keys.map(key => rests.get(key)).find(found => found !== undefined && lasts(found, clock.now()))
         ?.failure;
     },
     good(mirror) {

@@ -42,6 +42,15 @@ test('a registry is withheld once for a repository of a mirror, whatever it lack
   assert.equal(windows.after(mirror, missing)?.until, clock.now() + 63_000);
 });
 
+test('a clock that is set back opens a window of its own time', () => {
+  const clock = openFakeClock();
+  const windows = openOriginWindows(clock);
+  windows.after(mirrorAt('a'), missing);
+  clock.advance(-7_200_000);
+  assert.deepEqual(windows.problems(), []);
+  assert.equal(windows.after(mirrorAt('a'), missing)?.until, clock.now() + 63_000);
+});
+
 test('a mirror that is silent for longer than its wait does not withhold the registry again each time', () => {
   const clock = openFakeClock();
   const windows = openOriginWindows(clock);

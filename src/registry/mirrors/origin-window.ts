@@ -1,5 +1,5 @@
 import { ArtifactError, findCause } from '../../util/error.ts';
-import { formatTime, type Pause, Paused, spreadMs } from '../../util/pause.ts';
+import { formatTime, lasts, type Pause, Paused, spreadMs } from '../../util/pause.ts';
 import type { Upstream } from '../config/route.ts';
 import { type Clock, StalledError } from '../http/retry.ts';
 
@@ -33,7 +33,9 @@ export function openOriginWindows(clock: Pick<Clock, 'now' | 'random'>): OriginW
       const key = `${host}/${path} ${mirrorOf}`;
       const now = clock.now();
       const before = windows.get(key);
-      const isOld = before === undefined || before.missedAt + waitMs + responseMs + forgottenMs < now;
+      const since = before?.missedAt ?? 0;
+      const isOld =
+        before === undefined || !lasts({ since, until: since + waitMs + responseMs + forgottenMs }, now);
       const until = isOld ? now + waitMs + Math.floor(clock.random() * spreadMs(waitMs)) : before.until;
       windows.delete(key);
       windows.set(key, { mirror, until, missedAt: now });
@@ -46,7 +48,9 @@ export function openOriginWindows(clock: Pick<Clock, 'now' | 'random'>): OriginW
       };
     },
     problems() {
-      const open = [...windows.values()].filter(({ until }) => until > clock.now()).slice(0, mostProblems);
+      const now = clock.now();
+      const isOpen = ({ missedAt: since, until }: OriginWindow): boolean => lasts({ since, until }, now);
+      const open = [...windows.values()].filter(isOpen).slice(0, mostProblems);
       return open.map(
         ({ mirror: { host, path, mirrorOf }, until }) =>
           `${mirrorOf} is not asked before ${formatTime(until)} for blobs of ${host}/${path} that this mirror has not yet, by its wait`,

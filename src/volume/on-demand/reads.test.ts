@@ -46,6 +46,17 @@ test('a failure ends the reads that wait and those that the kernel repeats, and 
   await assert.rejects(reads.bring(0, 10), /the volume ended/);
 });
 
+test('a clock that is set back does not make a failure last', async t => {
+  t.mock.timers.enable({ apis: ['Date'], now: 7_200_000 });
+  const { reads, counts } = open();
+  reads.fail(refused);
+  t.mock.timers.setTime(1);
+  const waiting = reads.bring(0, 10);
+  assert.equal(counts.asked, 1);
+  reads[Symbol.dispose]();
+  await assert.rejects(waiting, /the volume ended/);
+});
+
 test('a read waits no longer than the patience, and its repetition does not wait', async () => {
   const { reads } = open(30);
   const begun = performance.now();

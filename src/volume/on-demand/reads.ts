@@ -1,6 +1,7 @@
 import type { LandingFile } from '../../ports/landing.ts';
 import type { OpenFile } from '../../ports/late-views.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { lasts } from '../../util/pause.ts';
 import { type ByteSpan, type HasBytes, overlap } from './byte-span.ts';
 import { createWaiters, type Patience } from './waiters.ts';
 
@@ -29,17 +30,18 @@ export type ReadLimits = Patience & { readonly failed: () => void };
 /** The kernel repeats a failed read at once, and must not wait again. */
 const rememberMs = 5_000;
 const all = (): boolean => true;
+const isRecent = (since: number): boolean => lasts({ since, until: since + rememberMs }, Date.now());
 
 export function createReads(size: number, { failed, ...patience }: ReadLimits): LayerReads {
   const whole: ByteSpan = { offset: 0, length: size };
   let here: { readonly open: () => OpenFile; readonly has: HasBytes } | undefined;
   let file: OpenFile | undefined;
   let failure:
-    | { readonly error: ArtifactError; readonly at: number; readonly until: number; readonly bytes: ByteSpan }
+    | { readonly error: ArtifactError; readonly at: number; readonly since: number; readonly bytes: ByteSpan }
     | undefined;
   let refusal: ArtifactError | undefined;
   const remember = (error: ArtifactError, bytes = whole): void => {
-    failure = { error, at: performance.now(), until: Date.now() + rememberMs, bytes };
+    failure = { error, at: performance.now(), since: Date.now(), bytes };
   };
   const waiters = createWaiters(patience, remember);
   const refuse = (error: ArtifactError): void => {
@@ -53,7 +55,7 @@ export function createReads(size: number, { failed, ...patience }: ReadLimits): 
       try {
         if (refusal !== undefined) throw refusal;
         if (here?.has(offset, length) === true) return (file ??= here.open()).fd;
-        if (failure !== undefined && Date.now() < failure.until && overlap(failure.bytes, bytes))
+        if (failure !== undefined && isRecent(failure.since) && overlap(failure.bytes, bytes))
           throw failure.error;
         return await waiters.wait(bytes);
       } catch (thrown) {
