@@ -66,7 +66,7 @@ export function openLateChunks(
     isListed = false;
   };
   const show = async (chunk: number): Promise<void> => {
-    if (chunk === count - 1) copyEnd(map, data, end);
+    if (chunk === count - 1) await copyEnd(map, data, end);
     await remap({ from: chunk, to: chunk + 1, isPresent: true });
     shown[chunk] = 1;
     bytes += lengthOf(chunk);

@@ -100,7 +100,7 @@ export function openLateViews(
           if (shown.has(layer)) return;
           const data = await fill(key, layer, layerAt(layer));
           if (map !== undefined) {
-            copyEnd(map, data, endFileOf(key, layer));
+            await copyEnd(map, data, endFileOf(key, layer));
             showChunks(map, await imageOf(key));
           }
           shown.add(layer);

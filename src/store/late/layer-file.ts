@@ -4,10 +4,11 @@ import {
   createReadStream,
   createWriteStream,
   ftruncateSync,
-  readSync,
-  writeSync,
+  read,
+  write,
 } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
 import { type ChunkMap, endOf } from '../../erofs/chunk-map.ts';
 import { allocateFile } from '../../linux/io.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
@@ -15,6 +16,7 @@ import { openRegular } from '../../util/regular-file.ts';
 
 /** The bytes that are copied at once. */
 const mostCopied = 1024 * 1024;
+const [readAt, writeAt] = [promisify(read), promisify(write)];
 /** A file has at most so many chunks, each with an entry of 8 bytes in the image. */
 const maxChunks = 2 ** 16;
 
@@ -45,8 +47,11 @@ export async function writeOver(path: string, blob: string): Promise<void> {
   await pipeline(from, createWriteStream('', { fd: openRegular(path, constants.O_WRONLY), start: 0 }));
 }
 
-/** Copies the last chunk, unless it ends with a block: the kernel reads whole blocks, and a blob has its exact size. */
-export function copyEnd(map: ChunkMap, data: string, to: string): void {
+/**
+ * Copies the last chunk, of up to 64 MiB, in Node's pool, unless it ends with a block: the kernel reads whole blocks, and a
+ * blob has its exact size.
+ */
+export async function copyEnd(map: ChunkMap, data: string, to: string): Promise<void> {
   const end = endOf(map);
   if (end === undefined) return;
   const bytes = Buffer.alloc(Math.min(end.to - end.from, mostCopied));
@@ -54,10 +59,10 @@ export function copyEnd(map: ChunkMap, data: string, to: string): void {
   const fd = openRegular(to, constants.O_RDWR);
   try {
     for (let at = end.from; at < end.to; ) {
-      const read = readSync(from, bytes, 0, Math.min(bytes.length, end.to - at), at);
-      if (read === 0) throw new ArtifactError('corrupt', `${data} is shorter than its blob`);
-      writeSync(fd, bytes, 0, read, at);
-      at += read;
+      const { bytesRead } = await readAt(from, bytes, 0, Math.min(bytes.length, end.to - at), at);
+      if (bytesRead === 0) throw new ArtifactError('corrupt', `${data} is shorter than its blob`);
+      const { bytesWritten } = await writeAt(fd, bytes, 0, bytesRead, at);
+      at += bytesWritten; // a full disk takes a part, and fails the next write
     }
     ftruncateSync(fd, end.paddedTo);
   } finally {

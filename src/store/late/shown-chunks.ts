@@ -8,7 +8,8 @@ export function mapChunks(map: ChunkMap, range: ChunkRange, image: string): void
   const { at, bytes } = chunkEntries(map, range);
   const fd = openRegular(image, constants.O_RDWR);
   try {
-    writeSync(fd, bytes, 0, bytes.length, at);
+    for (let done = 0; done < bytes.length; )
+      done += writeSync(fd, bytes, done, bytes.length - done, at + done);
   } finally {
     closeSync(fd);
   }

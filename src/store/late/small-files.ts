@@ -62,8 +62,7 @@ function copyBytes(from: string, to: number, at: number, size: number): void {
       const read = readSync(fd, buffer, 0, Math.min(buffer.length, size - done), done);
       if (read === 0)
         throw new ArtifactError('corrupt', `${from} has ${done} bytes where ${size} were expected`);
-      writeSync(to, buffer, 0, read, at + done);
-      done += read;
+      done += writeSync(to, buffer, 0, read, at + done); // a full disk takes a part, and fails the next write
     }
   } finally {
     closeSync(fd);
