@@ -10,7 +10,7 @@ import { openNodeLabels } from './kube/node-labels.ts';
 import type { PodObjects } from './kube/pod-objects.ts';
 import type { Endpoint } from './oci/endpoint.ts';
 import type { Reference } from './oci/reference.ts';
-import { openGate, openProviders } from './optional-parts.ts';
+import { openDragonfly, openGate, openProviders } from './optional-parts.ts';
 import type { AccessFile } from './policy/access/access-file.ts';
 import type { PolicyTrust } from './policy/signature/policy.ts';
 import type { Labels } from './ports/kube.ts';
@@ -90,6 +90,7 @@ export async function openSources(
     return lines.map(line => (why === undefined ? line : `${line}; ${why}`));
   };
   const gate = stack.use(await openGate(settings, cluster, note));
+  const dragonfly = stack.use(await openDragonfly(settings));
   const bucketOf = createRates(settings.downloadRate, settings.mirrorRate);
   const registry = stack.use(
     openRegistry({
@@ -107,6 +108,7 @@ export async function openSources(
       leastRate: { bytesPerSecond: settings.minDownloadRate, overMs: 60_000 },
       ...(bucketOf === undefined ? {} : { bucketOf }),
       gate,
+      openHandover: dragonfly?.openHandover,
       // The waiting caller gets the same text, and the end of the wait gets an error.
       onRetry: retry =>
         log.info({ subject: retry.subject, waitMs: Math.round(retry.waitMs) }, formatRetry(retry)),

@@ -6,6 +6,7 @@ import type { NodeOriginGate } from './kube/origin-gate.ts';
 import type { HolderLink } from './mount/holder-link.ts';
 import type { PrefetchList } from './ports/prefetch.ts';
 import type { PrefetchResources } from './prefetch/resources/prefetch-resources.ts';
+import type { RegistryOptions } from './registry/client.ts';
 
 /** Parts that few daemons have. Each is loaded if its flag is set. */
 
@@ -47,6 +48,21 @@ export async function openResources(
     parseAttributes,
     note,
   });
+}
+
+/** What takes blobs from files of dfdaemon by --dragonfly-socket; undefined without it. */
+export async function openDragonfly({
+  dragonflySocket: socket,
+  dragonflyDir: directory,
+}: Settings): Promise<(Disposable & Required<Pick<RegistryOptions, 'openHandover'>>) | undefined> {
+  if (socket === undefined) return undefined;
+  const { openDfdaemon } = await import('./grpc/dragonfly/dfdaemon.ts');
+  const { openHandover } = await import('./registry/dragonfly/handover.ts');
+  const dfdaemon = openDfdaemon(socket);
+  return {
+    openHandover: world => openHandover(dfdaemon, directory, world),
+    [Symbol.dispose]: () => dfdaemon[Symbol.dispose](),
+  };
 }
 
 /** The YAML parser, which only their configuration needs, takes 20 ms to load. */

@@ -28,6 +28,10 @@ export type Settings = {
   readonly registriesConfDir: string;
   readonly hostsDir: string | undefined;
   readonly certsDir: string | undefined;
+  /** Path of the socket of dfdaemon; undefined: its proxy is used alone. */
+  readonly dragonflySocket: string | undefined;
+  /** The directory in which dfdaemon links its files. */
+  readonly dragonflyDir: string;
   readonly authFile: string | undefined;
   /** kubelet's CredentialProviderConfig, and the directory of its programs; both or neither. */
   readonly credentialProviderConfig: string | undefined;

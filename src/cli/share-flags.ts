@@ -1,9 +1,8 @@
 import { parseReferenceGlob } from '../oci/reference-glob.ts';
 import type { ShareRule } from '../ports/sharing.ts';
 import { invalidValue } from '../util/error.ts';
-import { verifySocketPath } from '../util/socket-path.ts';
 import type { Flags } from './flag.ts';
-import { optional, parsePath } from './values.ts';
+import { optional, parseSocketPath } from './values.ts';
 
 /** The flags of `serve` for what it shares with other programs of the node. */
 export const shareFlags: Flags<'containerdSocket' | 'share'> = {
@@ -11,7 +10,7 @@ export const shareFlags: Flags<'containerdSocket' | 'share'> = {
     value: 'PATH',
     says: 'socket that shows the cache as containerd does, read-only, for Spegel and ctr; empty: none',
     preset: '',
-    parse: optional(parseSocket),
+    parse: optional(parseSocketPath),
   },
   share: {
     value: 'LIST',
@@ -20,12 +19,6 @@ export const shareFlags: Flags<'containerdSocket' | 'share'> = {
     parse: parseShare,
   },
 };
-
-function parseSocket(text: string): string {
-  const path = parsePath(text);
-  verifySocketPath(path);
-  return path;
-}
 
 /** `public`, globs of references, or both, separated by commas. */
 function parseShare(text: string): ShareRule {

@@ -1,5 +1,5 @@
 import { type Flags, offByDefault } from './flag.ts';
-import { oneOf, optional, parseNodeLabels, parsePath } from './values.ts';
+import { oneOf, optional, parseNodeLabels, parsePath, parseSocketPath } from './values.ts';
 
 /** The flags of `serve` for registries, credentials and policies. */
 export const sourceFlags: Flags<
@@ -7,6 +7,8 @@ export const sourceFlags: Flags<
   | 'registriesConfDir'
   | 'hostsDir'
   | 'certsDir'
+  | 'dragonflySocket'
+  | 'dragonflyDir'
   | 'authFile'
   | 'credentialProviderConfig'
   | 'credentialProviderBinDir'
@@ -43,6 +45,18 @@ export const sourceFlags: Flags<
     says: "containers' certs.d: REGISTRY/*.crt, *.cert and *.key",
     preset: '',
     parse: optional(parsePath),
+  },
+  dragonflySocket: {
+    value: 'PATH',
+    says: "socket of Dragonfly's dfdaemon, which links large blobs into --dragonfly-dir; empty: its proxy sends them",
+    preset: '',
+    parse: optional(parseSocketPath),
+  },
+  dragonflyDir: {
+    value: 'DIR',
+    says: "directory for that, on the filesystem of --state-dir and inside dfdaemon's storage",
+    preset: '/var/lib/dragonfly/oci-artifact-csi',
+    parse: parsePath,
   },
   authFile: {
     value: 'FILE',

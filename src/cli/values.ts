@@ -57,6 +57,13 @@ export function parsePath(text: string): string {
   return text === '' ? refuse(text, 'path', 'a path that is not empty') : resolve(text);
 }
 
+/** As `parsePath`, of a socket. @throws ArtifactError `invalid`, also if the path is too long for the kernel. */
+export function parseSocketPath(text: string): string {
+  const path = parsePath(text);
+  verifySocketPath(path);
+  return path;
+}
+
 export function parseBoolean(text: string): boolean {
   if (text === 'true' || text === '1') return true;
   if (text === 'false' || text === '0') return false;

@@ -13,6 +13,8 @@ const FS_IOC_GETFLAGS = 0x8008_6601;
 const FS_IOC_SETFLAGS = 0x4008_6602;
 const FS_IMMUTABLE_FL = 0x10;
 const FS_APPEND_FL = 0x20;
+/** _IOW(0x94, 9, int) */
+const FICLONE = 0x4004_9409;
 const SYNC_FILE_RANGE_WRITE = 2;
 const FALLOC_FL_KEEP_SIZE = 1;
 
@@ -20,6 +22,9 @@ const ioprioSet: KoffiFunc<(number: number, which: number, who: number, priority
   libc.func('int64 syscall(int64, int, int, int)');
 const ioctl: KoffiFunc<(fd: number, request: number, argument: Uint32Array) => number> = libc.func(
   'int ioctl(int, ulong, void *)',
+);
+const ioctlNumber: KoffiFunc<(fd: number, request: number, argument: number) => number> = libc.func(
+  'int ioctl(int, ulong, long)',
 );
 const syncfs: KoffiFunc<(fd: number) => number> = libc.func('int syncfs(int)');
 const syncFileRange: KoffiFunc<(fd: number, offset: number, length: number, flags: number) => number> =
@@ -49,6 +54,17 @@ export function sealFile(fd: number): Promise<void> {
   const argument = new Uint32Array(32);
   argument.set([1, FS_VERITY_HASH_ALG_SHA256, verityBlock]);
   return inThread('ioctl', fd, done => ioctl.async(fd, FS_IOC_ENABLE_VERITY, argument, done));
+}
+
+/**
+ * Gives a file the content of another one, whose blocks both share until one is written to (FICLONE), in a thread: the
+ * kernel first writes the other's dirty pages to disk.
+ *
+ * @param to opened for writing. Bytes past the end of the other stay.
+ * @throws EOPNOTSUPP, EXDEV, EINVAL if the filesystem cannot share blocks of these two; ENOSPC.
+ */
+export function cloneFile(to: number, from: number): Promise<void> {
+  return inThread('ioctl', to, done => ioctlNumber.async(to, FICLONE, from, done));
 }
 
 /** Writes the whole filesystem of the descriptor to disk, in a thread (syncfs(2)). */

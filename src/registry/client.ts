@@ -10,8 +10,10 @@ import { exists } from './api/exists.ts';
 import { type Asked, fetchManifest, resolve } from './api/manifest.ts';
 import { type RangeRules, usualRules } from './api/range-rate.ts';
 import { listReferrers } from './api/referrers.ts';
+import { openAuthorizer } from './auth/authorizer.ts';
 import type { Route } from './config/route.ts';
 import { openDownloads } from './download/downloads.ts';
+import type { Handover, HandoverWorld } from './dragonfly/handover.ts';
 import { cancelled } from './http/connection-error.ts';
 import { noProxies, type OnRequest, openEgress, type Proxies } from './http/egress.ts';
 import { openLazyPauses, openLazyTransport } from './http/lazy-modules.ts';
@@ -63,6 +65,8 @@ export type RegistryOptions = {
   readonly bucketOf?: BucketOf;
   /** Default: every node takes blobs from registries whenever it wants. */
   readonly gate?: OriginGate | undefined;
+  /** Opens what takes blobs from files of dfdaemon. Default: they come from its proxy. */
+  readonly openHandover?: ((world: HandoverWorld) => Handover) | undefined;
   readonly clock?: Clock;
 };
 
@@ -97,6 +101,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     ranges = usualRules,
     bucketOf = () => undefined,
     gate,
+    openHandover,
     clock = clockOfNode,
   } = options;
   const tls = openTls();
@@ -112,7 +117,9 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     clock,
   });
   const pauses = openLazyPauses(clock, retryAfterMaxMs, onRetry);
-  const exchange = openExchange(send, clock, pauses);
+  const authorizer = openAuthorizer(send, clock);
+  const exchange = openExchange(send, authorizer, clock, pauses);
+  const handover = openHandover?.({ authorizationOf: authorizer.recall, clock, onRest, stallMs });
   const health = openMirrorHealth(clock, onRest);
 
   async function plan(
@@ -168,6 +175,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     ranges,
     bucketOf,
     gate,
+    handover,
   };
 
   return {
@@ -219,8 +227,9 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     blob: openBlobFailover(blobs),
     part: async (...range) => (await import('./mirrors/part-failover.ts')).fetchRange(blobs, ...range),
     blobs: openBlobBatches(blobs, onRequest),
-    pauses: () => [...(pauses.opened?.problems() ?? []), ...windows.problems()],
+    pauses: () => [pauses.opened?.problems() ?? [], windows.problems(), handover?.problems() ?? []].flat(),
     async [Symbol.asyncDispose]() {
+      handover?.[Symbol.dispose]();
       await downloads[Symbol.asyncDispose]();
       await pool[Symbol.asyncDispose]();
     },

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -19,20 +20,31 @@ const standIn = fileURLToPath(new URL('stand-in.ts', import.meta.url));
 /** The port of its proxy on each address, which is also its default. */
 export const proxyPort = 4001;
 
+/** Where it has its socket and its storage. Default: a directory that ends with it. */
+export type DfdaemonPlace = { readonly socket: string; readonly storage: string };
+
 /** Starts dfdaemon on a loopback address of its own, with the configuration that docs/scale.md recommends. */
-export async function startDfdaemon(ip: string, scheduler: string, scheduleTimeout = '10s'): Promise<Child> {
+export async function startDfdaemon(
+  ip: string,
+  scheduler: string,
+  scheduleTimeout = '10s',
+  place?: DfdaemonPlace,
+): Promise<Child> {
   await using stack = new AsyncDisposableStack();
   const directory = stack.use(await temporaryDirectory());
   const server = (port: number) => ({ server: { ip, port } });
   const config = {
     host: { ip, hostname: ip },
     server: { cacheDir: join(directory.path, 'cache'), pluginDir: join(directory.path, 'plugins') },
-    download: { server: { socketPath: join(directory.path, 'dfdaemon.sock') } },
+    download: { server: { socketPath: place?.socket ?? join(directory.path, 'dfdaemon.sock') } },
     upload: server(4000),
     metrics: server(4002),
     health: server(4003),
     stats: server(4004),
-    storage: { dir: join(directory.path, 'storage'), server: { ip, tcpPort: 4005, quicPort: 4006 } },
+    storage: {
+      dir: place?.storage ?? join(directory.path, 'storage'),
+      server: { ip, tcpPort: 4005, quicPort: 4006 },
+    },
     scheduler: { scheduleTimeout, maxScheduleCount: 5 },
     proxy: {
       ...server(proxyPort),
@@ -54,6 +66,7 @@ export async function startDfdaemon(ip: string, scheduler: string, scheduleTimeo
       : await startChild(realDfdaemon, args),
   );
   await waitUntil(child, () => isListening(ip), 'listening');
+  if (place !== undefined) await waitUntil(child, () => existsSync(place.socket), 'listening on its socket');
   const resources = stack.move();
   return { ...child, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }

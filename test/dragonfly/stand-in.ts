@@ -1,13 +1,35 @@
-import { readFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  ftruncateSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerWritableStream,
+  type StatusObject,
+  status,
+} from '@grpc/grpc-js';
 import { parse } from 'yaml';
+import { loadDragonfly } from '../../src/grpc/dragonfly/definitions.ts';
+import type { DownloadTaskRequest__Output } from '../../src/grpc/wire/dfdaemon/v2/DownloadTaskRequest.ts';
+import type { DownloadTaskResponse } from '../../src/grpc/wire/dfdaemon/v2/DownloadTaskResponse.ts';
 import { createServer } from '../support/os/http.ts';
 
 /**
  * A program that stands in for dfdaemon of Dragonfly (1.5.10) where tests have no real one: its proxy as a mirror of a
- * registry, as far as a client sees it and with the same configuration. GETs of blobs come in pieces, from the registry
- * or from a peer that the scheduler names; everything else is passed on. Between its own kind, and with the scheduler of
+ * registry, and its socket, as far as a client sees them and with the same configuration. GETs of blobs come in pieces,
+ * from the registry or from a peer that the scheduler names; everything else is passed on. Between its own kind, and with the scheduler of
  * `scheduler.ts`, it speaks a protocol of its own.
  */
 
@@ -16,6 +38,8 @@ type Config = {
   readonly proxy: { readonly server: Address; readonly rules: readonly { readonly regex: string }[] };
   readonly upload: { readonly server: Address };
   readonly scheduler: { readonly scheduleTimeout: string };
+  readonly download: { readonly server: { readonly socketPath: string } };
+  readonly storage: { readonly dir: string };
 };
 
 const pieceBytes = 4 * 2 ** 20;
@@ -188,5 +212,53 @@ const upload = createServer((request, response) => {
     () => response.writeHead(404).end(),
   );
 });
+/** The file of a task is there, as long as the blob and linked at the output path, before its first piece comes. */
+async function downloadTask(
+  call: ServerWritableStream<DownloadTaskRequest__Output, DownloadTaskResponse>,
+): Promise<void> {
+  const { url = '', request_header: headers = {}, output_path: path = '' } = call.request.download ?? {};
+  const id = /sha256:([0-9a-f]{64})$/.exec(url)?.[1] ?? '';
+  const wish = { url, headers };
+  const task = openTask(id, wish);
+  await getPiece(task, 0, wish);
+  const directory = join(config.storage.dir, 'content', id.slice(0, 3));
+  mkdirSync(directory, { recursive: true });
+  const file = openSync(join(directory, id), constants.O_RDWR | constants.O_CREAT);
+  try {
+    ftruncateSync(file, task.bytes);
+    linkSync(join(directory, id), path);
+    call.write({ download_task_started_response: { content_length: task.bytes } });
+    const count = Math.ceil(task.bytes / pieceBytes);
+    await Promise.all(
+      Array.from({ length: count }, async (_, nth) => {
+        const bytes = await getPiece(task, nth, wish);
+        writeSync(file, bytes, 0, bytes.length, nth * pieceBytes);
+        const piece = { offset: nth * pieceBytes, length: bytes.length };
+        call.write({ download_piece_finished_response: { piece } });
+      }),
+    );
+    call.end();
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** As tonic does, with what the registry answered in the details. */
+function toStatus(thrown: unknown): Partial<StatusObject> {
+  const metadata = new Metadata();
+  if (thrown instanceof BackendError)
+    metadata.set('grpc-status-details-bin', Buffer.from(JSON.stringify({ status_code: thrown.status })));
+  return { code: status.INTERNAL, details: String(thrown), metadata };
+}
+
+const socketServer = new Server();
+socketServer.addService(loadDragonfly().DfdaemonDownload.service, {
+  DownloadTask(call: ServerWritableStream<DownloadTaskRequest__Output, DownloadTaskResponse>) {
+    downloadTask(call).catch((thrown: unknown) => call.emit('error', toStatus(thrown)));
+  },
+});
+const { socketPath } = config.download.server;
+rmSync(socketPath, { force: true });
+socketServer.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), () => {});
 upload.listen(config.upload.server.port, config.upload.server.ip);
 proxy.listen(config.proxy.server.port, config.proxy.server.ip);

@@ -386,6 +386,16 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
   });
 });
 
+test('the socket of dfdaemon and the directory of its files are those of the node', needs('helm'), () => {
+  const mountsOf = (...args: readonly string[]): readonly unknown[] =>
+    podWith(...args).container.volumeMounts.filter(({ name }) => name.startsWith('dragonfly'));
+  assert.deepEqual(mountsOf(), []);
+  assert.deepEqual(mountsOf('--set', 'dragonflySocket=/var/run/dragonfly/dfdaemon.sock'), [
+    { name: 'dragonfly-socket', mountPath: '/var/run/dragonfly' },
+    { name: 'dragonfly', mountPath: '/var/lib/dragonfly/oci-artifact-csi' },
+  ]);
+});
+
 test('the socket that shows the cache is in a directory of the node', needs('helm'), () => {
   const shareOf = (...args: readonly string[]): readonly unknown[] => {
     const { pod, container } = podWith(...args);

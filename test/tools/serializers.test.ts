@@ -6,19 +6,21 @@ import { build } from 'esbuild';
 import fc from 'fast-check';
 import protobuf from 'protobufjs';
 import { readServices as readContainerdServices } from '../../src/grpc/containerd/messages.ts';
+import { readServices as readDragonflyServices } from '../../src/grpc/dragonfly/messages.ts';
 import type * as Messages from '../../src/grpc/edge/messages.ts';
 import { type MessageType, readServices } from '../../src/grpc/edge/messages.ts';
-import { containerdFiles, readProtoFiles } from '../../src/grpc/edge/proto-files.ts';
+import { containerdFiles, dragonflyFiles, readProtoFiles } from '../../src/grpc/edge/proto-files.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { generateMessages } from './serializers.ts';
 
-const parsed = { ...readServices(), ...readContainerdServices() };
+const parsed = { ...readServices(), ...readContainerdServices(), ...readDragonflyServices() };
 let generated: typeof parsed;
 
 before(async () => {
   generated = {
     ...(await load(generateMessages())),
     ...(await load(generateMessages(readProtoFiles(containerdFiles)))),
+    ...(await load(generateMessages(readProtoFiles(dragonflyFiles)))),
   };
 });
 

@@ -2,7 +2,7 @@ import type { Plugin, PluginBuild } from 'esbuild';
 import protobuf from 'protobufjs';
 import { describeFiles } from '../../src/grpc/edge/descriptors.ts';
 import { servicesOf } from '../../src/grpc/edge/messages.ts';
-import { containerdFiles, readProtoFiles } from '../../src/grpc/edge/proto-files.ts';
+import { containerdFiles, dragonflyFiles, readProtoFiles } from '../../src/grpc/edge/proto-files.ts';
 
 /**
  * What a build has in place of the files that read the proto files: the code that protobufjs would generate from them
@@ -14,6 +14,9 @@ function setup({ onLoad }: PluginBuild): void {
   onLoad({ filter: /src\/grpc\/edge\/messages\.ts$/ }, () => ({ contents: generateMessages() }));
   onLoad({ filter: /src\/grpc\/containerd\/messages\.ts$/ }, () => ({
     contents: generateMessages(readProtoFiles(containerdFiles)),
+  }));
+  onLoad({ filter: /src\/grpc\/dragonfly\/messages\.ts$/ }, () => ({
+    contents: generateMessages(readProtoFiles(dragonflyFiles)),
   }));
   onLoad({ filter: /src\/grpc\/edge\/descriptors\.ts$/ }, () => ({ contents: generateDescriptors() }));
 }

@@ -26,6 +26,7 @@ export type Program =
   | 'busybox'
   | 'setfattr'
   | 'mkfs.ext4'
+  | 'mkfs.xfs'
   | 'fsck.erofs'
   | 'curl'
   | 'openssl'
@@ -168,6 +169,7 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   busybox: fromDebian('test', 'busybox-static'),
   setfattr: fromDebian('test', 'attr'),
   'mkfs.ext4': fromDebian('test', 'e2fsprogs'),
+  'mkfs.xfs': fromDebian('test', 'xfsprogs'),
   'fsck.erofs': fromDebian('test', 'erofs-utils'),
   curl: fromDebian('test', 'curl'),
   openssl: fromDebian('test', 'openssl'),

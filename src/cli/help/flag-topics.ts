@@ -34,6 +34,8 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   hostsDir: 'registries',
   certsDir: 'registries',
   caFile: 'registries',
+  dragonflySocket: 'registries',
+  dragonflyDir: 'registries',
   retryAfterMax: 'registries',
   nodeLabels: 'registries',
   authFile: 'credentials',

@@ -24,6 +24,9 @@ export const containerdFiles: readonly string[] = [
   'version',
 ].map(name => `containerd/${name}.proto`);
 
+/** The file of dfdaemon's socket. */
+export const dragonflyFiles: readonly string[] = ['dragonfly/dfdaemon.proto'];
+
 /** Parses proto files into one tree. @throws if a name cannot be resolved. */
 export function readProtoFiles(
   names: readonly string[] = protoFiles,

@@ -1,6 +1,6 @@
 import type { Credential } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { openAuthorizer, secretOf } from '../auth/authorizer.ts';
+import { type Authorizer, secretOf } from '../auth/authorizer.ts';
 import { parseChallenges } from '../auth/challenge.ts';
 import type { Upstream } from '../config/route.ts';
 import type { LazyPauses } from '../http/lazy-modules.ts';
@@ -39,9 +39,8 @@ export type Exchange = (
 
 const maxErrorBytes = 64 * 1024;
 
-export function openExchange(send: Send, clock: Clock, pauses: LazyPauses): Exchange {
+export function openExchange(send: Send, authorizer: Authorizer, clock: Clock, pauses: LazyPauses): Exchange {
   const schemeOf = openSchemes();
-  const authorizer = openAuthorizer(send, clock);
 
   return async (question, accept, signal) => {
     const { upstream, credential } = question;

@@ -15,6 +15,7 @@ import type { RangeRules } from '../api/range-rate.ts';
 import { createRangeTransfer } from '../api/ranges.ts';
 import type { Route, Upstream } from '../config/route.ts';
 import type { Downloads } from '../download/downloads.ts';
+import type { Handover } from '../dragonfly/handover.ts';
 import { isEndpointError } from '../http/endpoint-error.ts';
 import { type RetryPolicy, startMirrorRetries, TransientError } from '../http/retry.ts';
 import type { MirrorHealth } from './mirror-health.ts';
@@ -115,6 +116,7 @@ export type BlobWorld = {
   readonly bucketOf: BucketOf;
   readonly windows: OriginWindows;
   readonly gate: OriginGate | undefined;
+  readonly handover: Pick<Handover, 'bring'> | undefined;
 };
 
 /** Returns what bounds the rate of all that comes from an upstream; undefined if nothing does. */
@@ -138,7 +140,8 @@ export type FetchBlob = (
  * @throws as `failover` and `transfer`.
  */
 export function openBlobFailover(world: BlobWorld): FetchBlob {
-  const { exchange, downloads, health, plan, startRetries, ranges, bucketOf, windows, gate } = world;
+  const { exchange, downloads, health, plan, startRetries, ranges, bucketOf, windows, gate, handover } =
+    world;
   const inRanges = createRangeTransfer(world, ranges);
   type Bring = (
     blob: Omit<FileTransfer, 'bucket'>,
@@ -161,6 +164,14 @@ export function openBlobFailover(world: BlobWorld): FetchBlob {
           await bring(blob, policy, signal);
         };
 
+  const bringFromMirror: Bring =
+    handover === undefined
+      ? bring
+      : async (blob, policy, signal) => {
+          await handover.bring({ ...blob, bucket: bucketOf(blob.upstream) }, signal);
+          await bring(blob, policy, signal);
+        };
+
   return async (reference, descriptor, sink, keyring, signal) => {
     const request = await plan(reference, descriptor.digest, keyring, signal);
     let { route } = request;
@@ -178,7 +189,7 @@ export function openBlobFailover(world: BlobWorld): FetchBlob {
       const blob = { ...asked, descriptor, sink: provenance, transport };
       return isLast
         ? bringFromRegistry(blob, startRetries(request), signal)
-        : bring(blob, startMirrorRetries(), signal);
+        : bringFromMirror(blob, startMirrorRetries(), signal);
     };
     const noting: MirrorHealth = {
       ...health,

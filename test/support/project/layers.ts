@@ -34,8 +34,8 @@ const floors: Floors = [
 
 /** The same inside a directory: `''` are its own files, the others its subdirectories. */
 const rooms: Readonly<Record<string, Floors>> = {
-  grpc: [[''], ['client'], ['containerd'], ['artifacts'], ['csi'], ['edge'], ['wire']],
-  registry: [[''], ['mirrors'], ['api'], ['auth'], ['config', 'download'], ['http']],
+  grpc: [[''], ['client'], ['containerd', 'dragonfly'], ['artifacts'], ['csi'], ['edge'], ['wire']],
+  registry: [[''], ['mirrors'], ['dragonfly'], ['api'], ['auth'], ['config', 'download'], ['http']],
   store: [[''], ['late'], ['views', 'layers', 'blobs'], ['records', 'integrity'], ['files']],
 };
 

@@ -1,0 +1,235 @@
+import { randomUUID } from 'node:crypto';
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { cloneFile } from '../../linux/io.ts';
+import type { Credential } from '../../oci/credential.ts';
+import type { Dfdaemon } from '../../ports/dragonfly.ts';
+import { ArtifactError, errnoOf, toArtifactError } from '../../util/error.ts';
+import { type GrowingFile, setSize } from '../../util/growing-file.ts';
+import { formatTime } from '../../util/pause.ts';
+import { openRegular } from '../../util/regular-file.ts';
+import type { FileTransfer } from '../api/range.ts';
+import type { Upstream } from '../config/route.ts';
+import type { Clock } from '../http/retry.ts';
+
+/**
+ * Takes blobs of a mirror that is dfdaemon's proxy from dfdaemon's files instead: dfdaemon links its file into a
+ * directory of ours, and the ingest becomes a clone of it, which shares its blocks and not its inode. So the bytes are on
+ * the disk once, and dfdaemon cannot write to what is verified here.
+ */
+export type Handover = Disposable & {
+  /**
+   * Brings as much of a blob as it can, from its start on; the rest is for the proxy. Nothing if the blob is small, has a
+   * beginning, or its rate is bounded, which only the proxy can do; and for a while after dfdaemon failed.
+   *
+   * @throws `cancelled`.
+   */
+  bring(blob: FileTransfer, signal: AbortSignal): Promise<void>;
+  /** Why it is not used, at most one line. */
+  problems(): readonly string[];
+};
+
+export type HandoverWorld = {
+  /** The header that the registry last accepted for a credential; undefined: none. */
+  readonly authorizationOf: (upstream: Upstream, credential: Credential) => string | undefined;
+  readonly clock: Clock;
+  readonly onRest: (rest: {
+    readonly mirror: string;
+    readonly reason: string;
+    readonly restMs: number;
+  }) => void;
+  /** Milliseconds that dfdaemon may send nothing, if its host has no time of its own. */
+  readonly stallMs: number;
+};
+
+/** The header by which a mirror is dfdaemon's proxy. Its value is the URL of the registry. */
+const registryHeader = 'x-dragonfly-registry';
+/** Below this size the bytes are here before a task would have started. */
+const leastBytes = 1024 * 1024;
+const firstRestMs = 30_000;
+const longestRestMs = 600_000;
+/** After which nobody uses a link any more. */
+const idleMs = 3_600_000;
+/** Errors of a clone between filesystems, or on one that shares no blocks. */
+const unshared: ReadonlySet<string> = new Set([
+  'EOPNOTSUPP',
+  'ENOTSUP',
+  'EXDEV',
+  'EINVAL',
+  'ENOTTY',
+  'ENOSYS',
+]);
+
+/** @param directory on the filesystem of the state directory and of dfdaemon's storage, and in dfdaemon's mount of that. */
+export function openHandover(
+  dfdaemon: Dfdaemon,
+  directory: string,
+  { authorizationOf, clock, onRest, stallMs }: HandoverWorld,
+): Handover {
+  let preparing: Promise<void> | undefined;
+  /** The links of this process. */
+  const names = new Set<string>();
+  /** While a link of an earlier process is there, its blocks are taken. */
+  const tidy = (): void => {
+    const oldest = Date.now() - idleMs;
+    for (const name of listOurs(directory)) {
+      const path = join(directory, name);
+      const stats = names.has(name) ? undefined : lstatSync(path, { throwIfNoEntry: false });
+      if (stats !== undefined && stats.mtimeMs < oldest) rmSync(path, { force: true });
+    }
+  };
+  const tidying = setInterval(tidy, idleMs).unref();
+  let unfit: string | undefined;
+  let rest = { until: 0, ms: firstRestMs / 2, reason: '' };
+
+  /** Makes the directory, and tries a clone. */
+  const prepare = async (file: GrowingFile): Promise<void> => {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const path = join(directory, newName());
+    const empty = openSync(path, 'wx+', 0o600);
+    try {
+      await cloneFile(file.fd, empty);
+    } catch (thrown) {
+      if (!unshared.has(errnoOf(thrown) ?? '')) throw thrown;
+      unfit = `${directory} and --state-dir are not on one filesystem that shares blocks between files, such as XFS or btrfs (${errnoOf(thrown)}): blobs come from dfdaemon's proxy`;
+    } finally {
+      closeSync(empty);
+      rmSync(path, { force: true });
+    }
+  };
+
+  const fail = (thrown: unknown): void => {
+    const { code, message } = toArtifactError(thrown);
+    if (code === 'not-found' || code === 'unauthenticated' || code === 'denied') return; // the proxy reports it
+    if (clock.now() < rest.until) return;
+    const ms = Math.min(2 * rest.ms, longestRestMs);
+    rest = { until: clock.now() + ms, ms, reason: message };
+    onRest({ mirror: "dfdaemon's socket", reason: message, restMs: ms });
+  };
+
+  return {
+    async bring(blob, signal) {
+      const { upstream, credential, descriptor, sink, transport } = blob;
+      const { file } = sink;
+      const registry = upstream.headers[registryHeader];
+      if (registry === undefined || file === undefined || !isFit(blob)) return;
+      if (unfit !== undefined || clock.now() < rest.until) return;
+      const name = newName();
+      const path = join(directory, name);
+      let came = 0;
+      names.add(name);
+      try {
+        preparing ??= prepare(file);
+        await preparing.catch((thrown: unknown) => {
+          preparing = undefined;
+          throw thrown;
+        });
+        if (unfit !== undefined) return;
+        const task = {
+          url: `${registry.replace(/\/$/, '')}${upstream.root}/${upstream.path}/blobs/${descriptor.digest}`,
+          headers: toHeaders(upstream, authorizationOf(upstream, credential)),
+          path,
+          silenceMs: upstream.responseMs ?? stallMs,
+        };
+        /** The ends of pieces that came before one of lower offset, by offset. */
+        const ends = new Map<number, number>();
+        for await (const news of dfdaemon.download(task, signal)) {
+          if (news.kind === 'size') verifySize(news.bytes, descriptor.size);
+          else if (news.length > 0) ends.set(news.offset, news.offset + news.length);
+          for (let end = ends.get(came); end !== undefined; end = ends.get(came)) {
+            ends.delete(came);
+            came = end;
+          }
+          verifySize(Math.max(came, descriptor.size), descriptor.size);
+          if (news.kind === 'size') continue;
+          setSize(file.state, came);
+          file.grown();
+        }
+        if (came < descriptor.size)
+          throw new ArtifactError('unavailable', `dfdaemon ended after ${came} of ${descriptor.size} bytes`);
+        await take(path, file, descriptor.size, came);
+        rest = { until: 0, ms: firstRestMs / 2, reason: '' };
+      } catch (thrown) {
+        // The pieces without a hole are right, as far as anybody knows: the proxy or the registry continues there.
+        const kept = came > 0 && (await isDone(take(path, file, descriptor.size, came)));
+        if (!kept) sink.restart();
+        signal.throwIfAborted();
+        fail(thrown);
+        return;
+      } finally {
+        rmSync(path, { force: true });
+        names.delete(name);
+      }
+      const hex = await transport.hash(signal);
+      if (hex !== undefined) file.hashed?.(hex);
+    },
+    [Symbol.dispose]: () => clearInterval(tidying),
+    problems() {
+      if (unfit !== undefined) return [`--dragonfly-socket is not used: ${unfit}`];
+      if (clock.now() >= rest.until) return [];
+      return [`dfdaemon's socket is not used until ${formatTime(rest.until)}: ${rest.reason}`];
+    },
+  };
+}
+
+/** Makes the ingest a clone of the first bytes of dfdaemon's file, whatever it was. */
+async function take(path: string, file: GrowingFile, size: number, bytes: number): Promise<void> {
+  const from = openRegular(path);
+  try {
+    verifySize(fstatSync(from).size, size);
+    await cloneFile(file.fd, from);
+    if (bytes < size) ftruncateSync(file.fd, bytes);
+    setSize(file.state, bytes);
+  } finally {
+    closeSync(from);
+  }
+}
+
+function isFit({ descriptor, sink, bucket }: FileTransfer): boolean {
+  const isBounded = bucket !== undefined || sink.allowance !== undefined;
+  return sink.offset === 0 && descriptor.size >= leastBytes && !isBounded && sink.isAwaited !== true;
+}
+
+/** Headers for dfdaemon itself are not for the registry. */
+function toHeaders(
+  { headers }: Upstream,
+  authorization: string | undefined,
+): Readonly<Record<string, string>> {
+  const passed = Object.entries(headers).filter(([name]) => !name.startsWith('x-dragonfly-'));
+  return { ...Object.fromEntries(passed), ...(authorization === undefined ? {} : { authorization }) };
+}
+
+function verifySize(bytes: number, size: number): void {
+  if (bytes === size) return;
+  throw new ArtifactError('unavailable', `dfdaemon has ${bytes} bytes; the descriptor says ${size}`);
+}
+
+function isDone(work: Promise<void>): Promise<boolean> {
+  return work.then(
+    () => true,
+    () => false,
+  );
+}
+
+const end = '.handover';
+
+function newName(): string {
+  return `${randomUUID()}${end}`;
+}
+
+function listOurs(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).filter(name => name.endsWith(end));
+  } catch {
+    return []; // it is made when it is needed
+  }
+}
