@@ -7,7 +7,7 @@ import { directory } from '../../../test/support/oci/nodes.ts';
 import { viewRecord } from '../../../test/support/oci/view-sample.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { type Digest, toDigest } from '../../oci/digest.ts';
-import type { LateView } from '../../ports/late-views.ts';
+import type { LateList, LateView } from '../../ports/late-views.ts';
 import { blobAttributes, type FileNode } from '../../tree/tree.ts';
 import { openStore, type Store } from '../store.ts';
 
@@ -22,11 +22,12 @@ function file(of: Buffer): FileNode {
   return { kind: 'file', source: content, body: 0, size: of.length, attributes: blobAttributes, layer: 'l' };
 }
 
-async function createLate(store: Store, key = 'k-1'): Promise<LateView> {
+async function createImage(store: Store, key: string, list?: LateList) {
   await store.blobs.put(smallDigest, small);
-  const record = { ...viewRecord, key: 'k', blobs: [digest, smallDigest], layers: [] };
+  const bytes = large.length + small.length;
+  const record = { ...viewRecord, key: 'k', bytes, blobs: [digest, smallDigest], layers: [] };
   const tree = directory({ large: file(large), small: file(small) });
-  const layers = [{ digest, size: large.length }];
+  const layers = [{ digest, size: large.length, list }];
   const plan = {
     key,
     record,
@@ -38,7 +39,11 @@ async function createLate(store: Store, key = 'k-1'): Promise<LateView> {
   };
   const made = await store.lateViews.create(plan, never);
   assert.ok(made);
-  return made.view;
+  return made;
+}
+
+async function createLate(store: Store, key = 'k-1'): Promise<LateView> {
+  return (await createImage(store, key)).view;
 }
 
 async function download(store: Store, from: string): Promise<void> {
@@ -53,6 +58,16 @@ function read(late: LateView): Buffer {
   using open = late.open(0);
   return readFileSync(open.fd);
 }
+
+test('what is read while chunks of it are written is read through the page cache', async () => {
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
+  const bytes = Buffer.alloc(100);
+  const list = { digest: digestOf(bytes), chunkSize: 2 ** 20, bytes };
+  const byLayer = await createImage(store, 'k-1');
+  const byChunk = await createImage(store, 'k-2', list);
+  assert.deepEqual([byLayer.image.isDirect, byChunk.image.isDirect], [store.imageSupport.isDirect, false]);
+});
 
 test('the file of a layer has room from the start, and becomes its blob', async () => {
   await using temporary = await temporaryDirectory();

@@ -175,7 +175,9 @@ export function openLateViews(
         if (role.kind === 'landing') return landingOf(role.file);
         return role.kind === 'data' ? dataOf(key, role.file) : endFileOf(key, role.file);
       };
-      return { view, image: { ...image, devices: layout.roles.map(deviceOf) } };
+      // A read past the page cache waits until the disk has what was written before, and holds up who writes to the file.
+      const isDirect = image.isDirect && layers.every(({ list }) => list === undefined);
+      return { view, image: { ...image, devices: layout.roles.map(deviceOf), isDirect } };
     } catch (thrown) {
       await remove(key);
       throw thrown;
