@@ -22,16 +22,16 @@ import type { ToolGroup } from './tools/table.ts';
 
 /**
  * `npm test [-- --verbose] [-- file…]`: runs all tests except those of the directories test/faults, test/scale,
- * test/release, test/cluster and test/arm64; `npm run test:faults`, `test:release` and so on run one of these each. It
- * runs four files at a time, because many of them wait, and two of the other directories, but one of test/scale and
- * test/cluster, where each has many nodes; afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each file; with
- * --verbose, each test and its figures, of which some are measured more often; with --times, at the end the time and CPU
- * time of each file. The run has a temporary directory of its own. It fails if a mount, a file or a process is left
- * behind; in CI also if a test was skipped.
+ * test/release, test/cluster, test/arm64 and test/kernels; `npm run test:faults`, `test:release` and so on run one
+ * of these each. It runs four files at a time, because many of them wait, and two of the other directories, but one
+ * of test/scale and test/cluster, where each has many nodes; afterwards those named *.quiet.test.ts, which measure,
+ * one by one. It prints a line for each file; with --verbose, each test and its figures, of which some are measured
+ * more often; with --times, at the end the time and CPU time of each file. The run has a temporary directory of its
+ * own. It fails if a mount, a file or a process is left behind; in CI also if a test was skipped.
  */
 
 const usage = `usage: npm test [-- --verbose] [-- --times] [-- file...]
-       npm run test:faults | test:scale | test:release | test:cluster | test:arm64 [-- --verbose]`;
+       npm run test:faults | test:scale | test:release | test:cluster | test:arm64 | test:kernels [-- --verbose]`;
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** The directories that run apart, each with its programs. A cluster and an emulated machine run the built image. */
 const apart: Readonly<Record<string, readonly ToolGroup[]>> = {
@@ -40,6 +40,7 @@ const apart: Readonly<Record<string, readonly ToolGroup[]>> = {
   release: ['release'],
   cluster: ['release', 'cluster'],
   arm64: ['release', 'arm64'],
+  kernels: ['kernels'],
 };
 const names = Object.keys(apart);
 const { values, positionals: asked } = readArguments();

@@ -19,6 +19,7 @@ export type Program =
   | 'buildctl'
   | 'qemu-aarch64-static'
   | 'qemu-system-aarch64'
+  | 'qemu-system-x86_64'
   | 'cpio'
   | 'xz'
   | 'crun'
@@ -64,10 +65,10 @@ export type Program =
   | 'zstd';
 
 /**
- * What needs a program: npm test, npm run test:faults and test:scale, npm run test:release, test:cluster, test:arm64, or npm run
- * bench.
+ * What needs a program: npm test, npm run test:faults and test:scale, npm run test:release, test:cluster, test:arm64,
+ * test:kernels, or npm run bench.
  */
-export const toolGroups = ['test', 'release', 'cluster', 'arm64', 'bench'] as const;
+export const toolGroups = ['test', 'release', 'cluster', 'arm64', 'kernels', 'bench'] as const;
 export type ToolGroup = (typeof toolGroups)[number];
 
 /** A directory of test/tools/go with a go.mod of its own: the versions of one must not move those of another. */
@@ -162,8 +163,9 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   buildctl: fromGo('image', 'github.com/moby/buildkit/cmd/buildctl'),
   'qemu-aarch64-static': fromDebian('release', 'qemu-user-static'),
   'qemu-system-aarch64': fromDebian('arm64', 'qemu-system-arm'),
-  cpio: fromDebian('arm64', 'cpio'),
-  xz: fromDebian('arm64', 'xz-utils'),
+  'qemu-system-x86_64': fromDebian('kernels', 'qemu-system-x86'),
+  cpio: fromDebian('test', 'cpio'),
+  xz: fromDebian('test', 'xz-utils'),
   crun: fromDebian('test', 'crun'),
   runc: fromDebian('test', 'runc'),
   busybox: fromDebian('test', 'busybox-static'),

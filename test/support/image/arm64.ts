@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { DebianKernel } from '../machine/debian-kernel.ts';
+import { runInMachine } from '../machine/machine.ts';
 import { layoutOf } from '../oci/layout.ts';
 import { gzip, tarOf } from '../oci/tar.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
 import { unpackImage } from './container.ts';
-import { runInMachine } from './machine.ts';
+
+const kernel: DebianKernel = { architecture: 'arm64', suite: 'trixie', package: 'linux-image-cloud-arm64' };
 
 const script = `
 for path in csi var/lib/kubelet; do mkdir -p /$path; mount -t tmpfs tmpfs /$path; done
@@ -47,7 +50,7 @@ export async function serveOnArm64(layout: string, digest: string): Promise<void
     image: { mediaType: 'application/vnd.acme.layer.v1.tar+gzip', bytes: tar },
   }))
     writeFileSync(join(filesystem, `${kind}.tar`), await layoutOf([layer]));
-  const shown = await runInMachine(filesystem, script, directory.path);
+  const shown = await runInMachine(kernel, filesystem, script, directory.path);
   const filesystems = { tree: 'ext4', image: 'erofs' };
   for (const [kind, type] of Object.entries(filesystems)) {
     assert.match(shown, new RegExp(`^${kind}: abc\\r?$`, 'm'));

@@ -4,20 +4,21 @@ import type { Architecture } from '../../tools/image/tree.ts';
 import { runProgram } from '../os/program.ts';
 
 /**
- * Downloads packages of Debian 13 for an architecture, from the mirror that this machine has configured. The state of
- * apt stays as it is: lists and cache are below `directory`. Returns the paths of the packages, sorted.
+ * Downloads packages of a suite of Debian for an architecture, from the mirror that this machine has configured. The
+ * state of apt stays as it is: lists and cache are below `directory`. Returns the paths of the packages, sorted.
  */
 export function downloadDebianPackages(
   architecture: Architecture,
   names: readonly string[],
   directory: string,
+  suite = 'trixie',
 ): readonly string[] {
   const apt = join(directory, 'apt');
   for (const made of ['lists/partial', 'cache/archives/partial', 'packages'])
     mkdirSync(join(apt, made), { recursive: true });
   writeFileSync(join(apt, 'status'), '');
   const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
-  writeFileSync(join(apt, 'sources.list'), `deb [signed-by=${keyring}] ${findMirror()} trixie main\n`);
+  writeFileSync(join(apt, 'sources.list'), `deb [signed-by=${keyring}] ${findMirror()} ${suite} main\n`);
   const options = [
     `APT::Architecture=${architecture}`,
     `APT::Architectures::=${architecture}`,
@@ -35,6 +36,15 @@ export function downloadDebianPackages(
   return globSync('*.deb', { cwd: into })
     .toSorted()
     .map(name => join(into, name));
+}
+
+/** Unpacks packages that were downloaded into a directory. */
+export function unpackDebianPackages(paths: readonly string[], into: string): void {
+  mkdirSync(into, { recursive: true });
+  for (const path of paths) {
+    const unpack = 'dpkg-deb --fsys-tarfile "$0" | tar -x -C "$1" --keep-directory-symlink --no-same-owner';
+    runProgram('sh', '-ec', unpack, path, into);
+  }
 }
 
 function findMirror(): string {

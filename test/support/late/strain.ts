@@ -7,6 +7,8 @@ type Strain = {
   readonly readers: number;
   readonly milliseconds: number;
   readonly isDirect: boolean;
+  /** How often a reader is killed; one that has not yet started has read nothing. */
+  readonly killEveryMs?: number;
   /** Called now and then. */
   readonly disturb?: () => void;
 };
@@ -16,14 +18,14 @@ export type Strained = Counts & { readonly killed: number; readonly asked: numbe
 
 const chunkSize = 2 ** 17;
 const chunks = 512;
-const killEveryMs = 500;
 
 /**
  * Reads a volume at random places in several processes while its bytes come, one of 5 reads of missing bytes is
  * refused, and readers are killed. In the last quarter the server is killed, too, and the rest comes without it. At the
  * end the volume is unmounted, which nothing may prevent.
  */
-export async function strain({ readers, milliseconds, isDirect, disturb }: Strain): Promise<Strained> {
+export async function strain(of: Strain): Promise<Strained> {
+  const { readers, milliseconds, isDirect, killEveryMs = 500, disturb } = of;
   const shape = { size: chunks * chunkSize - 777, chunkSize, isDirect };
   await using volume = await openLateVolume(shape);
   await volume.tell({ kind: 'policy', policy: { kind: 'arrive', delayMs: 8, refusedShare: 0.2 } });

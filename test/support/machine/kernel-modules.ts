@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { globSync, mkdirSync, writeFileSync } from 'node:fs';
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { toolPath } from '../project/tools.ts';
 
@@ -8,7 +8,7 @@ import { toolPath } from '../project/tools.ts';
  * the order in which they can be loaded. What is not there is a part of the kernel.
  */
 export function writeModules(kernel: string, names: readonly string[], into: string): void {
-  const paths = new Map(globSync('**/*.ko.xz', { cwd: kernel }).map(path => [nameOf(path), path]));
+  const paths = new Map(globSync('**/*.ko{,.xz}', { cwd: kernel }).map(path => [nameOf(path), path]));
   const seen = new Set<string>();
   let written = 0;
   mkdirSync(into, { recursive: true });
@@ -16,9 +16,7 @@ export function writeModules(kernel: string, names: readonly string[], into: str
     const path = paths.get(name);
     if (path === undefined || seen.has(name)) return;
     seen.add(name);
-    const bytes = execFileSync(toolPath('xz'), ['--decompress', '--stdout', join(kernel, path)], {
-      maxBuffer: 64 * 1024 * 1024,
-    });
+    const bytes = readModule(join(kernel, path));
     const needs = /\0depends=(?<names>[^\0]*)\0/.exec(bytes.toString('latin1'))?.groups?.['names'] ?? '';
     for (const need of needs.split(',')) write(need);
     written += 1;
@@ -27,7 +25,14 @@ export function writeModules(kernel: string, names: readonly string[], into: str
   for (const name of names) write(name);
 }
 
+function readModule(path: string): Buffer {
+  if (path.endsWith('.ko')) return readFileSync(path);
+  return execFileSync(toolPath('xz'), ['--decompress', '--stdout', path], { maxBuffer: 64 * 1024 * 1024 });
+}
+
 /** Modules have underscores where their files may have hyphens. */
 function nameOf(path: string): string {
-  return basename(path, '.ko.xz').replaceAll('-', '_');
+  return basename(path)
+    .replace(/\.ko(\.xz)?$/, '')
+    .replaceAll('-', '_');
 }
