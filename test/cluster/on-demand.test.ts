@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, type TestContext, test } from 'node:test';
-import { driverNamespace, driverSet } from '../support/cluster/driver.ts';
+import { driverName, driverNamespace, driverSet } from '../support/cluster/driver.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
-import { artifact, pod } from '../support/cluster/objects.ts';
-import { hosts } from '../support/cluster/registries.ts';
+import { artifact, pod, secret } from '../support/cluster/objects.ts';
+import { alice, hosts } from '../support/cluster/registries.ts';
 import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
 import { sha256 } from '../support/oci/tar.ts';
 
@@ -103,4 +103,51 @@ describe('volumes that are loaded on demand', clusterNeeds, () => {
     await cluster.setRate(fast);
     assert.doesNotMatch(await logOnceRead('killed', digest), /failed/);
   });
+
+  test('where kubelet publishes volumes again and again, one that fails leaves the pod alone', async (context: TestContext) => {
+    await cluster.installDriver();
+    const spec = JSON.stringify({ spec: { requiresRepublish: true } });
+    await cluster.kubectl('patch', 'csidriver', driverName, `--patch=${spec}`);
+    const reference = `${hosts.private}/private/model:1`;
+    await cluster.push(reference, { 'hello.txt': 'hello' });
+    await cluster.apply(secret('alice', alice));
+    const { csi } = artifact(reference) as { csi: object };
+    const volumes = { models: { csi: { ...csi, nodePublishSecretRef: { name: 'alice' } } } };
+    await cluster.apply(pod('again', { volumes }));
+    await cluster.ready('again');
+    const first = await published();
+    const began = performance.now();
+    const calls = 2;
+    await waitFor(
+      'it is published again',
+      async () => (await published()).count >= first.count + calls,
+      400_000,
+    );
+    const last = await published();
+    const each = (performance.now() - began) / 1000 / (last.count - first.count);
+    const ms = ((last.seconds - first.seconds) / (last.count - first.count)) * 1000;
+    context.diagnostic(`one call in ${each.toFixed(0)} s for a volume, which takes ${ms.toFixed(1)} ms`);
+    await cluster.kubectl('delete', 'secret', 'alice');
+    await waitFor(
+      'a call fails',
+      async () => (await cluster.events('again')).some(text => /secrets? "alice" not found/.test(text)),
+      400_000,
+    );
+    await cluster.ready('again');
+    assert.equal(await cluster.exec('again', 'cat', '/models/hello.txt'), 'hello');
+    const path = '-o=jsonpath={.status.containerStatuses[0].restartCount}';
+    assert.equal(await cluster.kubectl('get', 'pod', 'again', path), '0');
+  });
+
+  /** What kubelet counted of its calls of NodePublishVolume. */
+  async function published(): Promise<{ readonly count: number; readonly seconds: number }> {
+    const lines = (await cluster.askKubelet('metrics')).split('\n');
+    const sum = (name: string): number =>
+      lines
+        .filter(
+          line => line.startsWith(`csi_operations_seconds_${name}{`) && line.includes('NodePublishVolume'),
+        )
+        .reduce((total, line) => total + Number(line.split(' ').at(-1)), 0);
+    return { count: sum('count'), seconds: sum('sum') };
+  }
 });

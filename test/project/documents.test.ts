@@ -51,6 +51,7 @@ const foreign = [
   '--to-oci-layout',
   '--annotation-file',
   '--artifact-type',
+  '--patch',
   '--namespace',
   '--pack',
   '--against',
