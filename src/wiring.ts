@@ -83,9 +83,7 @@ export async function openNode(
   );
   const { registry, keychain } = sources;
   const { maxLayerEntries: maxEntries, maxLayerSize: maxBytes, maxLayerRatio: maxRatio } = settings;
-  const unpacker = stack.use(
-    openUnpacker({ maxEntries, maxBytes, maxRatio }, (...growth) => room.grow(...growth)),
-  );
+  const unpacker = stack.use(openUnpacker({ maxEntries, maxBytes, maxRatio }));
   const policies = await openPolicies(settings, kube, labels, warn);
   const { trust, accessPolicy } = policies;
   const volumes = deferRemovals(store.volumes, warn);

@@ -1,15 +1,35 @@
 import type { Digest } from '../oci/digest.ts';
 import type { LayerForm, TocSummary } from '../tree/toc.ts';
 
-/** A layer's file: as it was transferred, or the uncompressed tar of the layer with this digest. */
-export type UnpackSource = { readonly path: string; readonly diffId?: Digest | undefined };
-export type UnpackDestination = { readonly path: string; readonly form: LayerForm };
+/**
+ * A layer's file: as it was transferred, or the uncompressed tar of the layer with this digest. `arrival`: it is still
+ * being transferred.
+ */
+export type UnpackSource = {
+  readonly path: string;
+  readonly diffId?: Digest | undefined;
+  readonly arrival?: LayerArrival | undefined;
+};
+/** A file that arrives from its start on. Bytes that were reported do not change. */
+export type LayerArrival = {
+  /** Bytes of the whole file. */
+  readonly size: number;
+  /** Waits for bytes. Returns how many are there, more than `past`. @throws when no more of this file arrive. */
+  more(past: number): Promise<number>;
+};
+/** `grow`: grants disk space before it is used; `written` is what was used so far. @throws if there is none. */
+export type UnpackDestination = {
+  readonly path: string;
+  readonly form: LayerForm;
+  readonly grow: (more: DiskAmount, written: DiskAmount) => Promise<void>;
+};
+export type DiskAmount = { readonly bytes: number; readonly inodes: number };
 
 export type Unpacker = {
   /**
-   * Unpacks a verified layer file into an empty directory, in another thread: every body under its number, or the
-   * uncompressed tar as a file, and the table of contents (tree/toc-text.ts). After a failure the directory holds a part of them, and nothing writes to it
-   * any more.
+   * Unpacks a layer file into an empty directory, in another thread: every body under its number, or the
+   * uncompressed tar as a file, and the table of contents (tree/toc-text.ts). The file is verified, or nothing is used of what is unpacked before it
+   * is. After a failure the directory holds a part of it, and nothing writes to it any more.
    *
    * @throws `unmountable` naming layer and entry; `exhausted`; the signal's reason, promptly.
    */

@@ -27,11 +27,25 @@ const magics: readonly (readonly [Compression, Buffer])[] = [
 /** A zstd frame without content; parallel compressors begin with one (RFC 8878, 3.1.2). */
 const skippable = /^[\x50-\x5f]\x2a\x4d\x18/;
 
-export type CompressedFile = { readonly compression: Compression; readonly size: number };
+/** Waits for bytes of a file that arrives. Returns how many are there, more than `past`. */
+export type AwaitBytes = (past: number) => Promise<number>;
+
+/** `size`: bytes of the whole file. `more`: it still arrives. */
+export type CompressedFile = {
+  readonly compression: Compression;
+  readonly size: number;
+  readonly more?: AwaitBytes;
+};
 
 export function inspectFile(path: string): CompressedFile {
   const { start, size } = readStart(path);
   return { compression: detectCompression(start), size };
+}
+
+/** The same for a file of `size` bytes that arrives. */
+export async function inspectArriving(path: string, size: number, more: AwaitBytes): Promise<CompressedFile> {
+  await more(Math.min(size, magicBytes) - 1);
+  return { ...inspectFile(path), size, more };
 }
 
 /** The number of first bytes that identify the compression. */
@@ -61,13 +75,14 @@ function readStart(path: string): { readonly start: Buffer; readonly size: numbe
  */
 export async function* readUncompressed(
   path: string,
-  { compression, size }: CompressedFile,
+  { compression, size, more }: CompressedFile,
   label: string,
 ): AsyncGenerator<Buffer> {
-  if (compression === 'none') return yield* readChunks(path);
+  const chunks = more === undefined ? readChunks(path) : readArriving(path, size, more);
+  if (compression === 'none') return yield* chunks;
   const inflate = openInflate(compression, label);
   // Its errors reach the iteration over the other stream.
-  const fed = pipeline(readChunks(path), inflate).catch(() => {});
+  const fed = pipeline(chunks, inflate).catch(() => {});
   try {
     yield* inflate as AsyncIterable<Buffer>;
   } catch (error) {
@@ -100,6 +115,23 @@ function* readChunks(path: string): Generator<Buffer> {
       const length = readSync(fd, chunk);
       if (length === 0) return;
       yield chunk.subarray(0, length);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The same for a file that arrives. */
+async function* readArriving(path: string, size: number, more: AwaitBytes): AsyncGenerator<Buffer> {
+  const fd = openRegular(path);
+  try {
+    for (let at = 0, present = 0; at < size; ) {
+      if (at >= present) present = await more(at);
+      const chunk = Buffer.allocUnsafe(Math.min(chunkSize, present - at));
+      const length = readSync(fd, chunk, 0, chunk.length, at);
+      if (length === 0) throw new Error(`it ends after ${at} of ${present} bytes`);
+      yield chunk.subarray(0, length);
+      at += length;
     }
   } finally {
     closeSync(fd);

@@ -1,8 +1,8 @@
-/** The disk usage of a layer. */
-export type Amount = { readonly bytes: number; readonly inodes: number };
+import type { DiskAmount, UnpackDestination } from '../ports/unpacker.ts';
 
-/** Grants more disk space before it is used; `written` is what was used so far. @throws if there is none. */
-export type Grow = (more: Amount, written: Amount) => Promise<void>;
+/** The disk usage of a layer. */
+export type Amount = DiskAmount;
+export type Grow = UnpackDestination['grow'];
 
 /** The disk space of one layer. */
 export type Growth = {

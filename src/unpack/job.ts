@@ -5,7 +5,7 @@ import { type LayerForm, type TocSummary, tarBlock } from '../tree/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 import { openBodyFiles } from './body-files.ts';
-import { inspectFile, readUncompressed } from './compression.ts';
+import { type AwaitBytes, inspectArriving, inspectFile, readUncompressed } from './compression.ts';
 import { createExtraction } from './extraction.ts';
 import { type Amount, type Grow, openGrowth } from './growth.ts';
 import { boundBytes, type UnpackLimits } from './limits.ts';
@@ -14,12 +14,13 @@ import { openTocWriter } from './toc-writer.ts';
 import type { SetXattrs, XattrBatch } from './xattr-batch.ts';
 
 /**
- * One layer to unpack: a verified file, its digest, and an empty directory for bodies and table of contents; the digest
- * of the uncompressed tar, if that is the file. It is plain data that threads can exchange.
+ * One layer to unpack: its file and digest, and an empty directory for bodies and table of contents; the digest of the
+ * uncompressed tar, if that is the file; its size, if it still arrives. It is plain data that threads can exchange.
  */
 export type UnpackJob = {
   readonly source: string;
   readonly diffId?: Digest | undefined;
+  readonly arriving?: number | undefined;
   readonly digest: Digest;
   readonly into: string;
   readonly form: LayerForm;
@@ -27,12 +28,17 @@ export type UnpackJob = {
 };
 
 /** What another thread does for this one. */
-export type UnpackMeans = { readonly setXattrs: SetXattrs; readonly grow: Grow };
+export type UnpackMeans = {
+  readonly setXattrs: SetXattrs;
+  readonly grow: Grow;
+  readonly more: AwaitBytes;
+};
 
 /** The requests of a layer's thread to its parent. */
 export type UnpackQuestion =
   | { readonly kind: 'xattrs'; readonly batch: XattrBatch }
-  | { readonly kind: 'grow'; readonly digest: Digest; readonly more: Amount; readonly written: Amount };
+  | { readonly kind: 'grow'; readonly more: Amount; readonly written: Amount }
+  | { readonly kind: 'more'; readonly past: number };
 
 /**
  * Unpacks a layer: uncompresses, hashes, parses the tar, and writes the bodies and their table, in one pass and in
@@ -41,12 +47,12 @@ export type UnpackQuestion =
  * @throws ArtifactError `unmountable` naming layer and entry; `exhausted` when the disk is full.
  */
 export async function unpackLayer(
-  { source, diffId: known, digest, into, form, limits }: UnpackJob,
-  { setXattrs, grow }: UnpackMeans,
+  { source, diffId: known, arriving, digest, into, form, limits }: UnpackJob,
+  { setXattrs, grow, more }: UnpackMeans,
   signal: AbortSignal,
 ): Promise<TocSummary> {
   const label = `layer ${digest}`;
-  const file = inspectFile(source);
+  const file = arriving === undefined ? inspectFile(source) : await inspectArriving(source, arriving, more);
   const bound = boundBytes(limits, file);
   const dropped = new Map<string, number>();
   const onDropped = (name: string): void => void dropped.set(name, (dropped.get(name) ?? 0) + 1);
@@ -65,7 +71,7 @@ export async function unpackLayer(
     onDropped,
   });
 
-  // The digest of a plain tar is its diffId, and was verified with the blob.
+  // The digest of a plain tar is its diffId, and is verified with the blob.
   const isPlain = file.compression === 'none' && algorithmOf(digest) === 'sha256';
   const verified = known ?? (isPlain ? digest : undefined);
   const isVerified = verified !== undefined && (form === 'bodies' || file.size % tarBlock === 0);

@@ -14,35 +14,42 @@ export type TakenThread = UnpackThread & {
  * Threads that unpack one layer after the other: the start of a thread, with the code that it compiles anew, takes as
  * much CPU time as 2,000 entries. Disposing it ends all threads.
  */
-export type UnpackThreads = AsyncDisposable & { take(): TakenThread };
+export type UnpackThreads = AsyncDisposable & {
+  /** @param answer answers the thread's questions while it is taken. */
+  take(answer: Answer): TakenThread;
+};
+
+type Answer = (question: UnpackQuestion) => unknown;
 
 /** MiB. The table of contents is written as it grows; a few chunks and the headers of one entry stay in memory. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 128 };
 /** A thread that nobody takes soon gives its memory back. */
 const restMs = 250;
 
-export function openUnpackThreads(answer: (question: UnpackQuestion) => unknown): UnpackThreads {
-  const all = new Set<UnpackThread>();
+export function openUnpackThreads(): UnpackThreads {
+  const all = new Map<UnpackThread, Answer>();
   const resting = new Map<UnpackThread, NodeJS.Timeout>();
 
   const awake = (thread: UnpackThread): void => {
     clearTimeout(resting.get(thread));
     resting.delete(thread);
   };
-  const start = (): UnpackThread => {
+  const start = (first: Answer): UnpackThread => {
     const onEnd = (): void => {
       all.delete(thread);
       awake(thread);
     };
+    const answer: Answer = question => all.get(thread)?.(question);
     const thread: UnpackThread = startThread(import.meta.url, 'worker', { resourceLimits, answer, onEnd });
-    all.add(thread);
+    all.set(thread, first);
     return thread;
   };
 
   return {
-    take() {
+    take(answer) {
       const [rested] = resting.keys();
-      const thread = rested ?? start();
+      const thread = rested ?? start(answer);
+      if (rested !== undefined) all.set(rested, answer);
       awake(thread);
       const end = async (): Promise<void> => await thread[Symbol.asyncDispose]();
       let isTaken = true;
@@ -58,7 +65,7 @@ export function openUnpackThreads(answer: (question: UnpackQuestion) => unknown)
       };
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all([...all].map(thread => thread[Symbol.asyncDispose]()));
+      await Promise.all([...all.keys()].map(thread => thread[Symbol.asyncDispose]()));
     },
   };
 }

@@ -1,14 +1,25 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
-import { gzipSync } from 'node:zlib';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { endOfTar, rawEntry, rawTar } from '../../test/support/oci/raw-tar.ts';
 import { decodeToc } from '../../test/support/oci/toc.ts';
+import { readTree } from '../../test/support/oci/tree.ts';
 import { openFiles } from '../../test/support/oci/unpacking.ts';
 import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
@@ -30,12 +41,14 @@ function source(name: string, bytes: Uint8Array): string {
   return path;
 }
 
+const grow = async (): Promise<void> => {};
+
 function bodiesIn(path: string): UnpackDestination {
-  return { path, form: 'bodies' };
+  return { path, form: 'bodies', grow };
 }
 
 function tarIn(path: string): UnpackDestination {
-  return { path, form: 'tar' };
+  return { path, form: 'tar', grow };
 }
 
 function into(name: string): string {
@@ -262,6 +275,113 @@ test('disposal ends running work', async () => {
   while (!existsSync(join(path, bodyName(0)))) await sleep(5);
   await unpacker[Symbol.asyncDispose]();
   await rejected;
+});
+
+/** A file that arrives as the test says. */
+function arriving(name: string, whole: Buffer) {
+  const path = source(name, Buffer.alloc(0));
+  let present = 0;
+  let ended: Error | undefined;
+  let wake = Promise.withResolvers<void>();
+  const step = (): void => {
+    wake.resolve();
+    wake = Promise.withResolvers();
+  };
+  return {
+    source: {
+      path,
+      arrival: {
+        size: whole.length,
+        async more(past: number): Promise<number> {
+          for (;;) {
+            if (ended !== undefined) throw ended;
+            if (present > past) return present;
+            await wake.promise;
+          }
+        },
+      },
+    },
+    reach(to: number): void {
+      appendFileSync(path, whole.subarray(present, to));
+      present = to;
+      step();
+    },
+    end(failure: Error): void {
+      ended = failure;
+      step();
+    },
+  };
+}
+
+const random = rawTar(
+  ...Array.from({ length: 64 }, (_, nth) => ({ name: `r${nth}`, body: randomBytes(40_000) })),
+);
+
+for (const form of ['bodies', 'tar'] as const)
+  for (const [compression, whole] of Object.entries({
+    plain: random,
+    gzip: gzipSync(random),
+    zstd: zstdCompressSync(random),
+  })) {
+    test(`a layer is unpacked as its file arrives, and the result is that of the whole: ${compression}, ${form}`, async () => {
+      await using unpacker = openUnpacker(limits);
+      const name = `arriving.${compression}.${form}`;
+      const file = arriving(name, whole);
+      const to = { path: into(`${name}.into`), form, grow };
+      const unpacking = unpacker.unpack(file.source, digest, to, never);
+      const unpackedBytes = (): number =>
+        readdirSync(to.path, { recursive: true, withFileTypes: true })
+          .filter(entry => entry.isFile())
+          .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+      for (const part of [0.1, 0.5, 0.99]) {
+        for (let at = 0; at < 5; at++) file.reach(Math.floor(whole.length * part) - 4 + at);
+        // What is uncompressed, and batches of small bodies, lag behind.
+        while (unpackedBytes() < random.length * part - 600_000) await sleep(5);
+      }
+      file.reach(whole.length);
+      const summary = await unpacking;
+      const other = { path: into(`${name}.whole`), form, grow };
+      const path = source(`${name}.source`, whole);
+      assert.deepEqual(summary, await unpacker.unpack({ path }, digest, other, never));
+      const toc = (path: string): Buffer => readFileSync(join(path, 'toc'));
+      assert.deepEqual(toc(to.path), toc(other.path));
+      const shown = (path: string) => (form === 'tar' ? readFileSync(join(path, 'tar')) : readTree(path));
+      assert.deepEqual(shown(to.path), shown(other.path));
+    });
+  }
+
+test('a file that arrives no more ends its unpacking, also one that waits, and an abort does', async () => {
+  await using unpacker = openUnpacker(limits);
+  for (const [nth, end] of [
+    (file: ReturnType<typeof arriving>) => file.end(new Error('enough')),
+    (_: unknown, controller: AbortController) => controller.abort(new Error('enough')),
+  ].entries()) {
+    const file = arriving(`ended.${nth}`, gzipSync(random));
+    const path = into(`ended.${nth}.into`);
+    const controller = new AbortController();
+    const rejected = assert.rejects(
+      unpacker.unpack(file.source, digest, tarIn(path), controller.signal),
+      /enough/,
+    );
+    file.reach(1_000_000);
+    while (!existsSync(join(path, 'tar')) || statSync(join(path, 'tar')).size < 500_000) await sleep(5);
+    end(file, controller);
+    await rejected;
+    assert.deepEqual(openFiles(directory.path), []);
+  }
+});
+
+test('a tar that is refused while it arrives holds no file open after an abort', async () => {
+  await using unpacker = openUnpacker({ ...limits, maxEntries: 10 });
+  const file = arriving('refused', gzipSync(random));
+  const controller = new AbortController();
+  const refused = unpacker.unpack(file.source, digest, tarIn(into('refused.into')), controller.signal);
+  const rejected = assert.rejects(refused);
+  file.reach(1_000_000);
+  await sleep(100);
+  controller.abort(new Error('enough'));
+  await rejected;
+  assert.deepEqual(openFiles(directory.path), []);
 });
 
 test('in a flat bundle, the thread is found beside the program', async () => {

@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
-import type { Unpacker } from '../ports/unpacker.ts';
+import type { UnpackDestination, Unpacker, UnpackSource } from '../ports/unpacker.ts';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
-import type { Amount } from './growth.ts';
+import type { UnpackQuestion } from './job.ts';
 import type { UnpackLimits } from './limits.ts';
 import { startsAsTar } from './tar-start.ts';
 import { openUnpackThreads } from './threads.ts';
@@ -9,23 +9,16 @@ import { setXattrs } from './xattrs.ts';
 
 export type ThreadUnpacker = AsyncDisposable & Unpacker;
 
-/** Disposing it ends running work. @param grow grants disk space to a layer before it uses it. */
-export function openUnpacker(
-  limits: UnpackLimits,
-  grow: (digest: Digest, more: Amount, written: Amount) => Promise<void> = async () => {},
-): ThreadUnpacker {
-  const threads = openUnpackThreads(question =>
-    question.kind === 'grow'
-      ? grow(question.digest, question.more, question.written)
-      : setXattrs(question.batch),
-  );
+/** Disposing it ends running work. */
+export function openUnpacker(limits: UnpackLimits): ThreadUnpacker {
+  const threads = openUnpackThreads();
   let closing = false;
   return {
     async unpack(source, digest, into, signal) {
       signal.throwIfAborted();
       try {
         // The thread has finished or ended here, so the directory belongs to the caller alone again.
-        await using thread = threads.take();
+        await using thread = threads.take(question => answer(question, source, into));
         using stack = new DisposableStack();
         const end = (): void => void thread[Symbol.asyncDispose]();
         signal.addEventListener('abort', end);
@@ -33,6 +26,7 @@ export function openUnpacker(
         const summary = await thread.ask({
           source: source.path,
           diffId: source.diffId,
+          arriving: source.arrival?.size,
           digest,
           into: into.path,
           form: into.form,
@@ -53,6 +47,17 @@ export function openUnpacker(
       await threads[Symbol.asyncDispose]();
     },
   };
+}
+
+function answer(question: UnpackQuestion, { arrival }: UnpackSource, { grow }: UnpackDestination): unknown {
+  switch (question.kind) {
+    case 'xattrs':
+      return setXattrs(question.batch);
+    case 'grow':
+      return grow(question.more, question.written);
+    case 'more':
+      return arrival?.more(question.past);
+  }
 }
 
 function toThreadError(thrown: unknown, digest: Digest): ArtifactError {

@@ -7,8 +7,8 @@ answerQuestions((job: UnpackJob, { call, signal }) => {
   const ask = (question: UnpackQuestion): Promise<unknown> => call(question);
   const means = {
     setXattrs: async (batch: XattrBatch) => (await ask({ kind: 'xattrs', batch })) as readonly string[],
-    grow: async (more: Amount, written: Amount) =>
-      void (await ask({ kind: 'grow', digest: job.digest, more, written })),
+    grow: async (more: Amount, written: Amount) => void (await ask({ kind: 'grow', more, written })),
+    more: async (past: number) => (await ask({ kind: 'more', past })) as number,
   };
   return unpackLayer(job, means, signal);
 });

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,7 +36,7 @@ export async function openProduct(directory: string): Promise<Product> {
       await stage.commit(
         await unpackLayer(
           { source, digest, into: stage.path, form: 'bodies', limits: anyLimits },
-          { setXattrs, grow: async () => {} },
+          { setXattrs, grow: async () => {}, more: () => assert.fail() },
           never,
         ),
       );

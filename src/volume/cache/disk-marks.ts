@@ -12,6 +12,9 @@ export type Limits = {
   readonly maxArtifactSize?: number | undefined;
 };
 
+/** Disk usage, needed or taken. */
+export type Need = { readonly bytes: number; readonly inodes: number };
+
 /**
  * Bytes below a mark; negative above it. Everything unavailable counts as used, including blocks reserved for root, as
  * kubelet counts for evictions. df shows less.
@@ -35,7 +38,7 @@ export function markAbove(
   usage: DiskUsage,
   cacheBytes: number,
   limits: Limits,
-  more: { readonly bytes: number; readonly inodes: number } = { bytes: 0, inodes: 0 },
+  more: Need = { bytes: 0, inodes: 0 },
 ): Mark | undefined {
   const { cacheMax = Infinity } = limits;
   const whose = (percent: number): string | undefined =>
@@ -62,4 +65,24 @@ export function describePressure(usage: DiskUsage, cacheBytes: number, limits: L
   if (mark === undefined) return undefined;
   const fails = mark.flag === '--disk-max' ? 'pulls fail, and ' : '';
   return `${mark.text}: ${fails}unused content is collected, unless it is pinned`;
+}
+
+/** Names the limit that is exceeded. */
+export function describeShortage(
+  subject: string,
+  need: Need,
+  kept: Need,
+  usage: DiskUsage,
+  limits: Limits,
+): string {
+  const { diskMax, cacheMax } = limits;
+  const room = Math.max(0, roomIn(usage, diskMax) - kept.bytes);
+  const inodes = Math.max(0, inodesIn(usage, diskMax) - kept.inodes);
+  const [what, limit] =
+    need.bytes > room
+      ? [formatSize(need.bytes), `its disk has room for ${formatSize(room)} below --disk-max (${diskMax})`]
+      : need.inodes > inodes || cacheMax === undefined
+        ? [`${need.inodes} inodes`, `its disk has ${inodes} below --disk-max (${diskMax})`]
+        : [formatSize(need.bytes), `it may have ${formatSize(cacheMax)} in all (--cache-max)`];
+  return `${subject} needs ${what} more in the cache, and ${limit}; garbage collection cannot free enough: unpin artifacts, delete volumes, free space on the disk, or raise the limit`;
 }

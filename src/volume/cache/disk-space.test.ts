@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { type Digest, toDigest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Collector } from './collector.ts';
@@ -81,9 +82,9 @@ test('a layer grows to the mark and not beyond, and the next pull of it is refus
   const pull = () => room.reserve('r/x:1', [tar(1, 10)], [tar(1, 10)], () => 30, never);
   {
     using _pull = await pull();
-    using _layer = room.unpacking(tar(1, 10), never);
+    using layer = room.unpacking(tar(1, 10), never);
     const grow = async (): Promise<void> => {
-      await room.grow(digestOf(1), { bytes: 200, inodes: 1 }, { bytes: disk.bytes, inodes: 0 });
+      await layer.grow({ bytes: 200, inodes: 1 }, { bytes: disk.bytes, inodes: 0 });
       disk.bytes += 200;
     };
     for (let nth = 0; nth < 4; nth++) await grow();
@@ -105,30 +106,30 @@ test('a layer that grows has others collected at the mark of pulls', async () =>
   disk.cache = 600;
   using _pull = await room.reserve('r', [tar(1, 10)], [tar(1, 10)], () => 20, never);
   using layer = room.unpacking(tar(1, 10), never);
-  await room.grow(digestOf(1), { bytes: 400, inodes: 1 }, none);
+  await layer.grow({ bytes: 400, inodes: 1 }, none);
   assert.ok(disk.cache <= 300, `${disk.cache}`);
   layer.learn({ bytes: 400, bodies: 1 });
 });
 
 test('inodes are granted to the mark and no further, to all layers together', async () => {
   const { room, disk } = openWorld({}, { bytes: 0, inodes: 10 });
-  using _first = room.unpacking(tar(1, 10), never);
-  using _second = room.unpacking(tar(2, 10), never);
-  await room.grow(digestOf(1), { bytes: 1, inodes: 50 }, none);
-  await assert.rejects(room.grow(digestOf(2), { bytes: 1, inodes: 31 }, none), {
+  using first = room.unpacking(tar(1, 10), never);
+  using second = room.unpacking(tar(2, 10), never);
+  await first.grow({ bytes: 1, inodes: 50 }, none);
+  await assert.rejects(second.grow({ bytes: 1, inodes: 31 }, none), {
     code: 'exhausted',
     message: /needs 31 inodes more .* its disk has 30 below --disk-max \(90\)/,
   });
   disk.inodes += 50;
-  await room.grow(digestOf(1), { bytes: 0, inodes: 30 }, { bytes: 1, inodes: 50 });
+  await first.grow({ bytes: 0, inodes: 30 }, { bytes: 1, inodes: 50 });
 });
 
 test('the bound of the cache counts what is unpacked and not in it yet', async () => {
   const { room, disk } = openWorld({ cacheMax: 500 });
-  using _layer = room.unpacking(tar(1, 10), never);
-  await room.grow(digestOf(1), { bytes: 300, inodes: 1 }, none);
+  using layer = room.unpacking(tar(1, 10), never);
+  await layer.grow({ bytes: 300, inodes: 1 }, none);
   disk.bytes += 300;
-  await assert.rejects(room.grow(digestOf(1), { bytes: 300, inodes: 1 }, { bytes: 300, inodes: 0 }), {
+  await assert.rejects(layer.grow({ bytes: 300, inodes: 1 }, { bytes: 300, inodes: 0 }), {
     code: 'exhausted',
     message: /it may have 500 B in all \(--cache-max\)/,
   });
@@ -138,7 +139,33 @@ test('what a pull keeps for a layer is not asked for again as it is unpacked', a
   const { room, disk } = openWorld();
   using _pull = await room.reserve('r', [tar(1, 290)], [tar(1, 290)], () => 580, never);
   disk.bytes = 290; // it is downloaded
-  using _layer = room.unpacking(tar(1, 290), never);
-  await room.grow(digestOf(1), { bytes: 500, inodes: 1 }, none);
+  using layer = room.unpacking(tar(1, 290), never);
+  await layer.grow({ bytes: 500, inodes: 1 }, none);
   disk.bytes += 500;
+});
+
+test('nothing is collected for a layer before its bytes are verified', async () => {
+  const { room, disk, collected } = openWorld();
+  disk.cache = 600;
+  const verified = Promise.withResolvers<void>();
+  using layer = room.unpacking(tar(1, 10), never, verified.promise);
+  await layer.grow({ bytes: 100, inodes: 1 }, none);
+  disk.bytes += 100;
+  const growing = layer.grow({ bytes: 100, inodes: 0 }, { bytes: 100, inodes: 1 });
+  let granted = false;
+  void growing.finally(() => (granted = true));
+  for (let turns = 0; turns < 100; turns++) await setImmediate();
+  assert.deepEqual([granted, collected(), disk.cache], [false, 0, 600]);
+  verified.resolve();
+  await growing;
+  while (collected() === 0) await setImmediate();
+});
+
+test('a layer whose bytes turn out wrong gets no more space', async () => {
+  const { room, disk, collected } = openWorld({}, { bytes: 800, inodes: 0 });
+  const verified = Promise.withResolvers<void>();
+  using layer = room.unpacking(tar(1, 10), never, verified.promise);
+  verified.reject(new Error('wrong'));
+  await assert.rejects(layer.grow({ bytes: 10, inodes: 1 }, none), /wrong/);
+  assert.deepEqual([collected(), disk.bytes], [0, 800]);
 });

@@ -1,10 +1,18 @@
-import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Disk, DiskUsage, LayerSizes } from '../../ports/disk.ts';
+import type { UnpackDestination } from '../../ports/unpacker.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Collector } from './collector.ts';
-import { describePressure, inodesIn, type Limits, markAbove, roomIn } from './disk-marks.ts';
+import {
+  describePressure,
+  describeShortage,
+  inodesIn,
+  type Limits,
+  markAbove,
+  type Need,
+  roomIn,
+} from './disk-marks.ts';
 
 export type DiskSpace = {
   /**
@@ -21,20 +29,24 @@ export type DiskSpace = {
     remaining: () => number,
     signal: AbortSignal,
   ): Promise<Disposable>;
-  /** Accounts for a layer while it is unpacked, until disposed. `learn`: its final size. */
-  unpacking(
-    layer: LayerPlan,
-    signal: AbortSignal,
-  ): Disposable & { learn(summary: { readonly bytes: number; readonly bodies: number }): void };
   /**
-   * Grants such a layer more than it has; `written` is on disk already. @throws ArtifactError `exhausted`; the next
-   * pull of the layer then asks for that much at once.
+   * Accounts for a layer while it is unpacked, until disposed.
+   *
+   * @param verified if its bytes are not verified: nothing is collected for them before.
    */
-  grow(digest: Digest, more: Need, written: Need): Promise<void>;
+  unpacking(layer: LayerPlan, signal: AbortSignal, verified?: Promise<void>): UnpackingSpace;
   /** Collects garbage down to the low mark if the disk or the cache is above the high mark. */
   relieve(signal: AbortSignal): Promise<void>;
   /** Which mark the disk or the cache is above, and what follows from that; undefined if none. */
   pressure(): Promise<string | undefined>;
+};
+
+/** The disk space of a layer that is unpacked. */
+export type UnpackingSpace = Disposable & {
+  /** @throws ArtifactError `exhausted`; the next pull of the layer then asks for that much at once. */
+  readonly grow: UnpackDestination['grow'];
+  /** Its final size. */
+  learn(summary: { readonly bytes: number; readonly bodies: number }): void;
 };
 
 /** Collects garbage. `why`: for the log. */
@@ -60,11 +72,11 @@ export function createDiskSpace(
   const cacheHigh = Math.min(limits.cacheHigh, diskMax);
   const reservations = new Set<() => number>();
   /** The layers that are being unpacked. */
-  const growing = new Map<Digest, Reservation>();
+  const growing = new Set<Reservation>();
   let relievedAt = -Infinity;
 
   const pending = (): Need => {
-    const { bytes, inodes } = openNeed(growing.values());
+    const { bytes, inodes } = openNeed(growing);
     const kept = [...reservations].reduce((sum, remaining) => sum + remaining(), 0);
     return { bytes: Math.max(0, kept + bytes), inodes };
   };
@@ -126,7 +138,10 @@ export function createDiskSpace(
     kept: Need,
     usage?: DiskUsage,
   ): Promise<ArtifactError> =>
-    new ArtifactError('exhausted', explain(subject, need, kept, usage ?? (await disk.usage()), limits));
+    new ArtifactError(
+      'exhausted',
+      describeShortage(subject, need, kept, usage ?? (await disk.usage()), limits),
+    );
 
   return {
     async reserve(reference, all, missing, remaining, signal) {
@@ -149,28 +164,28 @@ export function createDiskSpace(
       reservations.add(remaining);
       return { [Symbol.dispose]: () => void reservations.delete(remaining) };
     },
-    unpacking(layer, signal) {
+    unpacking(layer, signal, verified) {
       const { digest, size } = layer.descriptor;
-      const kept = footprint(layer) - size;
-      growing.set(digest, { taken: { ...nothing }, open: { ...nothing }, kept, signal });
+      const [taken, open] = [{ ...nothing }, { ...nothing }];
+      const lease: Reservation = { taken, open, kept: footprint(layer) - size };
+      growing.add(lease);
       return {
+        async grow(more, alreadyWritten) {
+          if (verified !== undefined && !(await fits(plus(pending(), more), cacheHigh, 1))) await verified;
+          for (const what of ['bytes', 'inodes'] as const) {
+            taken[what] += more[what];
+            open[what] = Math.max(0, taken[what] - alreadyWritten[what]);
+          }
+          const isRoom = await fits(pending(), diskMax, 1);
+          if (isRoom && !(await fits(pending(), cacheHigh, 1))) relieveSoon(signal);
+          if (isRoom || (await make(pending(), signal))) return;
+          layerSizes.set(digest, { ...taken });
+          open.bytes = open.inodes = 0;
+          throw await refusal(`layer ${digest}, as it is unpacked,`, more, pending());
+        },
         learn: ({ bytes, bodies }) => layerSizes.set(digest, { bytes, inodes: bodies }),
-        [Symbol.dispose]: () => void growing.delete(digest),
+        [Symbol.dispose]: () => void growing.delete(lease),
       };
-    },
-    async grow(digest, more, alreadyWritten) {
-      const lease = growing.get(digest);
-      if (lease === undefined) return;
-      for (const what of ['bytes', 'inodes'] as const) {
-        lease.taken[what] += more[what];
-        lease.open[what] = Math.max(0, lease.taken[what] - alreadyWritten[what]);
-      }
-      const isRoom = await fits(pending(), diskMax, 1);
-      if (isRoom && !(await fits(pending(), cacheHigh, 1))) relieveSoon(lease.signal);
-      if (isRoom || (await make(pending(), lease.signal))) return;
-      layerSizes.set(digest, { ...lease.taken });
-      lease.open.bytes = lease.open.inodes = 0;
-      throw await refusal(`layer ${digest}, as it is unpacked,`, more, pending());
     },
     async relieve(signal) {
       await make(pending(), signal);
@@ -192,23 +207,6 @@ function sizeOf(layers: readonly LayerPlan[]): number {
   return layers.reduce((sum, layer) => sum + layer.descriptor.size, 0);
 }
 
-/** Names the limit that is exceeded. */
-function explain(subject: string, need: Need, kept: Need, usage: DiskUsage, limits: Limits): string {
-  const { diskMax, cacheMax } = limits;
-  const room = Math.max(0, roomIn(usage, diskMax) - kept.bytes);
-  const inodes = Math.max(0, inodesIn(usage, diskMax) - kept.inodes);
-  const [what, limit] =
-    need.bytes > room
-      ? [formatSize(need.bytes), `its disk has room for ${formatSize(room)} below --disk-max (${diskMax})`]
-      : need.inodes > inodes || cacheMax === undefined
-        ? [`${need.inodes} inodes`, `its disk has ${inodes} below --disk-max (${diskMax})`]
-        : [formatSize(need.bytes), `it may have ${formatSize(cacheMax)} in all (--cache-max)`];
-  return `${subject} needs ${what} more in the cache, and ${limit}; garbage collection cannot free enough: unpin artifacts, delete volumes, free space on the disk, or raise the limit`;
-}
-
-/** Disk usage, needed or taken. */
-type Need = { readonly bytes: number; readonly inodes: number };
-
 /** While a layer is unpacked, it takes its transferred bytes and about twice as many unpacked. */
 const unpackedFactor = 3;
 
@@ -224,7 +222,6 @@ type Reservation = {
   readonly open: { bytes: number; inodes: number };
   /** What its pull has reserved for it. */
   readonly kept: number;
-  readonly signal: AbortSignal;
 };
 
 /** What layers that are being unpacked need beyond what their pulls have reserved and what is written. */

@@ -15,7 +15,7 @@ import { metered } from '../sinks/metered-sink.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import type { Errand } from './errand.ts';
 import { openRegistrySlots } from './registry-slots.ts';
-import { createSmallLayers, type SmallLayers } from './small-layers.ts';
+import { createSmallLayers, isSmall, type SmallLayers } from './small-layers.ts';
 import { createUnpacking, isStored } from './unpacking.ts';
 
 export type LayerFetcher = {
@@ -68,7 +68,7 @@ export function createLayerFetcher(
   // a download that only another may read. Per size, so that a manifest with a wrong size has a download of its own,
   // which fails.
   const downloads = createSharedTurns();
-  const unpack = createUnpacking(layers, unpacker, room);
+  const unpacking = createUnpacking(layers, unpacker, room);
   // Bounds open files. It is above the number of slots, because downloaded layers may wait for the disk.
   const works = openRegistrySlots(Math.max(32, 2 * maxParallelDownloads));
   // Complete layers stay until they are hashed, durable or unpacked, so that progress never decreases.
@@ -139,9 +139,15 @@ export function createLayerFetcher(
       return servedBy;
     }
     await using ingest = await blobs.ingest(descriptor, errand.content.registry, signal);
+    await using early =
+      form === 'unpacked' ? await unpacking.early(ingest, layer, errand, signal) : undefined;
+    const came: Errand['came'] = (...arrived) => {
+      early?.arrived();
+      errand.came(...arrived);
+    };
     let servedBy: ServedBy | undefined;
     for (let resumed = ingest.offset > 0; servedBy === undefined; resumed = false) {
-      const filledBy = await fill(ingest, layer, errand, signal);
+      const filledBy = await fill(ingest, layer, { ...errand, came }, signal);
       try {
         await ingest.verify();
         servedBy = filledBy;
@@ -156,7 +162,7 @@ export function createLayerFetcher(
     }
     // The transferred bytes of a tar are dropped once they are unpacked: they never become a blob.
     try {
-      await unpack({ path: ingest.path }, layer, errand, signal);
+      await unpacking.unpack({ path: ingest.path }, layer, errand, signal, early);
     } catch (thrown) {
       if (toArtifactError(thrown).code === 'exhausted') await ingest.drop(); // frees its bytes for others
       throw thrown;
@@ -195,7 +201,7 @@ export function createLayerFetcher(
           const servedBy = await prove(layer, errand, signal);
           const held = await content.admit({ kind: 'blob', descriptor }, signal);
           underWay.set(key, { offset: size });
-          await unpack(tar ?? { path: reader.path(held) }, layer, errand, signal);
+          await unpacking.unpack(tar ?? { path: reader.path(held) }, layer, errand, signal);
           return servedBy;
         }
         const servedBy = await fetchLayer(layer, errand, signal);
@@ -226,23 +232,6 @@ export function createLayerFetcher(
 
 /** Requests for small blobs that replace one download: they wait for answers, not for bandwidth. */
 const smallsForOne = 4;
-/** Bytes up to which a layer is small: it is received into memory, and asked for as a whole. */
-const smallBytes = 64 * 1024;
-/** Fewer small layers are not worth connections of their own. */
-const few = 16;
-
-function isSmall({ form, descriptor }: LayerPlan): boolean {
-  return form === 'file' && descriptor.size <= smallBytes;
-}
-
-/** Chooses the layers that are fetched together; none if they are few. */
-export function chooseSmall(missing: readonly LayerPlan[]): readonly LayerPlan[] {
-  const small = missing.filter(
-    layer => isSmall(layer) && layer.descriptor.size > 0 && layer.descriptor.data === undefined,
-  );
-  return small.length < few ? [] : small;
-}
-
 function keyOf({ digest, size }: Descriptor, registry: string): string {
   return `${digest} ${size} ${registry}`;
 }

@@ -68,6 +68,23 @@ export function createSmallLayers(
   };
 }
 
+/** Bytes up to which a layer is small: it is received into memory, and asked for as a whole. */
+const smallBytes = 64 * 1024;
+/** Fewer small layers are not worth connections of their own. */
+const few = 16;
+
+export function isSmall({ form, descriptor }: LayerPlan): boolean {
+  return form === 'file' && descriptor.size <= smallBytes;
+}
+
+/** Chooses the layers that are fetched together; none if they are few. */
+export function chooseSmall(missing: readonly LayerPlan[]): readonly LayerPlan[] {
+  const small = missing.filter(
+    layer => isSmall(layer) && layer.descriptor.size > 0 && layer.descriptor.data === undefined,
+  );
+  return small.length < few ? [] : small;
+}
+
 function keyOf(layers: readonly LayerPlan[], registry: string): string {
   const parts = layers.map(({ descriptor }) => `${descriptor.digest} ${descriptor.size}`);
   return hash('sha256', [registry, ...parts].join('\n'));

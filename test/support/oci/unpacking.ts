@@ -48,7 +48,7 @@ export async function openUnpacking(): Promise<Unpacking> {
       const job = { source, digest, into, form, limits: { ...anyLimits, ...limits } };
       const summary = await unpackLayer(
         job,
-        { setXattrs, grow: async () => {} },
+        { setXattrs, grow: async () => {}, more: () => assert.fail() },
         new AbortController().signal,
       );
       const toc = decodeToc(readFileSync(join(into, tocName)));

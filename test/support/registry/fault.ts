@@ -7,12 +7,21 @@ export type Fault =
   | { readonly kind: 'cut'; readonly after: number }
   /** The response stops after so many bytes, and the connection stays. */
   | { readonly kind: 'stall'; readonly after: number }
+  /** The response stops after so many bytes until a promise resolves. `of`: another fault that it has. */
+  | {
+      readonly kind: 'hold';
+      readonly after: number;
+      readonly until: Promise<unknown>;
+      readonly of?: Fault;
+    }
   /** Nothing is sent for so many milliseconds. */
   | { readonly kind: 'late'; readonly ms: number }
   /** So many bytes per second, in chunks of at most 64 KiB. */
   | { readonly kind: 'slow'; readonly bytesPerSecond: number }
   /** Every byte is changed. */
   | { readonly kind: 'wrong-bytes' }
+  /** The last byte is changed. */
+  | { readonly kind: 'wrong-end' }
   /** No Content-Length; with `bytes`, a body cut or padded to that length. */
   | { readonly kind: 'chunked'; readonly bytes?: number }
   /** Headers replaced, or removed if undefined. The body stays, and the connection ends after it. */
@@ -39,10 +48,16 @@ export function spoil(reply: Reply, fault: Fault): Reply {
       return { ...reply, body: cut(reply.body, fault.after) };
     case 'stall':
       return { ...reply, body: stall(reply.body, fault.after) };
+    case 'hold': {
+      const { body, ...head } = fault.of === undefined ? reply : spoil(reply, fault.of);
+      return { ...head, body: hold(body, fault.after, fault.until) };
+    }
     case 'slow':
       return { ...reply, body: pace(reply.body, fault.bytesPerSecond) };
     case 'wrong-bytes':
       return { ...reply, body: flip(reply.body) };
+    case 'wrong-end':
+      return { ...reply, body: flipLast(reply.body) };
     case 'chunked':
       return {
         ...reply,
@@ -96,6 +111,28 @@ async function* cut(body: Reply['body'], after: number) {
 async function* stall(body: Reply['body'], after: number) {
   yield* first(body, after);
   await new Promise(() => {});
+}
+
+async function* hold(body: Reply['body'], after: number, until: Promise<unknown>) {
+  let left = after;
+  for await (const chunk of body) {
+    const before = chunk.subarray(0, left);
+    if (before.length > 0) yield before;
+    left -= before.length;
+    if (before.length === chunk.length) continue;
+    await until;
+    yield chunk.subarray(before.length);
+    left = Infinity;
+  }
+}
+
+async function* flipLast(body: Reply['body']) {
+  let last: Uint8Array | undefined;
+  for await (const chunk of body) {
+    if (last !== undefined) yield last;
+    last = chunk;
+  }
+  if (last !== undefined) yield last.map((byte, at, { length }) => (at === length - 1 ? byte ^ 0xff : byte));
 }
 
 async function* pace(body: Reply['body'], bytesPerSecond: number) {
