@@ -27,9 +27,9 @@ export type DiskAmount = { readonly bytes: number; readonly inodes: number };
 
 export type Unpacker = {
   /**
-   * Unpacks a layer file into an empty directory, in another thread: every body under its number, or the
-   * uncompressed tar as a file, and the table of contents (tree/toc-text.ts). The file is verified, or nothing is used of what is unpacked before it
-   * is. After a failure the directory holds a part of it, and nothing writes to it any more.
+   * Unpacks a layer file into an empty directory, in another thread: every body under its number, or the uncompressed
+   * tar as a file, and the table of contents (tree/toc-text.ts). The file is verified, or nothing is used of what is
+   * unpacked before it is. After a failure the directory holds a part of it, and nothing writes to it any more.
    *
    * @throws `unmountable` naming layer and entry; `exhausted`; the signal's reason, promptly.
    */

@@ -184,8 +184,9 @@ test('pull --cancel ends a pull, and each waiting caller gets an error', async (
   await using child = await command('pull', reference);
   await waitUntil(
     daemon,
-    async () => (await listed()).some(({ wanters }) => wanters.length === 2),
-    'a pull for a pod and a command',
+    async () =>
+      (await listed()).some(({ wanters, progress }) => wanters.length === 2 && Number(progress?.bytes) > 0),
+    'a pull for a pod and a command, with bytes',
   );
   const answer = await daemon.artifacts.CancelPull({ reference });
   assert.equal(answer.pulls, 1);

@@ -31,8 +31,8 @@ export type Pauses = {
 type PausedRequest = { readonly host: string; readonly secret: object; readonly subject: string };
 
 /**
- * `since`: when it was asked to wait. `until`: when the host is asked again, by each request at another time of the `spreadMs` after it. `kind`: by how much
- * it asks for. `salt`: random.
+ * `since`: when it asked to wait. `until`: when it is asked again, by each request at another time of the `spreadMs`
+ * after it. `kind`: by how much it asks for. `salt`: random.
  */
 type HostPause = {
   readonly host: string;
