@@ -423,6 +423,35 @@ test('a volume of many large files is mounted within seconds, and its room is ta
   await unpublish(daemon, request);
 });
 
+test('large files that are here already are shown from the start, and neither copied nor fetched again', async () => {
+  await using node = await testNode([registry.host]);
+  const size = 2 * mib + 77;
+  const shared = { name: 'shard-0', bytes: randomBytes(size) };
+  const own = { name: 'shard-1', bytes: randomBytes(size) };
+  const { reference: before } = await registry.push('versions', 'v1', [shared]);
+  const { reference } = await registry.push('versions', 'v2', [shared, own]);
+  const [blob, late] = [sha256(shared.bytes), sha256(own.bytes)];
+  const blobFile = join(node.stateDir, 'blobs/sha256', blob.slice('sha256:'.length));
+  await using daemon = await startDaemon(node);
+  await daemon.csi.NodePublishVolume(await publishRequest(node, { reference: before }));
+  const { ino, mtimeNs } = statSync(blobFile, { bigint: true });
+  const sent = registry.sent(`/blobs/${blob}`);
+  registry.fault(({ path }) => (path.endsWith(late) ? { kind: 'stall', after: mib } : undefined));
+  const { target_path } = await publish(daemon, { reference, digests: {} });
+  assert.equal(await read(join(target_path, 'shard-0')), blob);
+  assert.notEqual((await volumeOf(daemon, target_path)).loading, null);
+  const [key = ''] = readdirSync(join(node.stateDir, 'late'));
+  const files = readdirSync(join(node.stateDir, 'late', key)).map(name =>
+    join(node.stateDir, 'late', key, name),
+  );
+  assert.ok(files.some(path => statSync(path, { bigint: true }).ino === ino));
+  assert.equal(statSync(blobFile, { bigint: true }).mtimeNs, mtimeNs, 'nothing wrote to the blob');
+  assert.equal(registry.sent(`/blobs/${blob}`), sent);
+  heal();
+  assert.equal(await read(join(target_path, 'shard-1')), late);
+  await waitFor('all of it is here', () => isComplete(daemon, target_path));
+});
+
 test('what is small, or here already, is an ordinary volume', async () => {
   await using node = await testNode([registry.host]);
   const small = await push(1000);

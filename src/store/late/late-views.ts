@@ -61,10 +61,15 @@ export function openLateViews(
     throw new ArtifactError('internal', `the late view ${key} lost its image`);
   };
 
+  const inodeOf = (path: string): number | undefined => lstatSync(path, { throwIfNoEntry: false })?.ino;
+  /** Whether the file of a layer is that of its blob, which nothing writes to. */
+  const isBlob = (key: string, layer: number, { digest }: LateLayer): boolean =>
+    inodeOf(dataOf(key, layer)) === inodeOf(blobs.path(digest));
+
   /** Makes the file of a layer that of its blob, of which another download may have made another file. */
-  const fill = async (key: string, layer: number, { digest }: LateLayer): Promise<string> => {
-    const [data, blob] = [dataOf(key, layer), blobs.path(digest)];
-    if (lstatSync(data).ino !== lstatSync(blob).ino) await writeOver(data, blob);
+  const fill = async (key: string, layer: number, late: LateLayer): Promise<string> => {
+    const data = dataOf(key, layer);
+    if (!isBlob(key, layer, late)) await writeOver(data, blobs.path(late.digest));
     return data;
   };
 
@@ -92,7 +97,7 @@ export function openLateViews(
           const { size } = layerAt(layer);
           if (shown.has(layer)) return; // no download may write to what is shown
           await blobs.share(layerAt(layer), source, dataOf(key, layer));
-          await allocate(dataOf(key, layer), size);
+          if (!isBlob(key, layer, layerAt(layer))) await allocate(dataOf(key, layer), size);
         }),
       show: layer =>
         attempt(`showing ${layerAt(layer).digest} in late view ${key}`, async () => {

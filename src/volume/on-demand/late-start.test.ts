@@ -24,8 +24,13 @@ function makeList(made: WeakRef<object>[]): LateList {
   return list;
 }
 
-/** Starts a view of one layer that has a list, and returns what holds the list weakly. */
-async function start(): Promise<readonly [Started | undefined, WeakRef<object>]> {
+/**
+ * Starts a view of one layer that has a list, and returns what holds the list weakly, and what was logged. `smallBytes`:
+ * those of other files.
+ */
+async function start(
+  smallBytes = 0,
+): Promise<readonly [Started | undefined, WeakRef<object>, readonly string[]]> {
   const descriptor = { ...describeBlob(Buffer.alloc(10)), size: 2 * 1024 ** 2 };
   const layer: LayerPlan = { descriptor, label: 'l', name: 'l', form: 'file' };
   const made: WeakRef<object>[] = [];
@@ -34,7 +39,7 @@ async function start(): Promise<readonly [Started | undefined, WeakRef<object>]>
     viewBuilder: {
       admitHeld: async () => ({ missing: [layer], unproven: [] }),
       fetch: async () => {},
-      merge: async () => ({ tree: {}, record: { bytes: descriptor.size }, ...over }),
+      merge: async () => ({ tree: {}, record: { bytes: descriptor.size + smallBytes }, ...over }),
     },
     trees: { verifyNames: async () => {} },
     source: { progress: () => 0 },
@@ -45,7 +50,11 @@ async function start(): Promise<readonly [Started | undefined, WeakRef<object>]>
     leases: { hold: async () => over },
     lists: { fetch: async () => new Map([[descriptor.digest, makeList(made)]]) },
   };
-  const { start: begin } = createLateStart(world as unknown as Parameters<typeof createLateStart>[0]);
+  const warned: string[] = [];
+  const { start: begin } = createLateStart({
+    ...world,
+    warn: (text: string) => warned.push(text),
+  } as unknown as Parameters<typeof createLateStart>[0]);
   const plan: Partial<ViewPlan> = { key: 'key', plan: { kind: 'artifact', layers: [layer] }, reference: 'r' };
   const landings: Partial<Landings> = { add: () => ({ path: '/l', ...over }), failure: () => undefined };
   const options = {
@@ -56,7 +65,7 @@ async function start(): Promise<readonly [Started | undefined, WeakRef<object>]>
   const content = { registry: 'r' } as AdmittedContent;
   const context = { report() {}, tenants: openTenants('a') };
   const started = await begin(plan as ViewPlan, content, context, options, never);
-  return [started, made[0] ?? assert.fail('no list was fetched')];
+  return [started, made[0] ?? assert.fail('no list was fetched'), warned];
 }
 
 test('the list of chunks of a mounted view is on the disk, and not in memory', async () => {
@@ -66,4 +75,15 @@ test('the list of chunks of a mounted view is on the disk, and not in memory', a
   collect();
   assert.ok(list.deref() === undefined);
   started?.end();
+});
+
+test('an artifact with too much beside its large files is loaded fully, and the log says why', async () => {
+  const [started, , warned] = await start(1024 ** 3 + 1);
+  assert.equal(started, undefined);
+  const [why] = warned;
+  assert.match(
+    why ?? '',
+    /^r is not loaded on demand, .*: 1\.0 GiB of small files and tars come before the mount, and at most 1\.0 GiB may$/,
+  );
+  assert.deepEqual((await start(1024 ** 3))[2], []);
 });

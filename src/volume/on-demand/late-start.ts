@@ -7,6 +7,7 @@ import type { LateList, LateView, LateViews } from '../../ports/late-views.ts';
 import type { Origin } from '../../ports/publishing.ts';
 import type { View, Views } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { formatSize } from '../../util/size.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
 import { type Leases, viewId } from '../cache/leases.ts';
@@ -15,7 +16,7 @@ import type { BuildContext } from '../pull/missing-layers.ts';
 import { createOriginTally } from '../pull/progress.ts';
 import type { Trees } from '../pull/trees.ts';
 import type { ViewBuilder } from '../pull/view-builder.ts';
-import type { ViewPlan } from '../pull/view-plan.ts';
+import { uniqueLayers, type ViewPlan } from '../pull/view-plan.ts';
 import type { ChunkLists } from './chunk-lists.ts';
 import type { LayerReads } from './reads.ts';
 import { landingKey } from './view-reads.ts';
@@ -57,13 +58,20 @@ export function createLateStart(world: {
   readonly room: DiskSpace;
   readonly leases: Pick<Leases, 'hold'>;
   readonly lists: Pick<ChunkLists, 'fetch'>;
+  readonly warn: (text: string) => void;
 }) {
   const { viewBuilder, trees, lateViews, images, room } = world;
 
-  /** Makes the view and mounts it. Undoes its steps before it throws. */
+  const loadFully = ({ reference }: ViewPlan, why: string): undefined => {
+    world.warn(`${reference} is not loaded on demand, and is mounted when all of it is here: ${why}`);
+    return undefined;
+  };
+
+  /** Makes the view and mounts it. Undoes its steps before it throws. `held`: the large layers that are here. */
   const mount = async (
     viewPlan: ViewPlan,
-    layers: readonly LayerPlan[],
+    missing: readonly LayerPlan[],
+    held: readonly LayerPlan[],
     { source, origin, platform, landings, openReads, lists }: LateOptions,
     tenants: BuildContext['tenants'],
     signal: AbortSignal,
@@ -71,13 +79,17 @@ export function createLateStart(world: {
     await using undo = new AsyncDisposableStack();
     using merged = await viewBuilder.merge(viewPlan, async () => 'bodies', tenants, signal);
     const { tree, record } = merged;
+    const layers = [...missing, ...held];
     const large = layers.map(({ descriptor: { digest, size } }) => ({
       digest,
       size,
       list: lists.get(digest),
     }));
     const copied = record.bytes - large.reduce((sum, { size }) => sum + size, 0);
-    if (copied > mostCopied) return undefined;
+    if (copied > mostCopied) {
+      const why = `${formatSize(copied)} of small files and tars come before the mount`;
+      return loadFully(viewPlan, `${why}, and at most ${formatSize(mostCopied)} may`);
+    }
     using _room = await room.reserve(viewPlan.reference, viewPlan.plan.layers, [], () => copied, signal);
     const reads = layers.map((_, layer) => undo.use(openReads(layer, large[layer]?.size ?? 0)));
     const key = `${viewPlan.key}-${randomUUID().slice(0, 8)}`;
@@ -86,8 +98,9 @@ export function createLateStart(world: {
     const lease = undo.use(await world.leases.hold([viewId(key)]));
     const plan = { key, record, tree, layers: large, source, platform, landingOf };
     const made = await lateViews.create(plan, signal);
-    if (made === undefined) return undefined;
+    if (made === undefined) return loadFully(viewPlan, 'no image can have so many or so large files');
     undo.defer(() => lateViews.remove(key));
+    for (const number of layers.keys()) if (number >= missing.length) await made.view.show(number);
     const kept = undo.use(await images.keep(made.image, landed));
     const view = await findView(key);
     signal.throwIfAborted();
@@ -105,7 +118,7 @@ export function createLateStart(world: {
   };
 
   return {
-    /** Undefined if no layer is large and missing, or if it cannot be a late view: it is loaded fully then. */
+    /** Undefined if no layer is large and missing, or if it cannot be a late view: it is loaded fully then. Large layers that are here are shown from the start. */
     async start(
       viewPlan: ViewPlan,
       content: AdmittedContent,
@@ -119,6 +132,9 @@ export function createLateStart(world: {
       const { missing, unproven } = await viewBuilder.admitHeld(viewPlan, 'bodies', content, signal);
       const large = missing.filter(isLarge);
       if (large.length === 0) return undefined;
+      const isMissing = new Set(missing);
+      const layers = await uniqueLayers(plan.layers, signal);
+      const held = layers.filter(layer => isLarge(layer) && !isMissing.has(layer));
       const lacking = large.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
       using _room = await room.reserve(reference, plan.layers, large, () => lacking, signal);
       const first = { missing: missing.filter(layer => !isLarge(layer)), unproven };
@@ -130,7 +146,7 @@ export function createLateStart(world: {
       const had = large.map(layer => world.source.progress(layer, content.registry));
       const later = lacking - had.reduce((sum, bytes) => sum + bytes, 0);
       const late = { ...options, lists, source: content.registry, origin: { ...origin, later } };
-      return await mount(viewPlan, large, late, context.tenants, signal);
+      return await mount(viewPlan, large, held, late, context.tenants, signal);
     },
     /** Continues one that an earlier process has started. `resumed`: its reads, if they could wait for this one. */
     async continue(
