@@ -40,7 +40,7 @@ export async function openPrefetchFile(
     if (selecting === undefined || hasLabels) return entries;
     throw new ArtifactError(
       'invalid',
-      `${selecting.artifact.reference} has a nodeSelector, and the Kubernetes API, which has the labels of this node, is off; set --pod-pull-secrets, or remove the nodeSelector`,
+      `${selecting.artifact.reference} has a nodeSelector, and the labels of this node are not known; set --node-labels, or remove the nodeSelector`,
     );
   };
   const problems = (part: Part<readonly PrefetchEntry[]>): readonly string[] =>

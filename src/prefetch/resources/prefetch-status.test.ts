@@ -84,7 +84,7 @@ test('all nodes are counted, and few are named', () => {
   assert.deepEqual(status.failed[0], { node: 'node-0', message: 'no credential' });
   assert.match(
     status.conditions[2]?.message ?? '',
-    /^1000 of 1501 nodes fail and try again, among them node-0: no credential$/,
+    /^1000 of 1501 nodes fail, among them node-0: no credential$/,
   );
 });
 

@@ -45,7 +45,7 @@ export function toPrefetchStatus(
       first === undefined
         ? 'no node fails'
         : shorten(
-            `${nodes.failed} of ${selected} nodes fail and try again, among them ${first.node}: ${first.message}`,
+            `${nodes.failed} of ${selected} nodes fail, among them ${first.node}: ${first.message}`,
             longestMessage,
           ),
     ],
