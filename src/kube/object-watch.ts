@@ -1,14 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { KubeChange, KubeObjects, KubePath } from '../ports/kube-objects.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { isObject, type JsonObject, parseJsonInSteps } from '../util/json.ts';
-import { doInSlices } from '../util/pace.ts';
+import { isObject, type JsonObject } from '../util/json.ts';
 import { openStream } from './api-request.ts';
 import type { ClusterAccess } from './cluster.ts';
+import { longestAnswer, parseObjectJson } from './object-json.ts';
 import { toRefusal } from './object-refusal.ts';
 
-/** Bytes of one change. An object has some MiB at most. */
-const longestChange = 8 * 1024 * 1024;
 /** How much longer than it was asked a watch may last: a connection can end without a word. */
 const graceMs = 30_000;
 
@@ -62,7 +60,7 @@ export async function watchObjects(
 
 async function parseEvent(line: string, signal: AbortSignal): Promise<JsonObject> {
   try {
-    const event = await doInSlices(parseJsonInSteps(line, { maxBytes: 4 * longestChange }), signal);
+    const event = await parseObjectJson(line, signal);
     return isObject(event) ? event : {};
   } catch (thrown) {
     throw new Error('a change cannot be read', { cause: thrown });
@@ -74,7 +72,7 @@ async function* linesOf(response: IncomingMessage): AsyncGenerator<string, undef
   for await (const chunk of response.setEncoding('utf8')) {
     const lines = (rest + (chunk as string)).split('\n');
     rest = lines.pop() ?? '';
-    if (rest.length > longestChange) throw new Error(`a change has more than ${longestChange} bytes`);
+    if (rest.length > longestAnswer) throw new Error(`a change has more than ${longestAnswer} bytes`);
     yield* lines.filter(line => line !== '');
   }
   if (rest !== '') yield rest;

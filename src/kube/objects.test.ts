@@ -54,6 +54,38 @@ test('a list is read in parts, and followed from its version', async () => {
   assert.equal(await objects.watch(parts, { version: first.version, seconds: 60 }, note, never), false);
 });
 
+test('an object with as many annotations as the API takes is read beside others, in a list and as a change', async () => {
+  const keys = Array.from({ length: 60_000 }, (_, index) => `a${index.toString(36)}`);
+  const annotations = Object.fromEntries(keys.map(key => [key, '']));
+  server.put(`${root}/namespaces/evil/notes/x`, { kind: 'Note', metadata: { annotations } });
+  server.put(`${root}/namespaces/shop/notes/y`, { kind: 'Note' });
+  const notes = ['apis', 'g.example', 'v1', 'notes'];
+  const { items, version } = await objects.page(notes, { limit: 64 }, never);
+  assert.equal(items.length, 2);
+  const ending = new AbortController();
+  const changes: string[] = [];
+  const note = ({ kind: change, object }: KubeChange): void => {
+    changes.push(`${change} ${(object as StoredObject).metadata.name}`);
+    if (changes.length === 2) ending.abort(new Error('all are seen'));
+  };
+  const watching = objects.watch(notes, { version, seconds: 60 }, note, ending.signal);
+  server.put(`${root}/namespaces/evil/notes/x`, { kind: 'Note', metadata: { annotations }, spec: 1 });
+  server.put(`${root}/namespaces/shop/notes/y`, { kind: 'Note', spec: 1 });
+  await assert.rejects(watching, { message: 'all are seen' });
+  assert.deepEqual(changes, ['put x', 'put y']);
+});
+
+test('a list with more values than are read at once can be read in smaller parts', async () => {
+  for (const name of ['a', 'b'])
+    server.put(`${root}/namespaces/n/rows/${name}`, { kind: 'Row', spec: Array(300_000).fill(0) });
+  const rows = ['apis', 'g.example', 'v1', 'rows'];
+  await assert.rejects(objects.page(rows, { limit: 2 }, never), {
+    code: 'exhausted',
+    message: /answered too much at once: it has more than 524288 values/,
+  });
+  assert.equal((await objects.page(rows, { limit: 1 }, never)).items.length, 1);
+});
+
 test('a refusal names the rule that is missing, and a failure that it may pass', async () => {
   const ns = ['api', 'v1', 'namespaces', 'shop', 'secrets', 'pull'];
   const rows = [

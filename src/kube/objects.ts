@@ -1,14 +1,12 @@
 import type { KubeObjects, KubePath } from '../ports/kube-objects.ts';
 import { ArtifactError } from '../util/error.ts';
-import { isObject, type JsonObject, parseJsonInSteps } from '../util/json.ts';
-import { doInSlices } from '../util/pace.ts';
+import { isObject, JsonLimitError, type JsonObject } from '../util/json.ts';
 import { askApi, type KubeAnswer, type KubeRequest } from './api-request.ts';
 import type { Cluster } from './cluster.ts';
+import { longestAnswer, parseObjectJson } from './object-json.ts';
 import { toRefusal } from './object-refusal.ts';
 import { watchObjects } from './object-watch.ts';
 
-/** Bytes of an answer that are read. An object has some MiB at most. */
-const longestAnswer = 8 * 1024 * 1024;
 /** Whose fields server-side apply sets. */
 const manager = 'oci-artifact-csi';
 const brief = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
@@ -66,14 +64,16 @@ function ignoreGone(thrown: unknown): undefined {
   if (!(thrown instanceof ArtifactError && thrown.code === 'not-found')) throw thrown;
 }
 
-/** @throws ArtifactError `exhausted` for an answer that was not read to its end. */
+/** @throws ArtifactError `exhausted` for an answer that is too much at once. */
 async function parse({ text }: KubeAnswer, signal: AbortSignal): Promise<unknown> {
   if (text.length > longestAnswer)
     throw new ArtifactError('exhausted', `the Kubernetes API answered more than ${longestAnswer} bytes`);
   try {
-    return await doInSlices(parseJsonInSteps(text, { maxBytes: 4 * longestAnswer }), signal);
-  } catch {
+    return await parseObjectJson(text, signal);
+  } catch (thrown) {
     signal.throwIfAborted();
+    if (thrown instanceof JsonLimitError)
+      throw new ArtifactError('exhausted', `the Kubernetes API answered too much at once: ${thrown.message}`);
     // Without a cause: the message of a parser may quote a secret.
     throw new ArtifactError('unavailable', 'the Kubernetes API sent an object that cannot be read');
   }

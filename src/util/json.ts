@@ -2,8 +2,23 @@ import { isUtf8 } from 'node:buffer';
 import { ArtifactError } from './error.ts';
 import { doAtOnce } from './pace.ts';
 
-/** `maxBytes`: default 512 KiB. `uniqueKeys`: a duplicate key in an object is refused. */
-export type JsonRules = { readonly maxBytes?: number; readonly uniqueKeys?: boolean };
+/**
+ * `maxBytes`: default 512 KiB. `maxKeys`: of one object. `maxValues`: of the document. `uniqueKeys`: a duplicate key in
+ * an object is refused.
+ */
+export type JsonRules = {
+  readonly maxBytes?: number;
+  readonly maxKeys?: number;
+  readonly maxValues?: number;
+  readonly uniqueKeys?: boolean;
+};
+
+/** Thrown for a document that has more than the rules allow, and may be JSON. */
+export class JsonLimitError extends ArtifactError {
+  constructor(why: string) {
+    super('invalid', why);
+  }
+}
 
 /** More than any credential or signature has, and parsed in at most 30 ms. */
 const smallBytes = 512 * 1024;
@@ -11,9 +26,9 @@ const smallBytes = 512 * 1024;
 /** Deeper than any document of a registry or a credential: bundles have ten levels. Callers may recurse. */
 const maxDepth = 64;
 /** One for each 16 bytes of a manifest of 4 MiB: a descriptor has one for at least each 27 bytes. */
-const maxValues = 256 * 1024;
+const usualValues = 256 * 1024;
 /** The maximum of one object. More take long in one step of a caller that lists them. */
-const maxKeys = 10_000;
+const usualKeys = 10_000;
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -36,10 +51,10 @@ export function parseJson(source: Uint8Array | string, rules: JsonRules = {}): u
  */
 export function* parseJsonInSteps(
   source: Uint8Array | string,
-  { maxBytes = smallBytes, uniqueKeys = false }: JsonRules,
+  { maxBytes = smallBytes, maxKeys = usualKeys, maxValues = usualValues, uniqueKeys = false }: JsonRules,
 ): Generator<void, unknown> {
   const bytes = typeof source === 'string' ? Buffer.from(source) : toBuffer(source);
-  if (bytes.length > maxBytes) throw refusal(`it has more than ${maxBytes} bytes`);
+  if (bytes.length > maxBytes) throw new JsonLimitError(`it has more than ${maxBytes} bytes`);
   if (!isUtf8(bytes)) throw refusal('it is not JSON: it is not UTF-8');
   const open: Container[] = [];
   let values = 0;
@@ -90,7 +105,7 @@ export function* parseJsonInSteps(
     if (Object.hasOwn(fields, key)) {
       if (uniqueKeys) throw refusal(`line ${lineOf(bytes, start)} has a key for the second time`);
     } else if (++container.keys > maxKeys) {
-      throw refusal(`an object of it has more than ${maxKeys} keys`);
+      throw new JsonLimitError(`an object of it has more than ${maxKeys} keys`);
     }
     skipSpace();
     if (bytes[at] !== colon) throw malformed();
@@ -100,7 +115,7 @@ export function* parseJsonInSteps(
 
   for (;;) {
     yield;
-    if (++values > maxValues) throw refusal(`it has more than ${maxValues} values`);
+    if (++values > maxValues) throw new JsonLimitError(`it has more than ${maxValues} values`);
     skipSpace();
     let value: unknown;
     const container = toContainer(bytes[at]);
