@@ -13,6 +13,7 @@ const patienceMs = 10_000;
  * ranges starts again. What came is kept.
  */
 const turnMs = 60_000;
+const longestTurnMs = 60 * 60_000;
 
 /**
  * Ends the turn of an item that is no longer wanted, is slow while others are due, or whose registry lets it wait.
@@ -29,7 +30,7 @@ export async function inTurn(
   signal: AbortSignal,
 ): Promise<TurnOutcome> {
   const turn = new AbortController();
-  const endsAt = Date.now() + turnMs * 2 ** item.turns;
+  const endsAt = Date.now() + Math.min(longestTurnMs, turnMs * 2 ** item.turns);
   const end = (why: string): void => turn.abort(new ArtifactError('unavailable', why));
   let wait: { readonly since: number; readonly why: string } | undefined;
   let isOver = false;

@@ -332,6 +332,49 @@ test('entries of a higher priority come first, and one that is held back keeps n
   assert.equal(turns, 0, 'the turn ends with the pull');
 });
 
+test('the priority of a namespace orders its own entries only', async t => {
+  const { set, tags, pulls, run, pass } = openWorld(t);
+  for (const name of ['a', 'b', 'c', 'd']) tags.set(`r.example/${name}:1`, first);
+  set([
+    ownedEntry('r.example/a:1', { namespace: 'evil', priority: 1 }),
+    ownedEntry('r.example/b:1', { namespace: 'shop' }),
+    ownedEntry('r.example/c:1', { namespace: 'evil', priority: 1000 }),
+    ownedEntry('r.example/d:1', { priority: 5 }),
+  ]);
+  run();
+  await pass(20_000);
+  assert.deepEqual(
+    pulls.map(pull => pull.at('r.example/'.length)),
+    ['d', 'c', 'a', 'b'],
+  );
+});
+
+test('the slow pull of a namespace gives way to the list of the node, whatever its priority', async t => {
+  const { set, tags, prefetch, run, pass, waiting } = openWorld(t);
+  tags.set('r.example/b:1', first);
+  waiting.add('r.example/huge:1');
+  set([ownedEntry('r.example/huge:1', { namespace: 'evil', priority: 1000 }), entryOf('r.example/b:1')]);
+  run();
+  await pass(15_000 + 60_000 + 10_000);
+  assert.deepEqual(prefetch.status().map(stateOf), ['pulling', `ready ${first}`]);
+});
+
+test('a pull that never ends keeps others from their turns for an hour at most', async t => {
+  const { set, tags, pulls, run, pass, waiting } = openWorld(t);
+  tags.set('r.example/b:1', first);
+  waiting.add('r.example/huge:1');
+  const often = 60_000;
+  set([
+    ownedEntry('r.example/huge:1', { namespace: 'evil' }),
+    entryOf('r.example/b:1', { intervalMs: often }),
+  ]);
+  run();
+  await pass(3 * hourMs);
+  const before = pulls.length;
+  await pass(hourMs + 2 * often);
+  assert.ok(pulls.slice(before).some(pull => pull.includes('/b:1')));
+});
+
 test('an entry of a resource is pulled with its secrets, for its namespace', async t => {
   const { set, tags, requests, told, run, pass } = openWorld(t);
   tags.set('r.example/a:1', first);

@@ -11,7 +11,7 @@ import type { Expander } from '../ports/registry.ts';
 import type { Progress } from '../ports/usecases.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { sleep } from '../util/sleep.ts';
-import { findLateness, keyOf, priorityOf } from './prefetch-entry.ts';
+import { chooseDue, findLateness, givesWay, keyOf } from './prefetch-entry.ts';
 import { createPrefetchPins, type FoundContent } from './prefetch-pins.ts';
 import { inTurn, lookMs } from './prefetch-turn.ts';
 import type { Naming } from './pull/naming.ts';
@@ -111,17 +111,14 @@ export function createPrefetch(
   };
 
   const unwanted = (item: Item): string | undefined => {
-    const isListed = list.entries()?.some(other => keyOf(other) === keyOf(item.entry)) ?? true;
+    const key = keyOf(item.entry);
+    const isListed = list.entries()?.some(other => keyOf(other) === key) ?? true;
     return isListed ? findLateness(item) : 'it has left the list';
   };
 
   const isOtherDue = (item: Item): boolean =>
     items.some(
-      other =>
-        other !== item &&
-        other.dueAt <= Date.now() &&
-        !other.isHeldBack &&
-        priorityOf(other) >= priorityOf(item),
+      other => other !== item && other.dueAt <= Date.now() && !other.isHeldBack && givesWay(item, other),
     );
 
   const bring = async (
@@ -189,7 +186,7 @@ export function createPrefetch(
   const step = async (signal: AbortSignal): Promise<number> => {
     const byTime = items.toSorted((a, b) => a.dueAt - b.dueAt);
     const due = byTime.filter(({ dueAt }) => dueAt <= Date.now());
-    const next = due.toSorted((a, b) => priorityOf(b) - priorityOf(a))[0] ?? byTime[0];
+    const next = chooseDue(due) ?? byTime[0];
     const leftMs = (next?.dueAt ?? Infinity) - Date.now();
     if (next === undefined || leftMs > 0) return Math.min(leftMs, 1_000);
     try {

@@ -93,6 +93,22 @@ test('what is ready and kept gets a label, at most 30, by priority and name', ()
   );
 });
 
+test('labels of the cluster come first, and namespaces get theirs in rounds, whatever their priorities', () => {
+  const ofName = (name: string, priority: number, namespace?: string) => {
+    const resource = resourceOf({ priority }, 1, { name, uid: name, ...(namespace && { namespace }) });
+    return { resource, row: toNodeRow(resource, [ready]) };
+  };
+  const many = Array.from({ length: 31 }, (_, index) => ofName(`m${index + 10}`, 1000 - index, 'evil'));
+  const keys = Object.keys(toReadyLabels([...many, ofName('base', 0), ofName('one', 0, 'shop')]));
+  assert.equal(keys.length, 30);
+  assert.deepEqual(keys.slice(0, 4), [
+    'oci-artifact.csi.internal/base',
+    'evil.oci-artifact.csi.internal/m10',
+    'shop.oci-artifact.csi.internal/one',
+    'evil.oci-artifact.csi.internal/m11',
+  ]);
+});
+
 test('labels of others stay, and stale ones of prefetches go', () => {
   const [a, b] = ['oci-artifact.csi.internal/a', 'shop.oci-artifact.csi.internal/b'];
   const others = {

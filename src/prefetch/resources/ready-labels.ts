@@ -12,7 +12,8 @@ function labelOf({ namespace, name }: Pick<PrefetchResource, 'namespace' | 'name
 }
 
 /**
- * The labels for what is ready and stays in the cache: those with the highest priority, and then in the order of names.
+ * The labels for what is ready and stays in the cache: those of the cluster, and then one of each namespace after the
+ * other. Of each, those with the highest priority come first, and then in the order of names.
  */
 export function toReadyLabels(
   prefetches: readonly { readonly resource: PrefetchResource; readonly row: NodeRow }[],
@@ -20,9 +21,18 @@ export function toReadyLabels(
   const kept = prefetches.flatMap(({ resource, row }) => {
     const { spec } = resource;
     const stays = spec.kind === 'right' && spec.entries.every(({ keep }) => keep);
-    return stays && row.state === 'Ready' ? [{ key: labelOf(resource), priority: spec.priority }] : [];
+    const { namespace } = resource;
+    return stays && row.state === 'Ready'
+      ? [{ key: labelOf(resource), priority: spec.priority, namespace }]
+      : [];
   });
-  const first = kept.toSorted((a, b) => b.priority - a.priority || (a.key < b.key ? -1 : 1));
+  const ordered = kept.toSorted((a, b) => b.priority - a.priority || (a.key < b.key ? -1 : 1));
+  const byNamespace = Map.groupBy(ordered, ({ namespace }) => namespace);
+  const first = [...byNamespace.values()]
+    .flatMap(own =>
+      own.map(({ key, namespace }, index) => ({ key, round: namespace === undefined ? -1 : index })),
+    )
+    .toSorted((a, b) => a.round - b.round);
   return Object.fromEntries(first.slice(0, mostLabels).map(({ key }) => [key, value]));
 }
 
