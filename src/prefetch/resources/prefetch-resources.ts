@@ -126,7 +126,11 @@ export function openPrefetchResources(world: {
         ...(file.entries() ?? []),
         ...selected().flatMap(resource => toEntries(resource, readSecrets, takeSlot)),
       ],
-      isPartial: () => file.entries() === undefined || known() === undefined || node.known() === undefined,
+      isPartial: () =>
+        file.entries() === undefined ||
+        known() === undefined ||
+        node.known() === undefined ||
+        lists.some(list => list.isCut()),
     },
     problems() {
       const found = [...loops.map(loop => loop.problem()), slots.trouble()?.why];

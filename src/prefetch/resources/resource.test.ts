@@ -58,6 +58,8 @@ for (const [maxParallelNodes, expected] of limits)
     assert.deepEqual(spec.kind === 'right' && spec.maxParallelNodes, expected);
   });
 
+const longInclude = Array(2_000).fill('a').join();
+const longKey = 'k'.repeat(1_000_000);
 const broken: readonly (readonly [spec: unknown, why: RegExp])[] = [
   [undefined, /has no spec/],
   [{}, /has no artifacts/],
@@ -68,6 +70,10 @@ const broken: readonly (readonly [spec: unknown, why: RegExp])[] = [
   [{ artifacts, maxParallelNodes: '0%' }, /maxParallelNodes: invalid value "0%": must be a number of nodes/],
   [{ artifacts, nodeSelector: { matchExpressions: [{ key: 'a', operator: 'In' }] } }, /has no values/],
   [{ artifacts, deadline: 'soon' }, /deadline: invalid value "soon": must be a time/],
+  [
+    { artifacts: [1, 2, 3].map(() => ({ ...artifacts[0], include: longInclude })) },
+    /has artifacts of more than 8192 characters; make several objects/,
+  ],
   [{ artifacts, pullSecrets: [{ name: 'a' }] }, /pullSecrets\[0\] has no namespace/],
 ];
 for (const [spec, why] of broken)
@@ -75,3 +81,8 @@ for (const [spec, why] of broken)
     const parsed = parse(spec);
     assert.match(parsed.kind === 'broken' ? parsed.why : 'right', why);
   });
+
+test('why a prefetch cannot be followed has a bounded length', () => {
+  const parsed = parse({ artifacts: [{ ...artifacts[0], [longKey]: 1 }] });
+  assert.equal(parsed.kind === 'broken' && parsed.why.length, 512);
+});

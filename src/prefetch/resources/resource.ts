@@ -4,6 +4,7 @@ import { type LabelSelector, parseLabelSelector } from '../../configfile/label-s
 import type { ParseAttributes, PrefetchEntry } from '../../ports/prefetch.ts';
 import { toArtifactError } from '../../util/error.ts';
 import { isObject, type JsonObject } from '../../util/json.ts';
+import { shorten } from '../../util/name.ts';
 import { attributes, parseArtifact, parseInterval } from '../prefetch-list.ts';
 
 export const group = 'oci-artifact.csi.internal';
@@ -43,6 +44,11 @@ export type PrefetchSpec =
 export type NodeLimit = { readonly kind: 'nodes' | 'percent'; readonly count: number };
 export type SecretName = { readonly namespace: string; readonly name: string };
 
+/** Characters of the artifacts of one object: a node compares all that it follows every few seconds. */
+const longestArtifacts = 8 * 1024;
+/** An error may name a key of any length. */
+const longestWhy = 512;
+
 /** @throws ArtifactError `invalid` for an object without its metadata, which no API server sends. */
 export function parseResource(
   kind: PrefetchKind,
@@ -74,6 +80,9 @@ function parseSpec(
     const keep = spec.flag('keep') ?? true;
     const interval = parseInterval(spec.get('interval'));
     const artifacts = spec.tables('artifacts') ?? spec.refuse('has no artifacts');
+    const texts = artifacts.flatMap(entry => attributes.flatMap(key => entry.text(key) ?? []));
+    if (texts.reduce((sum, text) => sum + text.length, 0) > longestArtifacts)
+      spec.refuse(`has artifacts of more than ${longestArtifacts} characters; make several objects of them`);
     const selector = spec.table('nodeSelector');
     return {
       kind: 'right',
@@ -93,7 +102,7 @@ function parseSpec(
       deadlineAt: toDeadline(spec.get('deadline')),
     };
   } catch (thrown) {
-    return { kind: 'broken', why: toArtifactError(thrown).message };
+    return { kind: 'broken', why: shorten(toArtifactError(thrown).message, longestWhy) };
   }
 }
 

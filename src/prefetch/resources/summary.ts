@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { KubeObjects, NodeLease } from '../../ports/kube-objects.ts';
+import type { KubeObjects, KubePage, NodeLease } from '../../ports/kube-objects.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { isObject } from '../../util/json.ts';
 import type { RequestTurn } from '../../util/request-pace.ts';
@@ -50,13 +50,17 @@ export function createSummary(world: {
     await (lease.isHeld() ? electedTurn : world.turn)(signal);
     if (!(await lease.take(signal))) return waitMs;
     const found = new Map(resources.map(resource => [resource.uid, { resource, tally: emptyTally() }]));
-    const count = (object: unknown): void => {
+    const countNode = (object: unknown): void => {
       const metadata = isObject(object) ? object['metadata'] : undefined;
       const node = isObject(metadata) ? metadata['name'] : undefined;
       for (const row of parseNodeRows(object)) {
         const one = found.get(row.uid);
         if (one !== undefined) addNodeRow(one.tally, String(node), row, one.resource.generation);
       }
+    };
+    const count = ({ items }: KubePage): boolean => {
+      for (const object of items) countNode(object);
+      return true;
     };
     await readAll(nodeArtifactsPath(), count, signal);
     let failure: ArtifactError | undefined;

@@ -6,7 +6,11 @@ import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { createWatchedList } from './watched-list.ts';
 
-const object = (name: string, resourceVersion = '1'): unknown => ({ metadata: { name, resourceVersion } });
+/** `shop/a` is of a namespace. */
+function object(path: string, resourceVersion = '1'): unknown {
+  const [name, namespace] = path.split('/').reverse();
+  return { metadata: { name, resourceVersion, ...(namespace && { namespace }) } };
+}
 const page = (version: string, ...names: readonly string[]): KubePage => ({
   version,
   items: names.map(name => object(name)),
@@ -115,14 +119,14 @@ test('a failure keeps what is known, is told once, and is tried again after grow
   assert.equal(list.problem(), undefined);
 });
 
-test('parts that are too long are asked for again in smaller ones', async t => {
+test('parts that are too long are asked for again in smaller ones, which grow again', async t => {
   const { list, asked, pages, run, pass } = openWorld(t);
-  pages.push(new ArtifactError('exhausted', 'too long'), page('7', 'a'));
+  pages.push({ ...page('7', 'a'), next: 'x' }, new ArtifactError('exhausted', 'too long'));
+  pages.push({ ...page('8', 'b'), next: 'y' }, page('9', 'c'));
   run();
   await pass(0);
-  await pass(5_000);
-  assert.deepEqual(asked, ['list 64', 'list 16', 'watch 7 450']);
-  assert.deepEqual(list.items(), ['a']);
+  assert.deepEqual(asked, ['list 64', 'list 64 from x', 'list 16 from x', 'list 32 from y', 'watch 7 450']);
+  assert.deepEqual(list.items(), ['a', 'b', 'c']);
 });
 
 test('more objects than are kept are left out, and changes of kept ones count', async t => {
@@ -136,4 +140,39 @@ test('more objects than are kept are left out, and changes of kept ones count', 
   watches[0]?.change('gone', 'a', '10');
   watches[0]?.change('put', 'e', '11');
   assert.deepEqual(list.items(), ['b', 'e']);
+});
+
+test('a namespace with many objects leaves room for others, and what is left out is told', async t => {
+  const { list, asked, pages, watches, run, pass } = openWorld(t, 8);
+  pages.push({ ...page('7', 'evil/a', 'evil/b', 'evil/c'), next: 'x' }, page('7', 'shop/a'));
+  run();
+  await pass(0);
+  assert.deepEqual([list.items(), list.isCut()], [['a', 'b', 'a'], true]);
+  assert.match(
+    list.problem() ?? '',
+    /^there are too many apis: a node follows 8 of them, and 2 of one namespace/,
+  );
+  watches[0]?.change('gone', 'evil/a', '8');
+  pages.push(page('9', 'evil/b', 'evil/c', 'shop/a'));
+  watches[0]?.end(true);
+  await pass(1);
+  assert.deepEqual([list.items(), list.isCut(), list.problem()], [['b', 'c', 'a'], false, undefined]);
+  assert.equal(asked.at(-1), 'watch 9 450');
+});
+
+test('a list ends when no more objects are kept', async t => {
+  const full = openWorld(t, 2);
+  full.pages.push({ ...page('7', 'a', 'b'), next: 'x' });
+  full.run();
+  await full.pass(0);
+  assert.deepEqual([full.asked, full.list.isCut()], [['list 64', 'watch 7 450'], true]);
+});
+
+test('a list without an end ends after 32 parts', async t => {
+  const { list, asked, pages, run, pass } = openWorld(t);
+  for (let part = 0; part < 33; part++) pages.push({ ...page('7', `evil/${part}`), next: 'x' });
+  run();
+  for (let i = 0; i < 10; i++) await pass(0);
+  assert.equal(asked.indexOf('watch 7 450'), 32);
+  assert.deepEqual([list.items(), list.isCut()], [['0', '1', '2'], true]);
 });
