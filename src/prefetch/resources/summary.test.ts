@@ -27,8 +27,10 @@ function resourceOf(
 /** Nodes that report that these prefetches wait, and the daemon that may be elected. */
 function openWorld(nodes: readonly (readonly PrefetchResource[])[]) {
   const world = { isElected: true, refused: '' };
+  const clock = { at: 0, requestMs: 0 };
   const statuses = new Map<string, JsonObject>();
   const asked: string[] = [];
+  const takes: number[] = [];
   const reports = nodes.map((resources, index) =>
     toNodeArtifacts(
       `node-${index}`,
@@ -38,8 +40,15 @@ function openWorld(nodes: readonly (readonly PrefetchResource[])[]) {
   );
   const summary = createSummary({
     turn: async () => {},
-    electedTurn: async () => {},
-    lease: { take: async () => world.isElected, isHeld: () => false },
+    electedTurn: async () => void (clock.at += clock.requestMs),
+    now: () => clock.at,
+    lease: {
+      async take() {
+        takes.push(clock.at);
+        return world.isElected;
+      },
+      isHeld: () => takes.length > 0,
+    },
     objects: {
       async page(_, { next }) {
         const at = Number(next ?? 0);
@@ -60,8 +69,10 @@ function openWorld(nodes: readonly (readonly PrefetchResource[])[]) {
   });
   return {
     world,
+    clock,
     statuses,
     asked,
+    takes,
     sum: (...resources: readonly PrefetchResource[]) => summary(resources, never),
   };
 }
@@ -90,6 +101,22 @@ test('other daemons, and one without prefetches, ask for nothing', async () => {
   world.isElected = false;
   await sum(resourceOf('a'));
   assert.deepEqual(asked, []);
+});
+
+test('the elected daemon renews its lease meanwhile, and stops when another one has it', async () => {
+  const { world, clock, asked, takes, sum } = openWorld(Array.from({ length: 100 }, () => []));
+  clock.requestMs = 1_000;
+  const resources = Array.from({ length: 200 }, (_, index) => resourceOf(`r${index}`));
+  await sum(...resources);
+  assert.equal(asked.length, 50 + 200);
+  assert.ok(takes.length >= 250 / 31, 'it was renewed');
+  for (const [index, at] of takes.entries()) assert.ok(at - (takes[index - 1] ?? 0) <= 32_000);
+  const before = asked.length;
+  const lost = sum(...resources);
+  await Promise.resolve();
+  world.isElected = false;
+  await lost;
+  assert.ok(asked.length - before < 60, `${asked.length - before} requests`);
 });
 
 test('a status that the API refuses does not keep others from theirs', async () => {

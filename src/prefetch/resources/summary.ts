@@ -13,6 +13,8 @@ import { addNodeRow, emptyTally } from './tally.ts';
 export const summaryLease = { name: 'prefetch', seconds: 90 } as const;
 /** Between two summaries, and between two attempts to become the one that writes them, ms. */
 const everyMs = 20_000;
+/** After this time the lease is renewed, ms: many prefetches take longer than it lasts, at two requests a second. */
+const renewMs = 30_000;
 /** NodeArtifacts of one request. */
 const most = 250;
 
@@ -28,8 +30,10 @@ export function createSummary(world: {
   /** As for all daemons, and for the elected one. */
   readonly turn: RequestTurn;
   readonly electedTurn: RequestTurn;
+  /** Milliseconds of a monotonic clock. */
+  readonly now?: () => number;
 }): Summary {
-  const { objects, lease, electedTurn } = world;
+  const { objects, lease, electedTurn, now = () => performance.now() } = world;
   const readAll = createPager(objects, electedTurn, most);
 
   const write = async (resource: PrefetchResource, status: object, signal: AbortSignal): Promise<void> => {
@@ -47,8 +51,17 @@ export function createSummary(world: {
   return async (resources, signal) => {
     const waitMs = everyMs * (0.75 + 0.5 * Math.random());
     if (resources.length === 0) return waitMs;
-    await (lease.isHeld() ? electedTurn : world.turn)(signal);
-    if (!(await lease.take(signal))) return waitMs;
+    let renewedAt = -Infinity;
+    let isLost = false;
+    const isElected = async (): Promise<boolean> => {
+      if (isLost || now() - renewedAt < renewMs) return !isLost;
+      await (lease.isHeld() ? electedTurn : world.turn)(signal);
+      const askedAt = now();
+      isLost = !(await lease.take(signal));
+      renewedAt = askedAt;
+      return !isLost;
+    };
+    if (!(await isElected())) return waitMs;
     const found = new Map(resources.map(resource => [resource.uid, { resource, tally: emptyTally() }]));
     const countNode = (object: unknown): void => {
       const metadata = isObject(object) ? object['metadata'] : undefined;
@@ -58,15 +71,17 @@ export function createSummary(world: {
         if (one !== undefined) addNodeRow(one.tally, String(node), row, one.resource.generation);
       }
     };
-    const count = ({ items }: KubePage): boolean => {
+    const count = ({ items }: KubePage): Promise<boolean> => {
       for (const object of items) countNode(object);
-      return true;
+      return isElected();
     };
     await readAll(nodeArtifactsPath(), count, signal);
+    if (!(await isElected())) return waitMs;
     let failure: ArtifactError | undefined;
     for (const { resource, tally } of found.values()) {
       const status = toPrefetchStatus(tally, resource.generation, resource.status, Date.now());
       if (isDeepStrictEqual(status, resource.status)) continue;
+      if (!(await isElected())) break; // another daemon has newer counts
       await write(resource, status, signal).catch((thrown: unknown) => {
         signal.throwIfAborted();
         failure ??= toArtifactError(thrown);
