@@ -77,6 +77,16 @@ test('a lease that is not renewed passes on when it was seen unchanged for its d
   assert.equal(await a.take(), false);
 });
 
+test('a holder that says that it has a lease for years has it for no longer than others would', async () => {
+  const { openNode, holder, put } = openWorld();
+  const spec = { holderIdentity: 'a', leaseDurationSeconds: 2 ** 31 - 1 };
+  put(`${path}/oci-artifact-csi-one`, { metadata: { name: 'oci-artifact-csi-one' }, spec });
+  const b = openNode('b');
+  assert.equal(await b.take(), false, 'seen for the first time');
+  b.clock.at += 60_000;
+  assert.deepEqual([await b.take(), holder()], [true, 'b']);
+});
+
 test('of nodes that take a lease that has passed at the same time, one has it', async () => {
   const { openNode } = openWorld();
   const [a, b, c] = [openNode('a'), openNode('b'), openNode('c')];

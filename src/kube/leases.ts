@@ -73,7 +73,9 @@ export function openLeases(
         const { holderIdentity, leaseDurationSeconds, leaseTransitions } = specOf(found);
         holder = typeof holderIdentity === 'string' ? holderIdentity : '';
         transitions = typeof leaseTransitions === 'number' ? leaseTransitions : 0;
-        const duration = typeof leaseDurationSeconds === 'number' ? leaseDurationSeconds : seconds;
+        // A node that was taken over must not keep it for longer than others would.
+        const duration =
+          typeof leaseDurationSeconds === 'number' ? Math.min(leaseDurationSeconds, seconds) : seconds;
         const isOther = holder !== '' && holder !== nodeId;
         if (isOther && now() - seen.at < duration * 1000) {
           renewedAt = undefined;
