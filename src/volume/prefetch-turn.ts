@@ -28,23 +28,24 @@ export async function inTurn(
     readonly isOtherDue: () => boolean;
   },
   signal: AbortSignal,
+  now: () => number,
 ): Promise<TurnOutcome> {
   const turn = new AbortController();
-  const endsAt = Date.now() + Math.min(longestTurnMs, turnMs * 2 ** item.turns);
+  const endsAt = now() + Math.min(longestTurnMs, turnMs * 2 ** item.turns);
   const end = (why: string): void => turn.abort(new ArtifactError('unavailable', why));
   let wait: { readonly since: number; readonly why: string } | undefined;
   let isOver = false;
   using _look = setInterval(() => {
     const why = item.unwanted();
     if (why !== undefined) end(why);
-    else if (wait !== undefined && Date.now() - wait.since >= patienceMs) end(wait.why);
-    else if (Date.now() >= endsAt && item.isOtherDue()) {
+    else if (wait !== undefined && now() - wait.since >= patienceMs) end(wait.why);
+    else if (now() >= endsAt && item.isOtherDue()) {
       isOver = true;
       end('others are due');
     }
   }, lookMs).unref();
   const onProgress = ({ waits }: Progress): void => {
-    wait = waits === undefined ? undefined : { since: wait?.since ?? Date.now(), why: waits };
+    wait = waits === undefined ? undefined : { since: wait?.since ?? now(), why: waits };
   };
   try {
     await work(onProgress, AbortSignal.any([signal, turn.signal]));

@@ -25,6 +25,7 @@ function entryOf(reference: string, more: Partial<PrefetchEntry> = {}): Prefetch
 /** A prefetch over a registry whose tags are `tags`; a tag that is not there fails. */
 function openWorld(t: TestContext, labels?: Labels) {
   t.mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
+  const clock = { at: 0 };
   const tags = new Map<string, typeof first>();
   const pulls: string[] = [];
   const requests: PullRequest[] = [];
@@ -88,6 +89,7 @@ function openWorld(t: TestContext, labels?: Labels) {
       log: { info: text => told.push(text), warn: text => told.push(`! ${text}`) },
     },
     () => 0.5,
+    () => clock.at,
   );
   const ending = new AbortController();
   t.after(() => ending.abort());
@@ -108,6 +110,7 @@ function openWorld(t: TestContext, labels?: Labels) {
     /** Lets time pass in steps that are shorter than any wait. */
     async pass(ms: number) {
       for (let left = ms; left > 0; left -= 1_000) {
+        clock.at += Math.min(left, 1_000);
         t.mock.timers.tick(Math.min(left, 1_000));
         for (let i = 0; i < 5; i++) await turn();
       }
@@ -167,6 +170,19 @@ test('a failure is told once and tried again after growing waits, and does not s
   assert.deepEqual(prefetch.status().map(stateOf), [`ready ${second}`, `ready ${first}`]);
   assert.equal(prefetch.status()[0]?.problem, undefined);
   assert.equal(told.filter(text => text.startsWith('! ')).length, 1);
+});
+
+test('a clock of the node that is set back delays no pull', async t => {
+  const { set, tags, pulls, run, pass } = openWorld(t);
+  tags.set('r.example/a:1', first);
+  set([entryOf('r.example/a:1')]);
+  run();
+  await pass(20_000);
+  assert.equal(pulls.length, 1);
+  const date = Date.now.bind(Date);
+  t.mock.method(Date, 'now', () => date() - 2 * hourMs);
+  await pass(hourMs);
+  assert.equal(pulls.length, 2);
 });
 
 test('the pin of an entry ends with the entry, and not while the list cannot be read; pins of people stay', async t => {

@@ -53,7 +53,7 @@ type Item = {
   turns: number;
 };
 
-/** @param random from 0 to 1. */
+/** @param random from 0 to 1. @param now milliseconds of a monotonic clock, which dates of the status do not follow. */
 export function createPrefetch(
   world: {
     readonly list: PrefetchList;
@@ -68,6 +68,7 @@ export function createPrefetch(
     readonly log: { info(text: string): void; warn(text: string): void };
   },
   random: () => number = Math.random,
+  now: () => number = () => performance.now(),
 ): Prefetch {
   const { list, pull, log } = world;
   const pins = createPrefetchPins(world);
@@ -79,8 +80,10 @@ export function createPrefetch(
     items = entries.map(entry => {
       const known = before.get(keyOf(entry));
       if (known !== undefined) return renew(known, entry);
-      const dueAt = Date.now() + random() * Math.min(spreadMs, (entry.intervalMs ?? Infinity) / 20);
-      const status = { reference: entry.artifact.reference, state: 'waiting', nextAt: dueAt } as const;
+      const waitMs = random() * Math.min(spreadMs, (entry.intervalMs ?? Infinity) / 20);
+      const dueAt = now() + waitMs;
+      const nextAt = Date.now() + waitMs;
+      const status = { reference: entry.artifact.reference, state: 'waiting', nextAt } as const;
       return { entry, status, bytes: 0, totalBytes: 0, isHeldBack: false, dueAt, failures: 0, turns: 0 };
     });
   };
@@ -98,9 +101,13 @@ export function createPrefetch(
     status: Omit<PrefetchStatus, 'reference' | 'nextAt'>,
     afterMs?: number,
   ): void => {
-    item.dueAt = afterMs === undefined ? Infinity : Date.now() + afterMs;
+    item.dueAt = now() + (afterMs ?? Infinity);
     const { reference } = item.entry.artifact;
-    item.status = { reference, ...status, ...(afterMs === undefined ? {} : { nextAt: item.dueAt }) };
+    item.status = {
+      reference,
+      ...status,
+      ...(afterMs === undefined ? {} : { nextAt: Date.now() + afterMs }),
+    };
   };
 
   const isWanted = async ({ nodeSelector }: PrefetchEntry, signal: AbortSignal): Promise<boolean> => {
@@ -117,9 +124,7 @@ export function createPrefetch(
   };
 
   const isOtherDue = (item: Item): boolean =>
-    items.some(
-      other => other !== item && other.dueAt <= Date.now() && !other.isHeldBack && givesWay(item, other),
-    );
+    items.some(other => other !== item && other.dueAt <= now() && !other.isHeldBack && givesWay(item, other));
 
   const bring = async (
     item: Item,
@@ -185,15 +190,16 @@ export function createPrefetch(
   /** Works on the item that has been due for longest. Answers how long to wait before the next step. */
   const step = async (signal: AbortSignal): Promise<number> => {
     const byTime = items.toSorted((a, b) => a.dueAt - b.dueAt);
-    const due = byTime.filter(({ dueAt }) => dueAt <= Date.now());
+    const due = byTime.filter(({ dueAt }) => dueAt <= now());
     const next = chooseDue(due) ?? byTime[0];
-    const leftMs = (next?.dueAt ?? Infinity) - Date.now();
+    const leftMs = (next?.dueAt ?? Infinity) - now();
     if (next === undefined || leftMs > 0) return Math.min(leftMs, 1_000);
     try {
       const outcome = await inTurn(
         (onProgress, turn) => bring(next, onProgress, turn),
         { turns: next.turns, unwanted: () => unwanted(next), isOtherDue: () => isOtherDue(next) },
         signal,
+        now,
       );
       if (outcome === 'over') giveWay(next);
     } catch (thrown) {
