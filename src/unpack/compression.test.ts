@@ -9,7 +9,7 @@ import { small, smallShown } from '../../test/support/oci/small-tar.ts';
 import { sha256 } from '../../test/support/oci/tar.ts';
 import { openFiles, openUnpacking, showToc } from '../../test/support/oci/unpacking.ts';
 import { ArtifactError } from '../util/error.ts';
-import { inspectFile, readUncompressed } from './compression.ts';
+import { inspectArriving, inspectFile, readUncompressed } from './compression.ts';
 
 const { unpack, digest, directory, label } = await openUnpacking();
 
@@ -126,4 +126,16 @@ test('a file is closed when its reading ends by damage', async () => {
   const reading = Array.fromAsync(readUncompressed(path, inspectFile(path), label));
   await assert.rejects(reading, /is damaged gzip/);
   assert.deepEqual(openFiles(path), []);
+});
+
+test('a file that has fewer bytes than are said to be there is not taken for a plain tar', async () => {
+  for (const there of [0, 5]) {
+    const path = write('empty', gzipSync(small).subarray(0, there));
+    await assert.rejects(
+      inspectArriving(path, 1000, async () => 600),
+      { message: `it has ${there} bytes, and not 6` },
+    );
+  }
+  const path = write('tiny', Buffer.from('tar'));
+  assert.equal((await inspectArriving(path, 3, async () => 3)).compression, 'none');
 });

@@ -42,10 +42,13 @@ export function inspectFile(path: string): CompressedFile {
   return { compression: detectCompression(start), size };
 }
 
-/** The same for a file of `size` bytes that arrives. */
+/** The same for a file of `size` bytes that arrives. @throws if it has fewer bytes than `more` said. */
 export async function inspectArriving(path: string, size: number, more: AwaitBytes): Promise<CompressedFile> {
-  await more(Math.min(size, magicBytes) - 1);
-  return { ...inspectFile(path), size, more };
+  const least = Math.min(size, magicBytes);
+  await more(least - 1);
+  const { start } = readStart(path);
+  if (start.length < least) throw new Error(`it has ${start.length} bytes, and not ${least}`);
+  return { compression: detectCompression(start), size, more };
 }
 
 /** The number of first bytes that identify the compression. */

@@ -8,13 +8,15 @@ export type FileShare = {
   readonly base?: number;
 };
 
-/** The number of written bytes, which the writer advances; and how often it started over. */
+/** The number of written bytes, which the writer advances; how often it started over; and the number of announced bytes. */
 export type FileState = BigInt64Array;
 
 /** The same with its owner, who need not be the writer. */
 export type GrowingFile = FileShare & {
   /** Called now and then while it grows, and at the end. */
   grown(): void;
+  /** Called with the number of bytes, from the start on, that are elsewhere and can come at once. They are not in the file. */
+  announced?(bytes: number): void;
   /** Called with the hash of the whole content, in hex. Absent: nothing is hashed. */
   hashed?(hex: string): void;
   /** Converts a write error to the owner's error. */
@@ -30,7 +32,7 @@ export type Holes = Disposable & {
 };
 
 export function createFileState(): FileState {
-  return new BigInt64Array(new SharedArrayBuffer(2 * BigInt64Array.BYTES_PER_ELEMENT));
+  return new BigInt64Array(new SharedArrayBuffer(3 * BigInt64Array.BYTES_PER_ELEMENT));
 }
 
 export function sizeOf(state: FileState): number {
@@ -41,6 +43,15 @@ export function setSize(state: FileState, bytes: number): void {
   Atomics.store(state, 0, BigInt(bytes));
 }
 
+/** The written bytes, or more that were announced: for a display of progress only. */
+export function announcedOf(state: FileState): number {
+  return Math.max(sizeOf(state), Number(Atomics.load(state, 2)));
+}
+
+export function announce(state: FileState, bytes: number): void {
+  Atomics.store(state, 2, BigInt(bytes));
+}
+
 /** Equal while the written bytes stay. */
 export function lifeOf(state: FileState): bigint {
   return Atomics.load(state, 1);
@@ -48,5 +59,6 @@ export function lifeOf(state: FileState): bigint {
 
 export function beginAnew(state: FileState): void {
   setSize(state, 0);
+  announce(state, 0);
   Atomics.add(state, 1, 1n);
 }

@@ -150,9 +150,8 @@ export function openHandover(
             came = end;
           }
           verifySize(Math.max(came, descriptor.size), descriptor.size);
-          if (news.kind === 'size') continue;
-          setSize(file.state, came);
-          file.grown();
+          // The ingest is empty until it is a clone.
+          if (news.kind === 'piece') file.announced?.(came);
         }
         if (came < descriptor.size)
           throw new ArtifactError('unavailable', `dfdaemon ended after ${came} of ${descriptor.size} bytes`);
@@ -189,6 +188,7 @@ async function take(path: string, file: GrowingFile, size: number, bytes: number
     await cloneFile(file.fd, from);
     if (bytes < size) ftruncateSync(file.fd, bytes);
     setSize(file.state, bytes);
+    file.grown();
   } finally {
     closeSync(from);
   }

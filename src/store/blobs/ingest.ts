@@ -6,7 +6,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf, isDigest, toDigest } from '../../oci/digest.ts';
 import type { Ingest } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
+import { announce, beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
 import { isIrregular } from '../../util/regular-file.ts';
 import { openHandle } from '../files/directory.ts';
 import { attempt, toStoreError } from '../files/failure.ts';
@@ -118,6 +118,7 @@ export async function openIngest(
       algorithm,
       state,
       grown: flush,
+      announced: bytes => announce(state, bytes),
       hashed(hex) {
         told = { hex, size: offset() };
       },

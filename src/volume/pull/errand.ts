@@ -9,7 +9,10 @@ import type { HashingSink } from '../sinks/hashing-sink.ts';
 export type Errand = {
   readonly content: AdmittedContent;
   readonly tenants: Tenants;
-  /** Called when bytes of a layer arrive. Before that, the pull must not reveal what is cached of it. */
+  /**
+   * Called when bytes of a layer arrive, and with 0 bytes when more are announced. Before that, the pull must not reveal
+   * what is cached of it.
+   */
   readonly came: (layer: LayerPlan, bytes: number) => void;
   /** The hashes of cached layers that are downloaded again to prove access, kept while the pull waits. */
   readonly proofs: Map<Digest, HashingSink>;

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { parseDigest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Content, Sink } from '../../ports/registry.ts';
+import type { UnpackSource } from '../../ports/unpacker.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import { openStore } from '../../store/store.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { openTenants } from '../../util/fair-slots.ts';
 import { Paused } from '../../util/pause.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
@@ -45,14 +47,17 @@ const errandFrom = (registry: string, fetchBlob: FetchBlob, tenant = 'a') => {
 };
 
 /** A store on disk, and a registry with a given blob function. */
-async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: AbortSignal) => Promise<void>) {
+async function openWorld(
+  blob: (descriptor: Descriptor, sink: Sink, signal: AbortSignal) => Promise<void>,
+  others: object = {},
+) {
   const directory = await temporaryDirectory();
   const store = await openStore({ stateDir: directory.path });
   const fetchBlob: FetchBlob = async (descriptor, _, sink, signal) => {
     await blob(descriptor, sink, signal);
     return {};
   };
-  const world = { ...store, meter: { bytesPulled() {} } };
+  const world = { ...store, meter: { bytesPulled() {} }, ...others };
   return {
     store,
     source: createLayerFetcher(world as never, 1),
@@ -329,4 +334,33 @@ test('layers of one tenant that unpack for ever leave threads to others, and to 
   while (under.unpacks < 3) await turn();
   end.abort();
   await Promise.allSettled(unpacking);
+});
+
+test('bytes that are announced are shown, and are unpacked when they are here', async () => {
+  const bytes = randomBytes(2 * size);
+  const layer: LayerPlan = { ...planFile(describeBlob(bytes)), form: 'unpacked' };
+  const unpacked: string[] = [];
+  const unpacker = {
+    async unpack({ arrival }: UnpackSource) {
+      unpacked.push(arrival === undefined ? 'verified' : 'early');
+      throw new ArtifactError('unmountable', 'these are random bytes');
+    },
+  };
+  const room = { unpacking: () => ({ grow: async () => {}, async [Symbol.asyncDispose]() {} }) };
+  const came: number[] = [];
+  await using world = await openWorld(
+    async (_, sink) => {
+      sink.file?.announced?.(size);
+      assert.equal(sink.offset, 0);
+      assert.equal(world.source.progress(layer, 'r.example'), size);
+      assert.deepEqual(came, [0]);
+      await sleep(400, undefined); // an early unpacking begins after 250 ms
+      sink.write(bytes);
+    },
+    { unpacker, room },
+  );
+  const errand = { ...world.errand, came: (_: LayerPlan, bytes: number) => void came.push(bytes) };
+  await assert.rejects(world.source.bring(layer, errand, never), { code: 'unmountable' });
+  assert.deepEqual(came, [0, bytes.length]);
+  assert.deepEqual(unpacked, ['verified']);
 });

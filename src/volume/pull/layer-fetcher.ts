@@ -6,6 +6,7 @@ import type { Blobs, Layers } from '../../ports/store.ts';
 import type { Unpacker } from '../../ports/unpacker.ts';
 import type { LayerForm } from '../../tree/toc.ts';
 import { toArtifactError } from '../../util/error.ts';
+import { announcedOf } from '../../util/growing-file.ts';
 import { createSharedTurns } from '../../util/mutex.ts';
 import type { AdmittedReader } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
@@ -72,7 +73,7 @@ export function createLayerFetcher(
   // Bounds open files. It is above the number of slots, because downloaded layers may wait for the disk.
   const works = openRegistrySlots(Math.max(32, 2 * maxParallelDownloads));
   // Complete layers stay until they are hashed, durable or unpacked, so that progress never decreases.
-  const underWay = new Map<string, Pick<Sink, 'offset'>>();
+  const underWay = new Map<string, Pick<Sink, 'offset' | 'file'>>();
 
   const fill = async (
     sink: Sink,
@@ -141,9 +142,9 @@ export function createLayerFetcher(
     await using ingest = await blobs.ingest(descriptor, errand.content.registry, signal);
     await using early =
       form === 'unpacked' ? await unpacking.early(ingest, layer, errand, signal) : undefined;
-    const came: Errand['came'] = (...arrived) => {
-      early?.arrived();
-      errand.came(...arrived);
+    const came: Errand['came'] = (of, bytes) => {
+      if (bytes > 0) early?.arrived();
+      errand.came(of, bytes);
     };
     let servedBy: ServedBy | undefined;
     for (let resumed = ingest.offset > 0; servedBy === undefined; resumed = false) {
@@ -224,6 +225,7 @@ export function createLayerFetcher(
     progress(layer, registry) {
       const { descriptor } = layer;
       const current = underWay.get(keyOf(descriptor, registry));
+      if (current?.file !== undefined) return announcedOf(current.file.state);
       if (current !== undefined || isSmall(layer)) return current?.offset ?? 0;
       return blobs.partial(descriptor, registry);
     },
