@@ -45,3 +45,20 @@ test('memory is returned to the system some seconds after work, and without this
   assert.ok(returned.turn < 50, text);
   assert.ok(kept.after - kept.before > 45, text);
 });
+
+test('memory that cannot be measured does not end the process', async () => {
+  const starving = `
+import { setTimeout as sleep } from 'node:timers/promises';
+import { returnMemory } from '${import.meta.resolve('./memory.ts')}';
+using memory = returnMemory(() => {});
+let failures = 0;
+process.memoryUsage.rss = () => {
+  failures++;
+  throw new Error('EMFILE: too many open files');
+};
+while (failures < 2) await sleep(50);
+console.log('alive');
+`;
+  const { stdout } = await run(process.execPath, ['--input-type=module-typescript', '-e', starving]);
+  assert.equal(stdout, 'alive\n');
+});

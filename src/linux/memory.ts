@@ -55,7 +55,7 @@ export function returnMemory(onReturned: (returned: Returned) => void): Disposab
     spend(); // its own work does not count
     onReturned({ beforeBytes: before, afterBytes: lowest, longestMs: Math.round(milliseconds * 10) / 10 });
   };
-  const look = (): void => {
+  const lookNow = (): void => {
     const elapsedMs = performance.now() - since;
     since += elapsedMs;
     const ms = spend();
@@ -69,7 +69,13 @@ export function returnMemory(onReturned: (returned: Returned) => void): Disposab
     if (settled && before - lowest < worthwhile) return;
     settled = share <= silentShare;
     spentMs = 0;
-    void giveBack(before);
+    giveBack(before).catch(() => {});
+  };
+  /** Without a free descriptor, the memory cannot be read: what a timer throws would end the process. */
+  const look = (): void => {
+    try {
+      lookNow();
+    } catch {}
   };
   return setInterval(look, paceMs).unref();
 }

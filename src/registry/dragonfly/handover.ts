@@ -1,15 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-} from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
 import { cloneFile } from '../../linux/io.ts';
 import type { Credential } from '../../oci/credential.ts';
 import type { Dfdaemon } from '../../ports/dragonfly.ts';
@@ -20,6 +9,7 @@ import { openRegular } from '../../util/regular-file.ts';
 import type { FileTransfer } from '../api/range.ts';
 import type { Upstream } from '../config/route.ts';
 import type { Clock } from '../http/retry.ts';
+import { openDfdaemonLinks } from './dfdaemon-links.ts';
 
 /**
  * Takes blobs of a mirror that is dfdaemon's proxy from dfdaemon's files instead: dfdaemon links its file into a
@@ -57,8 +47,6 @@ const registryHeader = 'x-dragonfly-registry';
 const leastBytes = 1024 * 1024;
 const firstRestMs = 30_000;
 const longestRestMs = 600_000;
-/** After which nobody uses a link any more. */
-const idleMs = 3_600_000;
 /** Errors of a clone between filesystems, or on one that shares no blocks. */
 const unshared: ReadonlySet<string> = new Set([
   'EOPNOTSUPP',
@@ -76,26 +64,15 @@ export function openHandover(
   { authorizationOf, clock, onRest, stallMs }: HandoverWorld,
 ): Handover {
   let preparing: Promise<void> | undefined;
-  /** The links of this process. */
-  const names = new Set<string>();
-  /** While a link of an earlier process is there, its blocks are taken. */
-  const tidy = (): void => {
-    const oldest = Date.now() - idleMs;
-    for (const name of listOurs(directory)) {
-      const path = join(directory, name);
-      const stats = names.has(name) ? undefined : lstatSync(path, { throwIfNoEntry: false });
-      if (stats !== undefined && stats.mtimeMs < oldest) rmSync(path, { force: true });
-    }
-  };
-  const tidying = setInterval(tidy, idleMs).unref();
+  const links = openDfdaemonLinks(directory);
   let unfit: string | undefined;
   let rest = { until: 0, ms: firstRestMs / 2, reason: '' };
 
   /** Makes the directory, and tries a clone. */
   const prepare = async (file: GrowingFile): Promise<void> => {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const path = join(directory, newName());
-    const empty = openSync(path, 'wx+', 0o600);
+    using link = links.open();
+    const empty = openSync(link.path, 'wx+', 0o600);
     try {
       await cloneFile(file.fd, empty);
     } catch (thrown) {
@@ -103,7 +80,6 @@ export function openHandover(
       unfit = `${directory} and --state-dir are not on one filesystem that shares blocks between files, such as XFS or btrfs (${errnoOf(thrown)}): blobs come from dfdaemon's proxy`;
     } finally {
       closeSync(empty);
-      rmSync(path, { force: true });
     }
   };
 
@@ -123,10 +99,9 @@ export function openHandover(
       const registry = upstream.headers[registryHeader];
       if (registry === undefined || file === undefined || !isFit(blob)) return;
       if (unfit !== undefined || clock.now() < rest.until) return;
-      const name = newName();
-      const path = join(directory, name);
+      using link = links.open();
+      const { path } = link;
       let came = 0;
-      names.add(name);
       try {
         preparing ??= prepare(file);
         await preparing.catch((thrown: unknown) => {
@@ -164,14 +139,12 @@ export function openHandover(
         signal.throwIfAborted();
         fail(thrown);
         return;
-      } finally {
-        rmSync(path, { force: true });
-        names.delete(name);
       }
+      link[Symbol.dispose](); // so that dfdaemon can free its file meanwhile
       const hex = await transport.hash(signal);
       if (hex !== undefined) file.hashed?.(hex);
     },
-    [Symbol.dispose]: () => clearInterval(tidying),
+    [Symbol.dispose]: () => links[Symbol.dispose](),
     problems() {
       if (unfit !== undefined) return [`--dragonfly-socket is not used: ${unfit}`];
       if (clock.now() >= rest.until) return [];
@@ -218,18 +191,4 @@ function isDone(work: Promise<void>): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-const end = '.handover';
-
-function newName(): string {
-  return `${randomUUID()}${end}`;
-}
-
-function listOurs(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory).filter(name => name.endsWith(end));
-  } catch {
-    return []; // it is made when it is needed
-  }
 }
