@@ -30,6 +30,53 @@ export function lasts(
   return since <= now && now < until;
 }
 
+/** A time in which something is not used because it failed. */
+export type Backoff = {
+  readonly since: number;
+  readonly until: number;
+  readonly ms: number;
+  readonly failure: ArtifactError;
+};
+
+/** Backoffs of 30 s, and of twice as long each time it fails again, up to 10 min. */
+export type Backoffs = {
+  /** Returns the backoff that lasts now. */
+  of(key: string): Backoff | undefined;
+  /** Returns the backoff that begins. Undefined while one lasts: requests that were in progress do not count again. */
+  begin(key: string, failure: ArtifactError): Backoff | undefined;
+  /** The next backoff is a first one. */
+  reset(key: string): void;
+  /** The keys whose backoff lasts now. */
+  keys(): readonly string[];
+};
+
+const firstBackoffMs = 30_000;
+const longestBackoffMs = 600_000;
+/** More than a node asks within a backoff. */
+const keptBackoffs = 10_000;
+
+export function createBackoffs({ now }: { now(): number }): Backoffs {
+  const backoffs = new Map<string, Backoff>();
+  const of: Backoffs['of'] = key => {
+    const backoff = backoffs.get(key);
+    return backoff !== undefined && lasts(backoff, now()) ? backoff : undefined;
+  };
+  return {
+    of,
+    begin(key, failure) {
+      if (of(key) !== undefined) return undefined;
+      const since = now();
+      const ms = Math.min(2 * (backoffs.get(key)?.ms ?? firstBackoffMs / 2), longestBackoffMs);
+      if (backoffs.size >= keptBackoffs) backoffs.clear();
+      const backoff = { since, until: since + ms, ms, failure };
+      backoffs.set(key, backoff);
+      return backoff;
+    },
+    reset: key => void backoffs.delete(key),
+    keys: () => [...backoffs.keys()].filter(key => of(key) !== undefined),
+  };
+}
+
 /** How often the work is retried during a pause: mirrors may have what they lacked. */
 const stepMs = 5_000;
 const longestSpreadMs = 15_000;

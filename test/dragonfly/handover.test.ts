@@ -171,7 +171,7 @@ test('a socket that hangs is left for the proxy', options, async () => {
   assert.match(daemon.output(), /dfdaemon sent nothing for 1 s/);
   assert.ok(askedProxy(path));
   const { problems } = await daemon.artifacts.GetStatus({});
-  assert.match(problems.join('\n'), /^dfdaemon's socket is not used until /m);
+  assert.match(problems.join('\n'), /^dfdaemon's socket is not used for http:\S+ until /m);
 });
 
 /** A socket that accepts connections and never answers. */

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { lengths, shareBlobSource, sizes } from '../../../test/support/registry/blob-source.ts';
 import { openFakeClock, openMemorySink } from '../../../test/support/registry/registry-client.ts';
+import { findCause } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
+import { SizeError } from '../http/retry.ts';
 
 const source = await shareBlobSource();
 
@@ -24,6 +26,20 @@ for (const size of sizes) {
       message: `${source.subject(size)}: ${source.registry.host} announces ${length - 1} bytes; the descriptor says ${length}`,
     });
     assert.equal(source.registry.asked.length, 1);
+  });
+
+  test(`another size than that of the ${size} blob is told from other wrong content`, async () => {
+    for (const fault of [
+      { kind: 'chunked', bytes: length + 100_000_000 },
+      { kind: 'headers', headers: { 'content-length': String(length - 1) } },
+      { kind: 'chunked', bytes: 1000 },
+    ] as const) {
+      source.registry.fault(({ headers }) =>
+        headers.range === undefined ? fault : { kind: 'status', status: 416 },
+      );
+      const failure = await source.pull(size).catch((thrown: unknown) => thrown);
+      assert.ok(findCause(failure, SizeError) !== undefined, String(failure));
+    }
   });
 
   test(`a page in place of the ${size} blob keeps what the sink already has`, async () => {

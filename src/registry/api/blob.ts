@@ -9,7 +9,7 @@ import type { Upstream } from '../config/route.ts';
 import { isEndpointError } from '../http/endpoint-error.ts';
 import type { FinalResponse } from '../http/redirect.ts';
 import { describeEncoding, type HttpRequest, type Receiver, skip } from '../http/request.ts';
-import { type RetryPolicy, TransientError } from '../http/retry.ts';
+import { type RetryPolicy, SizeError, TransientError } from '../http/retry.ts';
 import { parseContentRange } from './content-range.ts';
 import type { ApiRequest, Exchange } from './exchange.ts';
 
@@ -60,9 +60,11 @@ export async function transfer(
       const accept = (here: FinalResponse): Receiver => toReceiver(here, from, blob, bounds);
       const arrival = await exchange(toRequest(blob, from), accept, signal);
       // A server may answer a range with a shorter range. A whole that is shorter is different content.
-      const code = arrival.status === 206 ? 'unavailable' : 'corrupt';
-      if (sink.offset < descriptor.size)
-        throw new TransientError(code, `${arrival.url.host} ended it as if that were all`);
+      if (sink.offset < descriptor.size) {
+        const message = `${arrival.url.host} ended it as if that were all`;
+        if (arrival.status === 206) throw new TransientError('unavailable', message);
+        throw new TransientError('corrupt', message, new SizeError(message));
+      }
     } catch (thrown) {
       const isNew = sink.offset > offset;
       if (from > 0 && !isNew && wholeAskedAt !== offset && mayDoWhole(thrown)) {
@@ -113,8 +115,7 @@ function toReceiver(
     const isWhole = length === undefined || Number(length) === size;
     if (from > 0 && (!isWhole || 'content-range' in headers)) throw noRange;
     if (!isWhole) {
-      throw new ArtifactError(
-        'corrupt',
+      throw new SizeError(
         `${subject}: ${url.host} announces ${length} bytes${describeEncoding(headers)}; the descriptor says ${size}`,
       );
     }
@@ -132,8 +133,7 @@ function toReceiver(
   const store = skip(past, chunk => {
     if (sink.offset + chunk.length > size) {
       sink.restart();
-      throw new ArtifactError(
-        'corrupt',
+      throw new SizeError(
         `${subject}: ${url.host} sends more than the ${size} bytes of its descriptor${describeEncoding(headers)}`,
       );
     }

@@ -7,6 +7,7 @@ import { ArtifactError } from '../../util/error.ts';
 import type { Upstream } from '../config/route.ts';
 import type { FinalResponse } from '../http/redirect.ts';
 import { collect, describeEncoding, type Head } from '../http/request.ts';
+import { SizeError } from '../http/retry.ts';
 import type { ApiRequest, Exchange } from './exchange.ts';
 
 /** A tag or digest of a repository, and the credential to use. `subject` names it in errors. */
@@ -82,14 +83,17 @@ export async function fetchManifest(
   const arrival = await exchange(
     question(asked, 'GET', digest),
     here => {
-      body = collect(size, () => corrupt(asked, here, `sent more than the ${size} bytes of its descriptor`));
+      body = collect(
+        size,
+        () => new SizeError(describe(asked, here, `sent more than the ${size} bytes of its descriptor`)),
+      );
       return body.receive;
     },
     signal,
   );
   const bytes = body?.bytes() ?? Buffer.of();
   if (bytes.length !== size) {
-    throw corrupt(asked, arrival, `sent ${bytes.length} bytes; its descriptor says ${size}`);
+    throw new SizeError(describe(asked, arrival, `sent ${bytes.length} bytes; its descriptor says ${size}`));
   }
   const algorithm = algorithmOf(digest);
   const actual = toDigest(algorithm, hash(algorithm, bytes));
@@ -139,8 +143,12 @@ function essence(head: Head): string {
   return type.length > maxTypeLength ? '' : type;
 }
 
-function corrupt(asked: Asked, { url, headers }: FinalResponse, what: string): ArtifactError {
-  return new ArtifactError('corrupt', `${asked.subject}: ${url.host} ${what}${describeEncoding(headers)}`);
+function corrupt(asked: Asked, from: FinalResponse, what: string): ArtifactError {
+  return new ArtifactError('corrupt', describe(asked, from, what));
+}
+
+function describe({ subject }: Asked, { url, headers }: FinalResponse, what: string): string {
+  return `${subject}: ${url.host} ${what}${describeEncoding(headers)}`;
 }
 
 function tooLarge(asked: Asked, { headers }: FinalResponse): ArtifactError {

@@ -111,3 +111,35 @@ test('the pieces of a download that fails are here when that is said', options, 
   sample.world.news = [start, second];
   assert.equal((await sample.bring()).bytes, 0);
 });
+
+test('a registry that fails behind dfdaemon does not take its socket from others', options, async () => {
+  using sample = openWorld();
+  sample.world.failure = new ArtifactError('unavailable', 'dfdaemon: the registry answered 502');
+  await sample.bring('http://evil.example');
+  await sample.bring('http://evil.example');
+  assert.equal(sample.world.asked, 1);
+  assert.deepEqual(sample.handover.problems(), [
+    "dfdaemon's socket is not used for http://evil.example until 1970-01-01T02:00:30Z: dfdaemon: the registry answered 502",
+  ]);
+  sample.world.failure = undefined;
+  assert.equal((await sample.bring()).bytes, size);
+});
+
+test('a clock that is set back does not leave the socket unused for hours', options, async () => {
+  using sample = openWorld();
+  sample.world.failure = new ArtifactError('unavailable', 'the socket has gone');
+  await sample.bring();
+  sample.world.now = 0;
+  sample.world.failure = undefined;
+  assert.deepEqual(sample.handover.problems(), []);
+  assert.equal((await sample.bring()).bytes, size);
+});
+
+test('a manifest with a wrong size does not take the socket from other blobs', options, async () => {
+  using sample = openWorld();
+  sample.world.news = [{ kind: 'size', bytes: size - 1 }];
+  assert.equal((await sample.bring()).bytes, 0);
+  assert.deepEqual(sample.handover.problems(), []);
+  sample.world.news = whole;
+  assert.equal((await sample.bring()).bytes, size);
+});

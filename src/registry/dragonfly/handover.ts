@@ -2,9 +2,9 @@ import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync } from 'node:f
 import { cloneFile } from '../../linux/io.ts';
 import type { Credential } from '../../oci/credential.ts';
 import type { Dfdaemon } from '../../ports/dragonfly.ts';
-import { ArtifactError, errnoOf, toArtifactError } from '../../util/error.ts';
+import { ArtifactError, type ErrorCode, errnoOf, toArtifactError } from '../../util/error.ts';
 import { type GrowingFile, setSize } from '../../util/growing-file.ts';
-import { formatTime } from '../../util/pause.ts';
+import { createBackoffs, formatTime } from '../../util/pause.ts';
 import { openRegular } from '../../util/regular-file.ts';
 import type { FileTransfer } from '../api/range.ts';
 import type { Upstream } from '../config/route.ts';
@@ -24,7 +24,7 @@ export type Handover = Disposable & {
    * @throws `cancelled`.
    */
   bring(blob: FileTransfer, signal: AbortSignal): Promise<void>;
-  /** Why it is not used, at most one line. */
+  /** Why it is not used, by registry; one line if it is used for none. */
   problems(): readonly string[];
 };
 
@@ -45,8 +45,8 @@ export type HandoverWorld = {
 const registryHeader = 'x-dragonfly-registry';
 /** Below this size the bytes are here before a task would have started. */
 const leastBytes = 1024 * 1024;
-const firstRestMs = 30_000;
-const longestRestMs = 600_000;
+/** Failures of the registry, or of a manifest: `corrupt` is another size. */
+const ofRegistry: ReadonlySet<ErrorCode> = new Set(['not-found', 'unauthenticated', 'denied', 'corrupt']);
 /** Errors of a clone between filesystems, or on one that shares no blocks. */
 const unshared: ReadonlySet<string> = new Set([
   'EOPNOTSUPP',
@@ -66,7 +66,8 @@ export function openHandover(
   let preparing: Promise<void> | undefined;
   const links = openDfdaemonLinks(directory);
   let unfit: string | undefined;
-  let rest = { until: 0, ms: firstRestMs / 2, reason: '' };
+  /** By registry: a failure of dfdaemon may be one of the registry, and anybody can name one that fails. */
+  const backoffs = createBackoffs(clock);
 
   /** Makes the directory, and tries a clone. */
   const prepare = async (file: GrowingFile): Promise<void> => {
@@ -83,13 +84,12 @@ export function openHandover(
     }
   };
 
-  const fail = (thrown: unknown): void => {
-    const { code, message } = toArtifactError(thrown);
-    if (code === 'not-found' || code === 'unauthenticated' || code === 'denied') return; // the proxy reports it
-    if (clock.now() < rest.until) return;
-    const ms = Math.min(2 * rest.ms, longestRestMs);
-    rest = { until: clock.now() + ms, ms, reason: message };
-    onRest({ mirror: "dfdaemon's socket", reason: message, restMs: ms });
+  const fail = (registry: string, thrown: unknown): void => {
+    const failure = toArtifactError(thrown);
+    if (ofRegistry.has(failure.code)) return; // the proxy reports it
+    const begun = backoffs.begin(registry, failure);
+    if (begun === undefined) return;
+    onRest({ mirror: `dfdaemon's socket for ${registry}`, reason: failure.message, restMs: begun.ms });
   };
 
   return {
@@ -98,7 +98,7 @@ export function openHandover(
       const { file } = sink;
       const registry = upstream.headers[registryHeader];
       if (registry === undefined || file === undefined || !isFit(blob)) return;
-      if (unfit !== undefined || clock.now() < rest.until) return;
+      if (unfit !== undefined || backoffs.of(registry) !== undefined) return;
       using link = links.open();
       const { path } = link;
       let came = 0;
@@ -118,7 +118,7 @@ export function openHandover(
         /** The ends of pieces that came before one of lower offset, by offset. */
         const ends = new Map<number, number>();
         for await (const news of dfdaemon.download(task, signal)) {
-          if (news.kind === 'size') verifySize(news.bytes, descriptor.size);
+          if (news.kind === 'size') verifySize(news.bytes, descriptor.size, 'corrupt');
           else if (news.length > 0) ends.set(news.offset, news.offset + news.length);
           for (let end = ends.get(came); end !== undefined; end = ends.get(came)) {
             ends.delete(came);
@@ -131,13 +131,13 @@ export function openHandover(
         if (came < descriptor.size)
           throw new ArtifactError('unavailable', `dfdaemon ended after ${came} of ${descriptor.size} bytes`);
         await take(path, file, descriptor.size, came);
-        rest = { until: 0, ms: firstRestMs / 2, reason: '' };
+        backoffs.reset(registry);
       } catch (thrown) {
         // The pieces without a hole are right, as far as anybody knows: the proxy or the registry continues there.
         const kept = came > 0 && (await isDone(take(path, file, descriptor.size, came)));
         if (!kept) sink.restart();
         signal.throwIfAborted();
-        fail(thrown);
+        fail(registry, thrown);
         return;
       }
       link[Symbol.dispose](); // so that dfdaemon can free its file meanwhile
@@ -147,8 +147,10 @@ export function openHandover(
     [Symbol.dispose]: () => links[Symbol.dispose](),
     problems() {
       if (unfit !== undefined) return [`--dragonfly-socket is not used: ${unfit}`];
-      if (clock.now() >= rest.until) return [];
-      return [`dfdaemon's socket is not used until ${formatTime(rest.until)}: ${rest.reason}`];
+      return backoffs.keys().map(registry => {
+        const { until = 0, failure } = backoffs.of(registry) ?? {};
+        return `dfdaemon's socket is not used for ${registry} until ${formatTime(until)}: ${failure?.message}`;
+      });
     },
   };
 }
@@ -181,9 +183,9 @@ function toHeaders(
   return { ...Object.fromEntries(passed), ...(authorization === undefined ? {} : { authorization }) };
 }
 
-function verifySize(bytes: number, size: number): void {
+function verifySize(bytes: number, size: number, code: ErrorCode = 'unavailable'): void {
   if (bytes === size) return;
-  throw new ArtifactError('unavailable', `dfdaemon has ${bytes} bytes; the descriptor says ${size}`);
+  throw new ArtifactError(code, `dfdaemon has ${bytes} bytes; the descriptor says ${size}`);
 }
 
 function isDone(work: Promise<void>): Promise<boolean> {

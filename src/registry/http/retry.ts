@@ -18,6 +18,13 @@ export class StalledError extends TransientError {}
 /** A host that did not answer: it is down, does not listen, or closes what it does not understand. */
 export class UnreachableError extends TransientError {}
 
+/** Content with another size than its descriptor says: the server may be wrong, or whoever wrote the manifest. */
+export class SizeError extends ArtifactError {
+  constructor(message: string) {
+    super('corrupt', message);
+  }
+}
+
 /** Time and chance, replaced in tests. `now` returns milliseconds since 1970, `random` a number from 0 up to 1. */
 export type Clock = {
   now(): number;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ArtifactError } from '../../util/error.ts';
 import { toUpstream } from '../config/route.ts';
-import { TransientError, UnreachableError } from '../http/retry.ts';
+import { SizeError, TransientError, UnreachableError } from '../http/retry.ts';
 import { openMirrorHealth } from './mirror-health.ts';
 
 const clock = { now: () => 0, random: () => 0, sleep: async () => {} };
@@ -23,6 +23,17 @@ test('a registry that fails behind a mirror, or lies to it, does not make the no
     assert.equal(health.against(other, 'a'), undefined);
     health.good(one);
     assert.equal(health.against(one, 'a'), undefined);
+  }
+});
+
+test('a size that a manifest has wrong does not make the node skip a mirror for other repositories and callers', () => {
+  const short = new SizeError('cache.example announces 6 bytes; the descriptor says 7');
+  for (const failure of [short, new TransientError('corrupt', 'cache.example ended it', short)]) {
+    const health = openMirrorHealth(clock, () => {});
+    health.bad(one, 'a', failure);
+    assert.equal(health.against(one, 'a'), failure);
+    assert.equal(health.against(one, 'b'), undefined);
+    assert.equal(health.against(at('evil.example', 'c'), 'a'), undefined);
   }
 });
 
