@@ -3,9 +3,8 @@
  * prints what it found; `many <file> <milliseconds> <seed>` prints counts of random reads, a line at least every
  * `tellEveryMs` while they go on.
  */
-import { fstatSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
+import { constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import process from 'node:process';
 import { check, libc } from '../../../src/linux/libc.ts';
 import { errnoOf } from '../../../src/util/error.ts';
@@ -24,9 +23,9 @@ const [mode, path = '', ...rest] = process.argv.slice(2);
 const fd = openSync(path, 'r');
 const { size } = fstatSync(fd);
 const memory = mmap(0, size, PROT_READ, MAP_SHARED, fd, 0);
-const copyPath = join(tmpdir(), `late-${process.pid}`);
-const copy = openSync(copyPath, 'wx+');
-unlinkSync(copyPath);
+/** A file without a name, because this process may be killed at any time: `O_TMPFILE` (open(2)). */
+const unnamed = 0o20000000 | constants.O_DIRECTORY;
+const copy = openSync(tmpdir(), unnamed | constants.O_RDWR, 0o600);
 
 /** How bytes are read. The kernel faults in mapped memory when it is written elsewhere, and then gives an error for it. */
 const ways: Readonly<Record<How, (to: Buffer, offset: number) => number>> = {
