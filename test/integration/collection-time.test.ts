@@ -48,7 +48,7 @@ function complaints(few: Costs, many: Costs): readonly string[] {
     return [
       turn < longestTurn ? '' : `${step} held the main thread for ${ms(turn)}`,
       // What is quadratic costs 25 times as much.
-      cpu < 8 * Math.max(before, 10) ? '' : `${step}: ${ms(before)} for a fifth, ${ms(cpu)} for all`,
+      cpu < 12 * Math.max(before, 10) ? '' : `${step}: ${ms(before)} for a fifth, ${ms(cpu)} for all`,
     ];
   });
   const idle = many['prune of nothing'].cpu;

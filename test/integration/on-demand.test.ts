@@ -432,7 +432,8 @@ test('large files that are here already are shown from the start, and neither co
   const { reference } = await registry.push('versions', 'v2', [shared, own]);
   const [blob, late] = [sha256(shared.bytes), sha256(own.bytes)];
   const blobFile = join(node.stateDir, 'blobs/sha256', blob.slice('sha256:'.length));
-  await using daemon = await startDaemon(node);
+  // Half of it is the silence after which a download is tried again.
+  await using daemon = await startDaemon(node, { flags: { '--on-demand-patience': '10s' } });
   await daemon.csi.NodePublishVolume(await publishRequest(node, { reference: before }));
   const { ino, mtimeNs } = statSync(blobFile, { bigint: true });
   const sent = registry.sent(`/blobs/${blob}`);
