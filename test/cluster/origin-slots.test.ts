@@ -84,6 +84,11 @@ describe('the slots of a registry', clusterNeeds, () => {
 
     await cluster.kubectl('delete', 'lease', '-n', driverNamespace, slot);
     await cluster.installDriver({ podPullSecrets: false, originSlots: 1 });
+    // Until then it asks again a minute after it was refused.
+    await waitFor('the node wants no slot any more', async () => {
+      const metrics = await cluster.run('curl', ['--silent', '--fail', `http://${address}:9809/metrics`]);
+      return /^oci_artifact_csi_origins\{state="without"\} 0$/m.test(metrics);
+    });
     await start('allowed', 5_000_000);
     await waitFor('the slot is taken', async () => (await slots()).length === 1);
     await ends('allowed');
