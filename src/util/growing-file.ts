@@ -15,7 +15,7 @@ export type FileState = BigInt64Array;
 export type GrowingFile = FileShare & {
   /** Called now and then while it grows, and at the end. */
   grown(): void;
-  /** Called with the number of bytes, from the start on, that are elsewhere and can come at once. They are not in the file. */
+  /** Called with the number of bytes, from the start on, that are elsewhere and can come at once, and not in the file. */
   announced?(bytes: number): void;
   /** Called with the hash of the whole content, in hex. Absent: nothing is hashed. */
   hashed?(hex: string): void;

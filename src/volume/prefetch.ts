@@ -17,7 +17,7 @@ import { inTurn, lookMs } from './prefetch-turn.ts';
 import type { Naming } from './pull/naming.ts';
 import type { Pull } from './pull/pull.ts';
 
-/** Keeps the artifacts of a list in the cache. It pulls one at a time, with the node's own credentials or those of the entry. */
+/** Keeps the artifacts of a list in the cache. It pulls one at a time, with the credentials of the node or the entry. */
 export type Prefetch = {
   /** Takes over the present list, and ends the pins of entries that it no longer keeps. */
   follow(): Promise<void>;

@@ -22,8 +22,8 @@ export type WorkerSettings = {
  * The questions to a worker. `open` is the first. `get` is answered when the head has arrived. The call then waits for
  * `pour` (the body except its first `past` bytes goes into a file, and is hashed on the way if the transport's hash is
  * computed there) or `rest` (the start of the body, in the answer); both are answered at the end of the body, which
- * ends the call. `leave` ends it in any state. `hash` hashes some more of the file, and answers the hash of all when there is
- * no more. `close` forgets a transport.
+ * ends the call. `leave` ends it in any state. `hash` hashes some more of the file, and answers the hash of all when
+ * there is no more. `close` forgets a transport.
  */
 export type WorkerQuestion =
   | ({ readonly kind: 'open' } & WorkerSettings)
@@ -41,7 +41,7 @@ export type WorkerQuestion =
   | { readonly kind: 'rest' | 'leave'; readonly call: number }
   | { readonly kind: 'close'; readonly transport: number };
 
-/** `otherwise`: the response was not plain, and the fallback must be used. `hex`: the hash of all of the file, if it is known. */
+/** `otherwise`: the response was not plain, and the fallback must be used. `hex`: the hash of the whole, if known. */
 export type WorkerAnswer =
   | { readonly kind: 'done' }
   | { readonly kind: 'hash'; readonly hex: string | undefined }

@@ -1,4 +1,4 @@
-import { closeSync, lstatSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { planImage } from '../../erofs/image-plan.ts';
 import { chunkMapsOf, type DeviceRole, layOutLateFiles } from '../../erofs/late-files.ts';
@@ -14,7 +14,7 @@ import type { Directory } from '../files/directory.ts';
 import { attempt } from '../files/failure.ts';
 import type { Scratch } from '../files/scratch.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
-import { writeImageFile } from '../views/view-image.ts';
+import { inodeOf, writeImageFile } from '../views/view-image.ts';
 import type { ViewContents } from '../views/view-tree.ts';
 import type { ViewStore } from '../views/views.ts';
 import { openLateChunks } from './late-chunks.ts';
@@ -61,7 +61,6 @@ export function openLateViews(
     throw new ArtifactError('internal', `the late view ${key} lost its image`);
   };
 
-  const inodeOf = (path: string): number | undefined => lstatSync(path, { throwIfNoEntry: false })?.ino;
   /** Whether the file of a layer is that of its blob, which nothing writes to. */
   const isBlob = (key: string, layer: number, { digest }: LateLayer): boolean =>
     inodeOf(dataOf(key, layer)) === inodeOf(blobs.path(digest));

@@ -38,8 +38,8 @@ export function readShown(map: ChunkMap, image: string): Uint8Array {
 }
 
 /**
- * Returns the layers without lists whose chunks an image shows. A process that was killed may have shown some chunks of one: all of it
- * was verified before, and the others are shown now.
+ * Returns the layers without lists whose chunks an image shows. A process that was killed may have shown some chunks of
+ * one: all of it was verified before, and the others are shown now.
  */
 export function findShown(layers: readonly LayerRecord[], image: string): Set<number> {
   const shown = new Set<number>();

@@ -60,7 +60,8 @@ function areSame(devices: readonly string[], inodes: ViewRecord['deviceInodes'])
   });
 }
 
-function inodeOf(path: string): number | undefined {
+/** That of what is at the path; undefined if nothing is. */
+export function inodeOf(path: string): number | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.ino;
 }
 

@@ -118,7 +118,10 @@ export function createLateStart(world: {
   };
 
   return {
-    /** Undefined if no layer is large and missing, or if it cannot be a late view: it is loaded fully then. Large layers that are here are shown from the start. */
+    /**
+     * Undefined if no layer is large and missing, or if it cannot be a late view: it is loaded fully then. Large layers
+     * that are here are shown from the start.
+     */
     async start(
       viewPlan: ViewPlan,
       content: AdmittedContent,
@@ -168,7 +171,10 @@ export function createLateStart(world: {
   };
 }
 
-/** Apart from what makes it: its functions live as long as the mount, and keep all that is around them, such as the lists. */
+/**
+ * Apart from what makes it: its functions live as long as the mount, and keep all that is around them, such as the
+ * lists.
+ */
 function toStarted(
   made: Omit<Started, 'end' | 'unmount'>,
   landed: readonly Disposable[],

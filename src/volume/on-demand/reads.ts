@@ -5,7 +5,7 @@ import { lasts } from '../../util/pause.ts';
 import { type ByteSpan, type HasBytes, overlap } from './byte-span.ts';
 import { createWaiters, type Patience } from './waiters.ts';
 
-/** The reads of a layer that is not here yet: they wait until their bytes are, until they fail, and no longer than the patience. */
+/** The reads of a layer that is not here yet: they wait until their bytes are, or fail, and no longer than the patience. */
 export type LayerReads = Disposable &
   LandingFile & {
     /**

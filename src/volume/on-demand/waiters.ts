@@ -15,8 +15,8 @@ export type Waiters = {
 };
 
 /**
- * `patienceMs`: the longest wait while nothing comes. `longestMs`: the longest wait whatever comes. `heardAt`: when bytes of the volume came last,
- * as `performance.now()`.
+ * `patienceMs`: the longest wait while nothing comes. `longestMs`: the longest wait whatever comes. `heardAt`: when bytes
+ * of the volume came last, as `performance.now()`.
  */
 export type Patience = {
   readonly patienceMs: number;

@@ -46,7 +46,7 @@ const unpackShares = { total: 4, perTenant: 2 };
 const earlyShares = { total: 2, perTenant: 1 };
 /** A smaller layer is here before a thread has started. */
 const leastEarly = 1024 * 1024;
-/** A layer that is here by then is unpacked afterwards: both at once took a fifth more CPU time from a registry on loopback. */
+/** ms. A layer that is here by then is unpacked afterwards: both at once took a fifth more CPU time. */
 const earlyMs = 250;
 
 export function createUnpacking(

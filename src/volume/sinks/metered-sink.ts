@@ -1,7 +1,7 @@
 import type { Sink } from '../../ports/registry.ts';
 import type { Allowance } from '../../util/token-bucket.ts';
 
-/** Counts received bytes, however they are written, and bounds their rate by the allowance. Announced bytes count as none. */
+/** Counts received bytes, however they are written, and bounds their rate. Announced bytes count as none. */
 export function metered(
   sink: Sink,
   count: (bytes: number) => void,
