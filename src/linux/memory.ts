@@ -6,7 +6,7 @@ import { libc } from './libc.ts';
 
 /** Milliseconds between two checks of memory. */
 const paceMs = 1000;
-/** The maximum share of one CPU in a quiet second, and in a silent one. */
+/** The maximum share of one CPU in a quiet second, and in a silent one. More CPU time between two checks is work. */
 const quietShare = 0.2;
 const silentShare = 0.02;
 /** The growth in bytes that is worth a collection, and the milliseconds of CPU time since the last one. */
@@ -61,7 +61,7 @@ export function returnMemory(onReturned: (returned: Returned) => void): Disposab
     const ms = spend();
     spentMs += ms;
     const share = ms / elapsedMs;
-    worked ||= share > quietShare;
+    worked ||= ms > quietShare * paceMs; // even if the machine took many seconds for it
     const before = process.memoryUsage.rss();
     lowest = Math.min(lowest, before);
     if (worked ? share > quietShare : share > silentShare || spentMs < worthMs) return;
