@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import process from 'node:process';
@@ -25,7 +25,8 @@ import type { ToolGroup } from './tools/table.ts';
  * test/release, test/cluster, test/arm64 and test/kernels; `npm run test:faults`, `test:release` and so on run one
  * of these each. It runs four files at a time, because many of them wait, and two of the other directories, but one
  * of test/scale and test/cluster, where each has many nodes; afterwards those named *.quiet.test.ts, which measure,
- * one by one. It prints a line for each file; with --verbose, each test and its figures, of which some are measured
+ * one by one. Up to three files that fail run once more, alone: the last run of a file counts, and the end names those
+ * that passed then. It prints a line for each file; with --verbose, each test and its figures, of which some are measured
  * more often; with --times, at the end the time and CPU time of each file. The run has a temporary directory of its
  * own. It fails if a mount, a file or a process is left behind; in CI also if a test was skipped.
  */
@@ -103,20 +104,17 @@ const watched = {
 const report = verbose ? Readable.from(events()).compose(spec) : reportFiles(root, events());
 for await (const text of report) process.stdout.write(text);
 
-/** Merges the events of both halves into one run: one list of failures and one set of totals at the end. */
+/** Merges the events of all runs into one: one list of failures and one set of totals at the end. */
 async function* events(): AsyncGenerator<{ type: string; data: object }> {
   const totals = new Map<string, number>();
   const skipped: string[] = [];
   const times: FileTime[] = [];
-  for (const half of [
-    { files: others, concurrency: part === undefined ? 4 : ['scale', 'cluster'].includes(part) ? 1 : 2 },
-    { files: quiet, concurrency: 1 },
-  ]) {
-    if (half.files.length === 0) continue;
-    const options = { ...half, ...watched, files: half.files.map(file => join(root, file)) };
-    for await (const event of run(options)) {
+  const failed = new Set<string>();
+  async function* runFiles(names: readonly string[], concurrency: number): ReturnType<typeof events> {
+    if (names.length === 0) return;
+    for await (const event of run({ ...watched, concurrency, files: names.map(name => join(root, name)) })) {
       const total = event.type === 'test:diagnostic' ? totalOf.exec(event.data.message)?.groups : undefined;
-      if (event.type === 'test:fail') process.exitCode = 1;
+      if (event.type === 'test:fail') failed.add(relative(root, event.data.file ?? ''));
       if (event.type === 'test:summary' && event.data.file !== undefined)
         times.push({ file: event.data.file, wall: event.data.duration_ms / 1000 });
       if (event.type === 'test:pass' && event.data.skip)
@@ -125,10 +123,25 @@ async function* events(): AsyncGenerator<{ type: string; data: object }> {
       else totals.set(total['what'] ?? '', (totals.get(total['what'] ?? '') ?? 0) + Number(total['count']));
     }
   }
+  yield* runFiles(others, part === undefined ? 4 : ['scale', 'cluster'].includes(part) ? 1 : 2);
+  yield* runFiles(quiet, 1);
+  const again = failed.size <= 3 ? [...failed] : [];
+  if (again.length > 0) {
+    failed.clear();
+    totals.set('fail', 0);
+    for (const line of sweep(directory, shared, before))
+      yield diagnostic(`left by a failure: ${line}`, 'warn');
+    for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true });
+    yield* runFiles(again, 1);
+  }
+  if (failed.size > 0) process.exitCode = 1;
   const lines = timed ? formatTimes(root, times, readFileSync(timesPath, 'utf8')) : [];
   const leftovers = sweep(directory, shared, before);
   removeDirectories();
   if (leftovers.length > 0 || (isCi && skipped.length > 0)) process.exitCode = 1;
+  for (const name of again)
+    if (!failed.has(name))
+      yield diagnostic(`unstable: ${name} failed beside others and passed alone`, 'warn');
   for (const line of skipped) yield diagnostic(`not run: ${line}`, 'warn');
   for (const line of leftovers) yield diagnostic(`left behind: ${line}`, 'error');
   for (const line of lines) yield diagnostic(line, 'info');

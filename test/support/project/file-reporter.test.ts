@@ -9,7 +9,7 @@ import { temporaryDirectory } from '../os/temporary.ts';
 const reporter = new URL('file-reporter.ts', import.meta.url).href;
 
 /** The report of one file of tests. A process of its own runs it, because node:test runs no tests inside a test. */
-async function report(tests: string): Promise<string> {
+async function report(tests: string, runs = 1): Promise<string> {
   await using directory = await temporaryDirectory();
   const file = join(directory.path, 'a.mjs');
   const runner = join(directory.path, 'run.mjs');
@@ -21,8 +21,10 @@ async function report(tests: string): Promise<string> {
     runner,
     `import { run } from 'node:test';
 import { reportFiles } from ${JSON.stringify(reporter)};
-for await (const text of reportFiles(${JSON.stringify(directory.path)}, run({ files: [${JSON.stringify(file)}] })))
-  process.stdout.write(text);
+async function* events() {
+  for (let n = 0; n < ${runs}; n++) yield* run({ files: [${JSON.stringify(file)}] });
+}
+for await (const text of reportFiles(${JSON.stringify(directory.path)}, events())) process.stdout.write(text);
 `,
   );
   const env = { ...process.env };
@@ -48,4 +50,17 @@ test('a failure is reported in full when it happens, and by name before the tota
 
 test('a file that exits early is a failure with its exit code', async () => {
   assert.match(await report('process.exit(3);'), /^FAILED a\.mjs ended by itself\nexit code 3$/m);
+});
+
+test('of a file that runs twice, the failures of the last run are listed', async () => {
+  const once = `import { existsSync, writeFileSync } from 'node:fs';
+const first = import.meta.filename + '.first';
+test('fails once', () => existsSync(first) || assert.fail(writeFileSync(first, '')));`;
+  const text = await report(once, 2);
+  assert.match(text, /^FAILED a\.mjs: fails once$/m);
+  assert.match(text, /^FAIL .*^ok {3} .*/ms);
+  assert.doesNotMatch(text, /^failed:/m);
+  const always = await report("test('fails', () => assert.fail());", 2);
+  assert.equal(always.match(/^FAILED a\.mjs: fails$/gm)?.length, 2);
+  assert.match(always, /failed:\n {2}a\.mjs: fails\nℹ/);
 });

@@ -17,16 +17,22 @@ type Data = {
   };
 };
 
-/** A reporter of node:test: a line for each file, each failure in full when it happens, and the totals at the end. */
+/**
+ * A reporter of node:test: a line for each file, each failure in full when it happens, and at the end the failures and
+ * the totals. Of a file that runs twice, the failures of the last run are listed.
+ */
 export async function* reportFiles(root: string, events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
-  const failures: string[] = [];
+  const failures = new Map<string, string[]>();
   const totals: string[] = [];
   const reported = new Set<string | undefined>();
   for await (const { type, data } of events) {
     const event: Data = data;
     const file = event.file === undefined ? '' : relative(root, event.file);
-    if (type === 'test:summary' && file !== '') yield formatFile(file, event);
-    else if (type === 'test:stdout' || type === 'test:stderr') yield event.message ?? '';
+    if (type === 'test:summary' && file !== '') {
+      if (event.success) failures.delete(file);
+      reported.delete(event.file);
+      yield formatFile(file, event);
+    } else if (type === 'test:stdout' || type === 'test:stderr') yield event.message ?? '';
     else if (type === 'test:diagnostic' && file === '') totals.push(`ℹ ${event.message}\n`);
     else if (type === 'test:fail') {
       // A suite, or a file as a whole, fails with its tests, which are events of their own.
@@ -35,11 +41,12 @@ export async function* reportFiles(root: string, events: AsyncIterable<TestEvent
         continue;
       reported.add(event.file);
       const what = isWhole ? `${file} ended by itself` : `${file}: ${event.name}`;
-      failures.push(what);
+      failures.set(file, [...(failures.get(file) ?? []), what]);
       yield `\nFAILED ${what}\n${explain(event)}\n\n`;
     }
   }
-  if (failures.length > 0) yield `\nfailed:\n${failures.map(failure => `  ${failure}\n`).join('')}`;
+  const listed = [...new Set([...failures.values()].flat())];
+  if (listed.length > 0) yield `\nfailed:\n${listed.map(failure => `  ${failure}\n`).join('')}`;
   yield* totals;
 }
 
