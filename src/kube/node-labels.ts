@@ -12,8 +12,8 @@ type Answer =
   | { readonly kind: 'failed'; readonly thrown: unknown };
 
 /** Reads the labels of this node at most once in 10 s. A failure counts as long: an API that hangs takes 10 s to fail. */
-export function openNodeLabels(api: Pick<KubeApi, 'node'>, name: string): NodeLabels {
-  const memo = createMemo<Answer>();
+export function openNodeLabels(api: Pick<KubeApi, 'node'>, name: string, now?: () => number): NodeLabels {
+  const memo = createMemo<Answer>(now);
   const read = async (signal: AbortSignal): Promise<Answer> => {
     try {
       const found = await api.node(name, signal);

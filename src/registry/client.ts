@@ -78,6 +78,7 @@ export type RegistryClient = AsyncDisposable &
 
 const clockOfNode: Clock = {
   now: Date.now,
+  elapsed: () => performance.now(),
   random: Math.random,
   sleep: (ms, signal) =>
     setTimeout(ms, undefined, { signal }).catch(() => {

@@ -4,8 +4,8 @@ import { type Digest, toDigest } from '../../src/oci/digest.ts';
 import type { AccessRecord } from '../../src/ports/records.ts';
 import { openAccessCache } from '../../src/volume/access/access-cache.ts';
 
-test('invented repositories are removed from records and memory once nothing of them is cached', async t => {
-  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
+test('invented repositories are removed from records and memory once nothing of them is cached', async () => {
+  let time = 0;
   const disk = new Map<string, AccessRecord>();
   const memory = await openAccessCache(
     {
@@ -14,6 +14,7 @@ test('invented repositories are removed from records and memory once nothing of 
       list: async () => [...disk.values()],
     },
     'salt',
+    () => time,
   );
   const digest = (nth: number): Digest => toDigest('sha256', String(nth).padStart(64, '0'));
   for (let nth = 0; nth < 50; nth++) {
@@ -23,7 +24,7 @@ test('invented repositories are removed from records and memory once nothing of 
     memory.note(repository, served);
     await memory.save(repository);
   }
-  t.mock.timers.tick(601_000);
+  time += 601_000;
   await memory.sweep(async held => held === digest(7));
   assert.deepEqual([...disk.keys()], ['evil.example/made-up-7']);
   const kept = { registry: 'evil.example', path: 'made-up-7' };

@@ -42,10 +42,10 @@ export function createRangeTransfer(
     const { sink, descriptor, upstream, transport, bucket } = blob;
     const { file, allowance } = sink;
     const host = hosts.take(upstream.host, () => ({ restsUntil: 0 }));
-    const mayTry = !isBusy && allowance === undefined && Date.now() >= host.restsUntil;
+    const mayTry = !isBusy && allowance === undefined && performance.now() >= host.restsUntil;
     if (!mayTry || !isRandom(file)) return await transfer(exchange, blob, policy, signal);
     const rest = (): void => {
-      host.restsUntil = Date.now() + rules.restMs;
+      host.restsUntil = performance.now() + rules.restMs;
     };
     const slow = new AbortController();
     let rate = 0;

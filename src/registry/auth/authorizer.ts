@@ -47,18 +47,20 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
     upstream: Upstream,
     credential: Credential,
   ): Promise<Grant> {
-    const start = clock.now();
+    const start = clock.elapsed();
     const bearer = challenges.find(challenge => challenge.scheme === 'bearer');
     if (bearer !== undefined) {
       const signal = AbortSignal.timeout(tokenTimeoutMs);
-      const token = await fetchToken(send, bearer, upstream, credential, start, signal).catch(thrown => {
-        if (!signal.aborted) throw thrown;
-        throw new TransientError(
-          'unavailable',
-          `the token server of ${upstream.host} did not answer in 60 s`,
-          thrown,
-        );
-      });
+      const token = await fetchToken(send, bearer, upstream, credential, clock.now(), signal).catch(
+        thrown => {
+          if (!signal.aborted) throw thrown;
+          throw new TransientError(
+            'unavailable',
+            `the token server of ${upstream.host} did not answer in 60 s`,
+            thrown,
+          );
+        },
+      );
       return { header: `Bearer ${token.text}`, until: start + token.lifetime * 1000 };
     }
     if (challenges.some(challenge => challenge.scheme === 'basic') && credential.kind === 'basic') {
@@ -79,17 +81,18 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
   return {
     recall(upstream, credential) {
       const grant = grants.get(toKey(upstream, credential));
-      return grant !== undefined && grant.until > clock.now() ? grant.header : undefined;
+      return grant !== undefined && grant.until > clock.elapsed() ? grant.header : undefined;
     },
     async answer(challenges, upstream, credential, refused, signal) {
       const key = toKey(upstream, credential);
       const known = grants.get(key);
-      if (known !== undefined && known.header !== refused && known.until > clock.now()) return known.header;
+      if (known !== undefined && known.header !== refused && known.until > clock.elapsed())
+        return known.header;
       let earning = pending.get(key);
       if (earning === undefined) {
         earning = earn(challenges, upstream, credential)
           .then(grant => {
-            for (const [other, { until }] of grants) if (until <= clock.now()) grants.delete(other);
+            for (const [other, { until }] of grants) if (until <= clock.elapsed()) grants.delete(other);
             grants.set(key, grant);
             return grant;
           })

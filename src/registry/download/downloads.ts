@@ -85,11 +85,11 @@ export function openDownloads(
   ): Promise<Head> {
     const { method, url, trust } = request;
     const oddity = odd.take([what, url.origin, trust.insecure, trust.id].join(' '), () => ({ until: 0 }));
-    if (method !== 'POST' && Date.now() >= oddity.until) {
+    if (method !== 'POST' && performance.now() >= oddity.until) {
       const transport = await choose(signal);
       const head = await transport.send({ ...request, method }, accept, signal);
       if (head !== undefined) return head;
-      oddity.until = Date.now() + oddMs;
+      oddity.until = performance.now() + oddMs;
     }
     return await otherwise(request, accept, signal);
   }

@@ -42,7 +42,7 @@ function openWorld() {
       if (world.failure !== undefined) throw world.failure;
     },
   };
-  const clock = { now: () => world.now, random: () => 0, sleep: async () => {} };
+  const clock = { now: () => world.now, elapsed: () => world.now, random: () => 0, sleep: async () => {} };
   const handover = openHandover(dfdaemon, join(disk, 'handover'), {
     authorizationOf: () => undefined,
     clock,

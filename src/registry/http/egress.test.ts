@@ -23,7 +23,7 @@ const never = new AbortController().signal;
 async function reportOf(send: Send): Promise<readonly RequestReport[]> {
   const reports: RequestReport[] = [];
   let now = 0;
-  const clock = { now: () => (now += 5) };
+  const clock = { elapsed: () => (now += 5) };
   const egress = openEgress({
     send,
     sendByProxy: send,

@@ -32,7 +32,7 @@ export type EgressOptions = {
   /** Whether the node's configuration names a host[:port]: a server may redirect there. */
   readonly isNamed: (host: string) => boolean;
   readonly onRequest: OnRequest;
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'elapsed'>;
 };
 
 /**
@@ -49,10 +49,15 @@ export function openEgress({
   clock,
 }: EgressOptions): Send {
   return (original, accept, signal) => {
-    const start = clock.now();
+    const start = clock.elapsed();
     let head: Head | undefined;
     const report = (outcome: Pick<RequestReport, 'error'>): void =>
-      onRequest({ ...describe(original, head), ms: clock.now() - start, ...original.purpose, ...outcome });
+      onRequest({
+        ...describe(original, head),
+        ms: Math.round(clock.elapsed() - start),
+        ...original.purpose,
+        ...outcome,
+      });
     const answer = Promise.try(() => {
       const fenced = verifyFence(original, isNamed);
       const isPlain = fenced.url.protocol === 'http:';

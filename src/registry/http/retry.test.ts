@@ -11,6 +11,7 @@ function fakeClock(random = 0.5): Clock & { readonly waits: number[] } {
   return {
     waits,
     now: () => now,
+    elapsed: () => now,
     random: () => random,
     async sleep(ms) {
       waits.push(ms);
@@ -129,4 +130,16 @@ test('a permanent error is thrown at once', async () => {
   );
   await assert.rejects(failing, { code: 'denied', message: 'no' });
   assert.deepEqual(clock.waits, []);
+});
+
+test('a clock that is set back makes the attempts last no longer', async () => {
+  const clock = fakeClock();
+  let set = clock.now();
+  const setBack = { ...clock, now: () => (set -= 3_600_000) };
+  const failing = retry(
+    () => Promise.reject(busy()),
+    openRetryPolicy('reg/a:v1', setBack, () => {}),
+    signal,
+  );
+  await assert.rejects(failing, /gave up after 9 tries in 30 s/);
 });

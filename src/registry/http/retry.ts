@@ -25,9 +25,13 @@ export class SizeError extends ArtifactError {
   }
 }
 
-/** Time and chance, replaced in tests. `now` returns milliseconds since 1970, `random` a number from 0 up to 1. */
+/**
+ * Time and chance, replaced in tests. `now` returns milliseconds since 1970, and may be set; `elapsed` those of a clock
+ * that nobody sets, for durations. `random` returns a number from 0 up to 1.
+ */
 export type Clock = {
   now(): number;
+  elapsed(): number;
   sleep(ms: number, signal: AbortSignal): Promise<void>;
   random(): number;
 };
@@ -60,21 +64,21 @@ export type RetryPolicy = {
  * last error, because a TransientError does not. `hasty`: two attempts are enough if the host does not answer.
  */
 export function openRetryPolicy(subject: string, clock: Clock, onRetry: OnRetry, hasty = false): RetryPolicy {
-  let start = clock.now();
+  let start = clock.elapsed();
   let tries = 0;
   return {
     renew() {
-      start = clock.now();
+      start = clock.elapsed();
       tries = 0;
     },
     async wait(failure, signal) {
       tries += 1;
-      const left = start + budgetMs - clock.now();
+      const left = start + budgetMs - clock.elapsed();
       const pause = failure.afterMs > left ? findPause(failure) : undefined;
       if (pause !== undefined) throw new Paused(pause, `${subject}: ${failure.message}`, failure);
       const isShort = hasty && findCause(failure, UnreachableError) !== undefined;
       if (isShort ? tries >= hastyTries : left <= 0 && tries >= fewestTries) {
-        const taken = formatSeconds(clock.now() - start);
+        const taken = formatSeconds(clock.elapsed() - start);
         throw new ArtifactError(
           failure.code,
           `${subject}: ${failure.message}; gave up after ${tries} tries in ${taken}; check the host and the network path to it`,

@@ -7,7 +7,10 @@ import { openMirrorHealth } from './mirror-health.ts';
 test('an answer to a client certificate or a configured header is one to the node, not to anyone', async () => {
   const plain = toUpstream({ host: 'models.test', path: 'a', insecure: false });
   const pairs = [{ cert: 'cert', key: 'key' }];
-  const health = openMirrorHealth({ now: () => 0, random: () => 0, sleep: async () => {} }, () => {});
+  const health = openMirrorHealth(
+    { now: () => 0, elapsed: () => 0, random: () => 0, sleep: async () => {} },
+    () => {},
+  );
   const cases = [
     [plain, 'anyone'],
     [{ ...plain, headers: { 'x-team': 'ml' } }, 'node'],

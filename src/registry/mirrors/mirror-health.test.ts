@@ -5,7 +5,7 @@ import { toUpstream } from '../config/route.ts';
 import { SizeError, TransientError, UnreachableError } from '../http/retry.ts';
 import { openMirrorHealth } from './mirror-health.ts';
 
-const clock = { now: () => 0, random: () => 0, sleep: async () => {} };
+const clock = { now: () => 0, elapsed: () => 0, random: () => 0, sleep: async () => {} };
 const at = (mirrorOf: string, path = 'a/b') => ({
   ...toUpstream({ host: 'cache.example', path, insecure: false }),
   mirrorOf,

@@ -49,8 +49,12 @@ export type AccessCache = {
 /** Records that are written or removed at once: they share commits of the disk's journal. */
 const atOnce = 32;
 
-/** `salt` makes the hashes of secrets useless elsewhere. */
-export async function openAccessCache(accesses: Accesses, salt: string): Promise<AccessCache> {
+/** `salt` makes the hashes of secrets useless elsewhere. @param now milliseconds of a clock that nobody sets. */
+export async function openAccessCache(
+  accesses: Accesses,
+  salt: string,
+  now?: () => number,
+): Promise<AccessCache> {
   const records = new Map((await accesses.list()).map(record => [record.repository, toFacts(record)]));
   const holders = new Map<Digest, Set<string>>();
   for (const [name, { digests, mirrored }] of records)
@@ -58,7 +62,7 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
   const writers = new Map<string, () => Promise<void>>();
   /** Repositories with unwritten content. */
   const unwritten = new Set<string>();
-  const recency = createRecency();
+  const recency = createRecency(now);
 
   const hashOf = ({ brought }: Asker): string | undefined =>
     brought === undefined ? undefined : createHmac('sha256', salt).update(brought).digest('hex');

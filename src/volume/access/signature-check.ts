@@ -35,9 +35,11 @@ export function createSignatureCheck(world: {
   readonly trust: Trust;
   readonly registry: Registry;
   readonly signatures: SignatureRecords;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly now?: () => number;
 }): SignatureCheck {
   const { trust, registry, signatures } = world;
-  const recency = createRecency();
+  const recency = createRecency(world.now);
 
   const evaluateKept = async (
     reference: Reference,

@@ -127,8 +127,8 @@ export function createDiskSpace(
   };
 
   const relieveSoon = (signal: AbortSignal): void => {
-    if (Date.now() - relievedAt < reliefEveryMs) return;
-    relievedAt = Date.now();
+    if (performance.now() - relievedAt < reliefEveryMs) return;
+    relievedAt = performance.now();
     make(pending(), signal).catch(() => {}); // `reserve` and `grow` report a lack of space
   };
 

@@ -101,12 +101,13 @@ export type Recency = {
 /** Milliseconds. Longer than a request for a manifest may take. */
 const whileMs = 10 * 60_000;
 
-export function createRecency(): Recency {
+/** @param now milliseconds of a clock that nobody sets. */
+export function createRecency(now: () => number = () => performance.now()): Recency {
   /** Oldest first. */
   const since = new Map<string, number>();
   const forgetOld = (): void => {
     for (const [name, at] of since) {
-      if (Date.now() - at < whileMs) break;
+      if (now() - at < whileMs) break;
       since.delete(name);
     }
   };
@@ -114,7 +115,7 @@ export function createRecency(): Recency {
     note(name) {
       forgetOld();
       since.delete(name);
-      since.set(name, Date.now());
+      since.set(name, now());
     },
     has(name) {
       forgetOld();

@@ -37,7 +37,7 @@ export type LiveView = {
   /** Why content that was shown may be wrong. */
   lie(): string | undefined;
   use(): LateUse;
-  /** Whether nobody has used it since a time. */
+  /** Whether nobody has used it since a time of `performance.now()`. */
   isIdle(since: number): boolean;
   /** A read waits for bytes of a layer. */
   ask(layer: number, bytes: ByteSpan): void;
@@ -84,7 +84,7 @@ export function openLiveView(
     told = text;
   });
   let users = 0;
-  let usedAt = Date.now();
+  let usedAt = performance.now();
   let isComplete = false;
   let latest: Progress | undefined;
   let failure: string | undefined;
@@ -128,7 +128,7 @@ export function openLiveView(
     lie: () => flight.lie()?.message,
     use() {
       users++;
-      usedAt = Date.now();
+      usedAt = performance.now();
       const leave = new DisposableStack();
       leave.defer(() => void users--);
       return { view: started.view, origin: started.origin, [Symbol.dispose]: () => leave.dispose() };

@@ -178,7 +178,7 @@ export function createOnDemand(
   const tidy = async (): Promise<void> => {
     if (lives.size === 0 && (await lateViews.keys()).length === 0) return; // as on most nodes
     const records = new Map((await volumes.listBrief()).map(record => [record.view, record]));
-    const oldest = Date.now() - graceMs;
+    const oldest = performance.now() - graceMs;
     for (const key of lives.keys()) if (!records.has(key)) await retire(key, oldest);
     for (const key of await lateViews.keys()) {
       const record = records.get(key);

@@ -1,7 +1,6 @@
 import type { LandingFile } from '../../ports/landing.ts';
 import type { OpenFile } from '../../ports/late-views.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { lasts } from '../../util/pause.ts';
 import { type ByteSpan, type HasBytes, overlap } from './byte-span.ts';
 import { createWaiters, type Patience } from './waiters.ts';
 
@@ -30,18 +29,21 @@ export type ReadLimits = Patience & { readonly failed: () => void };
 /** The kernel repeats a failed read at once, and must not wait again. */
 const rememberMs = 5_000;
 const all = (): boolean => true;
-const isRecent = (since: number): boolean => lasts({ since, until: since + rememberMs }, Date.now());
 
-export function createReads(size: number, { failed, ...patience }: ReadLimits): LayerReads {
+/** @param now milliseconds of a clock that nobody sets. */
+export function createReads(
+  size: number,
+  { failed, ...patience }: ReadLimits,
+  now: () => number = () => performance.now(),
+): LayerReads {
   const whole: ByteSpan = { offset: 0, length: size };
   let here: { readonly open: () => OpenFile; readonly has: HasBytes } | undefined;
   let file: OpenFile | undefined;
-  let failure:
-    | { readonly error: ArtifactError; readonly at: number; readonly since: number; readonly bytes: ByteSpan }
-    | undefined;
+  let failure: { readonly error: ArtifactError; readonly at: number; readonly bytes: ByteSpan } | undefined;
+  const isRecent = (at: number): boolean => now() < at + rememberMs;
   let refusal: ArtifactError | undefined;
   const remember = (error: ArtifactError, bytes = whole): void => {
-    failure = { error, at: performance.now(), since: Date.now(), bytes };
+    failure = { error, at: now(), bytes };
   };
   const waiters = createWaiters(patience, remember);
   const refuse = (error: ArtifactError): void => {
@@ -55,7 +57,7 @@ export function createReads(size: number, { failed, ...patience }: ReadLimits): 
       try {
         if (refusal !== undefined) throw refusal;
         if (here?.has(offset, length) === true) return (file ??= here.open()).fd;
-        if (failure !== undefined && isRecent(failure.since) && overlap(failure.bytes, bytes))
+        if (failure !== undefined && isRecent(failure.at) && overlap(failure.bytes, bytes))
           throw failure.error;
         return await waiters.wait(bytes);
       } catch (thrown) {

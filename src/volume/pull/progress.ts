@@ -59,10 +59,10 @@ export type RetryReport = {
 /** Adds to each progress report what the pull waits for, while it waits. */
 export function withRetries(
   onProgress: (progress: Progress) => void,
-  now: () => number = Date.now,
+  now: () => number = () => performance.now(),
 ): RetryReport {
   let latest = resolving;
-  let wait = { until: 0, text: '' };
+  let wait = { until: -Infinity, text: '' };
   const report = (progress: Progress): void => {
     latest = progress;
     onProgress(

@@ -20,6 +20,7 @@ export function openFakeClock(): Clock & { readonly waits: number[]; advance(ms:
   return {
     waits,
     now: () => now,
+    elapsed: () => now,
     random: () => 0.5,
     async sleep(ms) {
       waits.push(ms);
