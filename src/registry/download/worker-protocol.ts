@@ -1,8 +1,9 @@
+import { type Transport, TransportError } from '../../oci/endpoint.ts';
 import { ArtifactError, type ErrorCode } from '../../util/error.ts';
 import type { FileShare } from '../../util/growing-file.ts';
 import type { Allowance } from '../../util/token-bucket.ts';
 import type { Head, HttpRequest, LeastRate } from '../http/request.ts';
-import { StalledError, TransientError } from '../http/retry.ts';
+import { SizeError, StalledError, TransientError, UnreachableError } from '../http/retry.ts';
 
 /** The part of a request that another thread can receive. */
 export type RequestShare = Pick<
@@ -50,20 +51,47 @@ export type WorkerAnswer =
   | { readonly kind: 'ended'; readonly rest?: Uint8Array; readonly hex?: string | undefined }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
-/** An ArtifactError, and whether it is transient. */
-export type Failure = {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly transient?: { readonly stall: boolean; readonly afterMs: number };
+/**
+ * An ArtifactError, and of which class it is: retries, mirrors and commands differ by it. `transient`: how long the
+ * server asks to wait, in milliseconds.
+ */
+export type Failure = { readonly code: ErrorCode; readonly message: string } & (
+  | { readonly kind: 'plain' }
+  | { readonly kind: 'size' }
+  | { readonly kind: 'transport'; readonly host: string; readonly transport: Transport }
+  | { readonly kind: keyof typeof transients; readonly afterMs: number }
+);
+
+const transients: Readonly<Record<'stalled' | 'unreachable' | 'transient', typeof TransientError>> = {
+  stalled: StalledError,
+  unreachable: UnreachableError,
+  transient: TransientError,
 };
 
 export function toFailure(thrown: ArtifactError): Failure {
   const { code, message } = thrown;
-  if (!(thrown instanceof TransientError)) return { code, message };
-  return { code, message, transient: { stall: thrown instanceof StalledError, afterMs: thrown.afterMs } };
+  if (thrown instanceof SizeError) return { code, message, kind: 'size' };
+  if (thrown instanceof TransportError) {
+    const { host, transport } = thrown;
+    return { code, message, kind: 'transport', host, transport };
+  }
+  if (!(thrown instanceof TransientError)) return { code, message, kind: 'plain' };
+  const { afterMs } = thrown;
+  if (thrown instanceof StalledError) return { code, message, kind: 'stalled', afterMs };
+  if (thrown instanceof UnreachableError) return { code, message, kind: 'unreachable', afterMs };
+  return { code, message, kind: 'transient', afterMs };
 }
 
-export function toError({ code, message, transient }: Failure): ArtifactError {
-  if (transient === undefined) return new ArtifactError(code, message);
-  return new (transient.stall ? StalledError : TransientError)(code, message, undefined, transient.afterMs);
+export function toError(failure: Failure): ArtifactError {
+  const { code, message } = failure;
+  switch (failure.kind) {
+    case 'plain':
+      return new ArtifactError(code, message);
+    case 'size':
+      return new SizeError(message);
+    case 'transport':
+      return new TransportError(failure.host, failure.transport, message, undefined);
+    default:
+      return new transients[failure.kind](code, message, undefined, failure.afterMs);
+  }
 }

@@ -6,18 +6,20 @@ import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import { createServer } from 'node:tls';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
+import { freePort } from '../../../test/support/os/port.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { openBlobSource } from '../../../test/support/registry/blob-source.ts';
 import { anonymous, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
+import { TransportError } from '../../oci/endpoint.ts';
 import type { Sink } from '../../ports/registry.ts';
 import { partialName } from '../../store/blobs/ingest.ts';
 import { openStore } from '../../store/store.ts';
 import { type GrowingFile, setSize } from '../../util/growing-file.ts';
 import { anyRate } from '../http/request.ts';
-import { TransientError } from '../http/retry.ts';
+import { StalledError, TransientError, UnreachableError } from '../http/retry.ts';
 import { openTls, plainTrust } from '../http/tls.ts';
 import { openDownloads, openWorkerPool } from './downloads.ts';
 import { openWorkerTransport } from './worker-transport.ts';
@@ -295,6 +297,25 @@ const requestOf = (path: string) =>
     origin: { kind: 'reference' },
     transport: undefined,
   }) as const;
+
+test('a server that cannot be reached, speaks no TLS or is silent is that error also from a worker', async () => {
+  await using directory = await temporaryDirectory();
+  await using download = await openDownload(directory.path, large);
+  await using pool = openWorkerPool({ stallMs: 200 });
+  source.registry.fault(() => ({ kind: 'stall', after: 0 }));
+  const [dead, silent] = [`http://127.0.0.1:${await freePort()}/`, `http://${source.registry.host}/v2/`];
+  const cases = [
+    [dead, UnreachableError],
+    [silent.replace('http:', 'https:'), TransportError],
+    [`${silent}${source.path}/blobs/${large.digest}`, StalledError],
+  ] as const;
+  for (const [url, type] of cases) {
+    await using transport = openWorkerTransport(pool, download.sink.file, large.size) ?? assert.fail();
+    const receive = Object.assign(() => {}, { file: download.sink.file });
+    const sent = transport.send({ ...requestOf('/'), url: new URL(url) }, () => receive, never);
+    await assert.rejects(sent, type);
+  }
+});
 
 test('after a worker ends, another one may retry', async () => {
   await using directory = await temporaryDirectory();
