@@ -167,7 +167,9 @@ async function begin(path: string): Promise<readonly [fd: number, files: readonl
       files = message?.files ?? [];
       const isLast = performance.now() > until;
       const word = expect(message?.text ?? '', 'held', 'empty', ...(isLast ? [] : ['busy' as const]));
-      if (word !== 'busy') return [fd, word === 'held' ? files : undefined];
+      if (word === 'held') return [fd, files];
+      if (files.length > 0) throw new Error(`it answers ${word} with ${files.length} files`);
+      if (word === 'empty') return [fd, undefined];
     } catch (thrown) {
       for (const file of files) closeSync(file);
       closeSync(fd);

@@ -16,7 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { needs } from '../../test/support/project/tools.ts';
 import { receiveMessage, sendMessage } from '../linux/unix-message.ts';
-import { connectTo, listenAt, untilReadable } from '../linux/unix-socket.ts';
+import { acceptFrom, connectTo, listenAt, untilReadable } from '../linux/unix-socket.ts';
 import { hold } from './holder.ts';
 import { type HolderLink, openHolderLink } from './holder-link.ts';
 
@@ -221,6 +221,38 @@ test('garbage ends a connection, leaves no file open, and disturbs no daemon', n
     holder.lines.some(line => /speaks version 2 of the language of a holder, and this one 1/.test(line)),
   );
 });
+
+test('an answer that no holder gives leaves no file open', needs('root'), async () => {
+  await using temporary = await temporaryDirectory();
+  const path = join(temporary.path, 'hold.sock');
+  const listener = listenAt(path);
+  const file = openSync('/dev/null', 'r');
+  const before = openFiles();
+  const cases = [
+    ['holder/2 held\n', /speaks version 2 of the language of a holder, and this one 1/],
+    ['holder/1 empty\n', /it answers empty with 2 files/],
+    ['holder/1 busy\n', /it answers busy with 2 files/],
+    ['holder/1 done\n', /it answers done to what this daemon said/],
+    ['\0', /does not speak the language/],
+  ] as const;
+  for (const [answer, why] of cases) {
+    const opening = openHolderLink(path, () => {});
+    const peer = await accept(listener);
+    assert.equal((await hear(peer))?.text, 'holder/1 take\n');
+    sendMessage(peer, answer, [file, file]);
+    using daemon = await opening;
+    assert.match(daemon.problem() ?? '', why);
+    closeSync(peer);
+  }
+  await until('all is closed', () => openFiles() === before);
+  closeSync(listener);
+  closeSync(file);
+});
+
+async function accept(listener: number): Promise<number> {
+  await untilReadable([listener], 10_000);
+  return acceptFrom(listener);
+}
 
 test('connections that say nothing are few, and end', needs('root'), async () => {
   await using holder = await startHolder();

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { continueFuseMount } from '../linux/fuse.ts';
 import type { Landings, LateMounts } from '../ports/landing.ts';
 import type { ImageMounts } from '../ports/mounter.ts';
@@ -58,8 +58,14 @@ export function openMounts(options: {
     tryLandings: (directory, timeoutSeconds) =>
       openKept(directory, () => openLandings({ timeoutSeconds, context })),
     async resumeLandings(directory, prepare) {
-      const [device, mount] = holder?.take() ?? [];
-      if (device === undefined || mount === undefined) return undefined;
+      const files = holder?.take();
+      if (files === undefined) return undefined;
+      const [device, mount, ...others] = files;
+      if (device === undefined || mount === undefined || others.length > 0) {
+        for (const file of files) closeSync(file);
+        holder?.drop();
+        return undefined;
+      }
       const open = async () => continueLandings(continueFuseMount(device, mount), prepare);
       const support = await openKept(directory, open);
       if (support.kind === 'off') holder?.drop();
