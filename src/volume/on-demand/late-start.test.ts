@@ -37,7 +37,7 @@ async function start(
   const late: Partial<LateView> = { key: 'key' };
   const world = {
     viewBuilder: {
-      admitHeld: async () => ({ missing: [layer], unproven: [] }),
+      admitHeld: async () => ({ all: [layer], missing: [layer], unproven: [] }),
       fetch: async () => {},
       merge: async () => ({ tree: {}, record: { bytes: descriptor.size + smallBytes }, ...over }),
     },

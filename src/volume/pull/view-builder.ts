@@ -1,4 +1,5 @@
 import type { Digest } from '../../oci/digest.ts';
+import type { LayerPlan } from '../../oci/plan.ts';
 import type { Disk } from '../../ports/disk.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type { Origin } from '../../ports/publishing.ts';
@@ -40,13 +41,16 @@ export type ViewBuilder = {
     context: BuildContext,
     signal: AbortSignal,
   ): Promise<Origin>;
-  /** Verifies and admits what is cached of the view. Returns the layers that are not, and those that lack a proof. */
+  /**
+   * Verifies and admits what is cached of the view. Returns all layers, each once, those that are not cached, and those
+   * that lack a proof.
+   */
   admitHeld(
     viewPlan: ViewPlan,
     form: LayerForm,
     content: AdmittedContent,
     signal: AbortSignal,
-  ): Promise<WantedLayers>;
+  ): Promise<WantedLayers & { readonly all: readonly LayerPlan[] }>;
   fetch: MissingLayers['fetch'];
   /** Merges the cached layers of a plan, whose tars have the form of `formOf`. The tree may be used until it is disposed. */
   merge(
@@ -89,8 +93,8 @@ export function createViewBuilder(world: {
   const admitHeld: ViewBuilder['admitHeld'] = async (viewPlan, form, content, signal) => {
     const pace = startPace(signal); // each step looks at all layers
     await integrity.examine(itemsOf(viewPlan), signal);
-    const layers = await uniqueLayers(viewPlan.plan.layers, signal);
-    const missing = await findMissing(layers, layer => source.isHeld(layer, form), signal);
+    const all = await uniqueLayers(viewPlan.plan.layers, signal);
+    const missing = await findMissing(all, layer => source.isHeld(layer, form), signal);
     // Before progress counts cached content of other layers, and before it is read, because both would reveal it.
     const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
     const held = viewPlan.contents.filter(({ descriptor }) => !toCome.has(descriptor.digest));
@@ -98,7 +102,7 @@ export function createViewBuilder(world: {
     const strange = await content.admitAll(held, signal);
     await pace();
     const digests = new Set(strange.map(({ descriptor }) => descriptor.digest));
-    return { missing, unproven: layers.filter(({ descriptor }) => digests.has(descriptor.digest)) };
+    return { all, missing, unproven: all.filter(({ descriptor }) => digests.has(descriptor.digest)) };
   };
 
   const merge: ViewBuilder['merge'] = async (viewPlan, formOf, tenants, signal) => {
