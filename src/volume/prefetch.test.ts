@@ -437,13 +437,32 @@ test('a resource waits for room, and pods have what it does not take', async t =
   run();
   await pass(20_000);
   assert.deepEqual(pulls, ['r.example/b:1 Always'], 'the list of the administrator is pulled');
-  assert.match(
-    prefetch.status()[0]?.problem ?? '',
-    /waits for room in the cache: the disk is above its mark/,
+  const [{ state, problem } = assert.fail()] = prefetch.status();
+  assert.deepEqual(
+    [state, problem],
+    ['waiting', 'it waits for room in the cache: the disk is above its mark'],
   );
   world.pressure = undefined;
   await pass(60_000);
-  assert.equal(prefetch.status()[0]?.state, 'ready');
+  assert.deepEqual(prefetch.status()[0], { ...prefetch.status()[0], state: 'ready' });
+  assert.equal(prefetch.status()[0]?.problem, undefined);
+});
+
+test('what waits for room or for its turn takes no turn of another node, and fails at its deadline', async t => {
+  const { set, pulls, prefetch, run, pass, world } = openWorld(t);
+  let turns = 0;
+  const turn = (): undefined => void turns++;
+  world.pressure = 'the disk is above its mark';
+  set([ownedEntry('r.example/a:1', { turn, deadlineAt: 180_000 })]);
+  run();
+  await pass(60_000);
+  assert.deepEqual([prefetch.status()[0]?.state, turns], ['waiting', 0]);
+  world.pressure = undefined;
+  await pass(60_000);
+  assert.deepEqual([prefetch.status()[0]?.state, turns > 0], ['waiting', true]);
+  assert.match(prefetch.status()[0]?.problem ?? '', /fewer nodes pull it than maxParallelNodes says/);
+  await pass(90_000);
+  assert.deepEqual([prefetch.status()[0]?.state, pulls], ['failed', []]);
 });
 
 test('while not all entries are known, those that are known are pulled, and no pin ends', async t => {

@@ -9,7 +9,7 @@ import type {
 import type { Pins } from '../ports/records.ts';
 import type { Expander } from '../ports/registry.ts';
 import type { Progress } from '../ports/usecases.ts';
-import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { toArtifactError } from '../util/error.ts';
 import { sleep } from '../util/sleep.ts';
 import { chooseDue, findLateness, givesWay, keyOf } from './prefetch-entry.ts';
 import { createPrefetchPins, type FoundContent } from './prefetch-pins.ts';
@@ -35,15 +35,15 @@ export type Prefetch = {
 const spreadMs = 30_000;
 const firstRetryMs = 10_000;
 const longestRetryMs = 10 * 60_000;
-/** How often an entry that too many nodes pull asks again, in ms. */
-const heldBackMs = 5_000;
+/** How often an entry that too many nodes pull, or for which there is no room, asks again, in ms. */
+const [heldBackMs, noRoomMs] = [5_000, 30_000];
 
 type Item = {
   entry: PrefetchEntry;
   status: PrefetchStatus;
   bytes: number;
   totalBytes: number;
-  /** Too many nodes pull it. */
+  /** Too many nodes pull it, or there is no room for it. */
   isHeldBack: boolean;
   /** What its last pull found. */
   found?: FoundContent;
@@ -110,6 +110,13 @@ export function createPrefetch(
     };
   };
 
+  /** It is no failure: nothing was tried. */
+  const hold = (item: Item, problem: string, afterMs: number): void => {
+    const { digest } = item.status;
+    item.isHeldBack = true;
+    settle(item, { state: 'waiting', problem, ...(digest && { digest }) }, afterMs * (0.5 + random()));
+  };
+
   const isWanted = async ({ nodeSelector }: PrefetchEntry, signal: AbortSignal): Promise<boolean> => {
     const wanted = Object.entries(nodeSelector);
     if (wanted.length === 0) return true;
@@ -141,13 +148,15 @@ export function createPrefetch(
       return settle(item, { state: 'elsewhere' }, again ?? longestRetryMs);
     const late = findLateness(item);
     if (late !== undefined) return settle(item, { state: 'failed', problem: late });
-    using turn = resource?.turn();
-    item.isHeldBack = resource !== undefined && turn === undefined;
-    if (item.isHeldBack) return settle(item, { ...item.status, state: 'waiting' }, heldBackMs);
     const pressure = resource && (await world.pressure());
-    if (pressure !== undefined)
-      throw new ArtifactError('exhausted', `${artifact.reference} waits for room in the cache: ${pressure}`);
-    item.status = { ...item.status, state: 'pulling' };
+    if (pressure !== undefined) return hold(item, `it waits for room in the cache: ${pressure}`, noRoomMs);
+    using turn = resource?.turn();
+    if (resource !== undefined && turn === undefined)
+      return hold(item, 'it waits until fewer nodes pull it than maxParallelNodes says', heldBackMs);
+    item.isHeldBack = false;
+    const { problem, ...before } = item.status;
+    const failed = before.state === 'failed' && problem !== undefined ? { problem } : {};
+    item.status = { ...before, ...failed, state: 'pulling' };
     const request = {
       ...artifact,
       pullPolicy: intervalMs === undefined ? 'IfNotPresent' : 'Always',

@@ -64,7 +64,12 @@ export async function status(shell: Shell): Promise<void> {
         ...node.prefetch.flatMap(entry =>
           entry.problem === undefined
             ? []
-            : [['prefetch', `${entry.reference} failed: ${entry.problem}`] as const],
+            : [
+                [
+                  'prefetch',
+                  `${entry.reference} ${entry.state === 'waiting' ? 'waits' : 'failed'}: ${entry.problem}`,
+                ] as const,
+              ],
         ),
         ['pulls', pulls.length === 0 ? 'none under way' : `${pulls.length} under way`],
       ]) +

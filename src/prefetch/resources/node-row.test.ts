@@ -41,6 +41,7 @@ const cases: readonly (readonly [
 ])[] = [
   ['nothing is known yet', [], 'Waiting', 0],
   ['one waits', [ready, row('waiting')], 'Waiting', 0],
+  ['one waits for room', [ready, row('waiting', 'new', 'no room')], 'Waiting', 0],
   ['one is pulled', [ready, row('pulling')], 'Pulling', 3],
   ['all are ready', [ready, ready], 'Ready', 0],
   ['a tag is resolved again', [ready, row('pulling', 'ready-before')], 'Ready', 0],

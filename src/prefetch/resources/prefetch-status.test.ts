@@ -35,6 +35,13 @@ function statusOf(rows: readonly NodeRow[], before: JsonObject = {}, now = 0) {
   };
 }
 
+test('a node that waits says why', () => {
+  const waits = row('Waiting', { message: 'no room' });
+  const { conditions, failed: failing } = statusOf([row('Waiting'), waits]);
+  assert.equal(conditions[1]?.message, '0 nodes pull, and 2 wait, among them node-1: no room');
+  assert.deepEqual(failing, []);
+});
+
 const [ready, waiting, failed] = [row('Ready'), row('Waiting'), row('Failed', { message: 'no credential' })];
 const pulling = row('Pulling', { bytes: 5, totalBytes: 10 });
 const cases: readonly (readonly [rows: readonly NodeRow[], reasons: readonly string[]])[] = [

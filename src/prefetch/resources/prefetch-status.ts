@@ -16,7 +16,7 @@ const longestMessage = 1024;
 
 /** The status of a prefetch. @param before the present one, whose times of transition stay while nothing changes. */
 export function toPrefetchStatus(
-  { nodes, bytes, totalBytes, pulling, failed }: Tally,
+  { nodes, bytes, totalBytes, pulling, failed, waiting }: Tally,
   generation: number,
   before: JsonObject,
   now: number,
@@ -25,6 +25,7 @@ export function toPrefetchStatus(
   const isReady = selected > 0 && ready === selected;
   const open = nodes.pulling + nodes.waiting;
   const [first] = failed;
+  const why = waiting === undefined ? '' : `, among them ${waiting.node}: ${waiting.message}`;
   const rows: readonly (readonly [type: string, holds: boolean, reason: string, message: string])[] = [
     [
       'Ready',
@@ -36,7 +37,7 @@ export function toPrefetchStatus(
       'Progressing',
       open > 0,
       open > 0 ? 'NodesPull' : 'NothingToPull',
-      `${nodes.pulling} nodes pull, and ${nodes.waiting} wait`,
+      shorten(`${nodes.pulling} nodes pull, and ${nodes.waiting} wait${why}`, longestMessage),
     ],
     [
       'Failed',

@@ -7,6 +7,8 @@ export type Tally = {
   totalBytes: number;
   readonly pulling: { readonly node: string; readonly bytes: number; readonly totalBytes: number }[];
   readonly failed: { readonly node: string; readonly message: string }[];
+  /** One of those that wait and say why. */
+  waiting: { readonly node: string; readonly message: string } | undefined;
 };
 
 /** Nodes that are named, of each state. */
@@ -14,7 +16,7 @@ const mostNamed = 20;
 
 export function emptyTally(): Tally {
   const nodes = { selected: 0, ready: 0, pulling: 0, waiting: 0, failed: 0 };
-  return { nodes, bytes: 0, totalBytes: 0, pulling: [], failed: [] };
+  return { nodes, bytes: 0, totalBytes: 0, pulling: [], failed: [], waiting: undefined };
 }
 
 /** @param generation the present one: what a node says about an earlier one does not count. */
@@ -27,6 +29,8 @@ export function addNodeRow(tally: Tally, node: string, row: NodeRow, generation:
       return;
     case 'Waiting':
       tally.nodes.waiting++;
+      if (row.state === 'Waiting' && row.message !== undefined)
+        tally.waiting ??= { node, message: row.message };
       return;
     case 'Pulling': {
       tally.nodes.pulling++;
