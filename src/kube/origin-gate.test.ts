@@ -11,6 +11,7 @@ const stack = new AsyncDisposableStack();
 after(() => stack.disposeAsync());
 const leases = '/apis/coordination.k8s.io/v1/namespaces/csi/leases';
 const host = 'Registry.example.com:5000';
+const repository = { host, path: 'models/llama' };
 const patienceMs = 150_000;
 
 const openServer = async (): Promise<ObjectServer> => stack.use(await openObjectServer());
@@ -26,7 +27,7 @@ function openNode(server: ObjectServer, nodeId: string, slots = 1) {
     { now: () => clock.at, random: () => 0 },
   );
   stack.use(gate);
-  const enter = () => gate.enter(host, never);
+  const enter = () => gate.enter(repository, never);
   /** What the node waits for; undefined if it need not. */
   const pauseOf = async (): Promise<string | undefined> => {
     try {
@@ -139,6 +140,25 @@ test('a node takes blobs without a slot when its patience has ended', async () =
   assert.deepEqual(b.gate.counts(), { held: 0, waiting: 0, without: 1 });
 });
 
+test('while mirrors send of a repository, its patience stands still, and that of others does not', async () => {
+  const server = await openServer();
+  using _entry = await openNode(server, 'a').enter();
+  const b = openNode(server, 'b');
+  await b.pauseOf();
+  server.refuse(method => (method === 'GET' ? undefined : 409));
+  b.clock.at += 50_000;
+  for (let ms = 0; ms <= 2 * patienceMs; ms += 5_000) {
+    b.gate.came(repository);
+    b.clock.at += 5_000;
+    await b.pauseOf();
+  }
+  using _other = await b.gate.enter({ host, path: 'models/other' }, never);
+  assert.deepEqual(b.gate.counts(), { held: 0, waiting: 1, without: 0 });
+  const waited = await b.waitedMs(patienceMs);
+  // What came last was 5 s ago, and 50 s had passed before the first.
+  assert.equal(waited, patienceMs - 55_000);
+});
+
 test('a node whose patience has ended waits no second time for the next blob', async () => {
   const server = await openServer();
   using _entry = await openNode(server, 'a').enter();
@@ -214,7 +234,7 @@ test('a daemon that stops frees its slots', async () => {
 test('a caller that leaves while it waits for the API gets the reason', async () => {
   const server = await openServer();
   const leaving = new AbortController();
-  const entering = openNode(server, 'a').gate.enter(host, leaving.signal);
+  const entering = openNode(server, 'a').gate.enter(repository, leaving.signal);
   leaving.abort(new Error('left'));
   await assert.rejects(entering, /left/);
 });
@@ -225,7 +245,7 @@ test('the names of Leases are names of objects, of another registry another one'
   const { gate } = openNode(server, 'a');
   for (const one of hosts) {
     const opened = openNode(server, 'a');
-    (await opened.gate.enter(one, never))[Symbol.dispose]();
+    (await opened.gate.enter({ host: one, path: 'a' }, never))[Symbol.dispose]();
   }
   await gate[Symbol.asyncDispose]();
   const names = server.asked.flatMap(({ method, url }) =>

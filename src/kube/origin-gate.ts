@@ -7,6 +7,7 @@ import { formatTime, type Pause, Paused } from '../util/pause.ts';
 import { printable } from '../util/printable.ts';
 import { createRequestPace } from '../util/request-pace.ts';
 import { sleep } from '../util/sleep.ts';
+import { createArrivals } from './origin-arrivals.ts';
 import { clockOfNode, openSlots, type SlotClock } from './slots.ts';
 
 export type NodeOriginGate = OriginGate &
@@ -39,7 +40,8 @@ const longestName = 64;
 
 /**
  * Lets a node take blobs from a registry while it has one of its slots. A node that has none asks mirrors meanwhile, and
- * takes the blobs from the registry when `patienceMs` have passed. If the Kubernetes API fails, it does so after half a
+ * takes the blobs of a repository from the registry when it has waited for `patienceMs`, and mirrors have sent nothing
+ * of the repository in that time: while they send, the time stands still. If the Kubernetes API fails, it does so after half a
  * minute, and at once if the API does not allow it to take slots.
  *
  * @param note is told of each new problem.
@@ -59,11 +61,16 @@ export function openOriginGate(
     const trouble = slots.trouble();
     return trouble !== undefined && (trouble.isDenied || now() - trouble.since >= failingMs);
   };
-  const mayEnter = (place: SlotPlace): boolean =>
-    place.isHeld() || isFailing() || now() - place.lacksSince() >= patienceMs;
+  const arrivals = createArrivals(now);
+  /** How long it must still wait. `path`: of a repository; without one, that of the registry which waits longest. */
+  const leftMs = (place: SlotPlace, path?: string): number =>
+    place.isHeld() || isFailing()
+      ? 0
+      : Math.max(0, place.lacksSince() + arrivals.lastedMs(place, path) + patienceMs - now());
 
-  const toPause = ({ key: host, holders, lacksSince }: SlotPlace): Pause => {
-    const until = Date.now() + lacksSince() + patienceMs - now();
+  const toPause = (place: SlotPlace, path?: string): Pause => {
+    const { key: host, holders } = place;
+    const until = Date.now() + leftMs(place, path);
     const names = [...new Set(holders.values())].map(name => printable(name).slice(0, longestName));
     const by = names.length === 0 ? '' : ` (held by ${names.slice(0, mostNamed).join(', ')})`;
     const what = count === 1 ? 'the slot' : `one of ${count} slots`;
@@ -80,18 +87,21 @@ export function openOriginGate(
     }
   };
 
-  const waiting = (): readonly SlotPlace[] => slots.places().filter(place => !mayEnter(place));
+  const waiting = (): readonly SlotPlace[] => slots.places().filter(place => leftMs(place) > 0);
 
   return {
-    async enter(host, signal) {
+    async enter({ host, path }, signal) {
       const place = slots.want(host, count);
-      if (!mayEnter(place)) await answered(place, signal);
-      if (!mayEnter(place)) {
-        const pause = toPause(place);
+      if (leftMs(place, path) > 0) await answered(place, signal);
+      if (leftMs(place, path) > 0) {
+        const pause = toPause(place, path);
         const why = slots.trouble()?.why;
         throw new Paused(pause, why === undefined ? pause.reason : `${pause.reason}; ${why}`);
       }
       return place.use();
+    },
+    came({ host, path }) {
+      arrivals.note(slots.find(host), path);
     },
     counts() {
       const all = slots.places();

@@ -178,6 +178,7 @@ export function openSlots(
       working ??= work();
       return place;
     },
+    find: key => places.get(key),
     places: () => [...places.values()],
     trouble: () => trouble,
     problem: () => problem,

@@ -36,6 +36,8 @@ export type SlotTrouble = { readonly since: number; readonly why: string; readon
 export type NodeSlots = AsyncDisposable & {
   /** Asks for one of the slots of a key, as does everyone who wants it, every few seconds. */
   want(key: string, count: number): SlotPlace;
+  /** That of a key, if somebody wants it. */
+  find(key: string): SlotPlace | undefined;
   places(): readonly SlotPlace[];
   /** While slots are wanted. */
   trouble(): SlotTrouble | undefined;

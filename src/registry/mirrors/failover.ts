@@ -160,7 +160,7 @@ export function openBlobFailover(world: BlobWorld): FetchBlob {
       : async (blob, policy, signal) => {
           const { sink, descriptor, upstream } = blob;
           const isHeldBack = descriptor.size >= leastWithheld && sink.isAwaited !== true;
-          using _entry = isHeldBack ? await gate.enter(upstream.host, signal) : undefined;
+          using _entry = isHeldBack ? await gate.enter(upstream, signal) : undefined;
           await bring(blob, policy, signal);
         };
 
@@ -183,7 +183,9 @@ export function openBlobFailover(world: BlobWorld): FetchBlob {
       await failover({ ...request, route: { last, mirrors: [] } }, health, ask, signal);
       return last;
     }
-    const provenance = openProvenanceRecord(sink, descriptor);
+    const provenance = openProvenanceRecord(sink, descriptor, source => {
+      if (source !== last) gate?.came(last);
+    });
     const ask = (asked: Asked, isLast: boolean): Promise<void> => {
       provenance.source = asked.upstream;
       const blob = { ...asked, descriptor, sink: provenance, transport };

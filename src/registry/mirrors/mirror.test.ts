@@ -16,6 +16,7 @@ import {
 } from '../../../test/support/registry/registry-client.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
+import type { OriginGate } from '../../ports/origin.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { findPause, formatTime } from '../../util/pause.ts';
 import type { RegistryClient, RegistryOptions } from '../client.ts';
@@ -422,6 +423,21 @@ for (const size of ['small', 'large'] as const) {
       clock.advance(until - clock.now());
       await pull(client, size);
       assert.deepEqual(asked(home), ['GET blobs/D']);
+    });
+
+    test('bytes of a mirror are told to the slots of the registry, and those of the registry are not', async () => {
+      const came: string[] = [];
+      const gate: OriginGate = {
+        enter: async () => ({ [Symbol.dispose]() {} }),
+        came: ({ host, path }) => void came.push(`${host}/${path}`),
+      };
+      const route = () => ({ mirrors: [mirrorAt(first, { path: 'cached' })], last: at(home) });
+      await using client = openClient({ gate, route });
+      await pull(client, size);
+      assert.deepEqual([asked(home).length, came], [1, []], 'the mirror has it not');
+      await using other = openClient({ gate });
+      await pull(other, size);
+      assert.deepEqual(new Set(came), new Set([`${home.host}/${name.path}`]));
     });
 
     test('a silent mirror with a wait is asked again, and rests when the wait is over', async () => {

@@ -19,15 +19,22 @@ export type ProvenanceRecord = Sink & {
   verify(): Promise<void>;
 };
 
-/** Hashes only if the sink cannot verify itself. */
-export function openProvenanceRecord(sink: Sink, { digest }: Descriptor): ProvenanceRecord {
+/** Hashes only if the sink cannot verify itself. @param came called when bytes of an upstream have come. */
+export function openProvenanceRecord(
+  sink: Sink,
+  { digest }: Descriptor,
+  came: (source: Upstream) => void = () => {},
+): ProvenanceRecord {
   const sources = new Set<Upstream>();
   let source: Upstream | undefined;
   let noted = sink.offset;
   /** An upstream becomes a source when bytes arrive. */
   const note = (): void => {
     const { offset } = sink;
-    if (offset > noted && source !== undefined) sources.add(source);
+    if (offset > noted && source !== undefined) {
+      sources.add(source);
+      came(source);
+    }
     noted = offset;
   };
   const { file } = sink;
