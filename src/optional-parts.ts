@@ -54,13 +54,14 @@ export async function openResources(
 export async function openDragonfly({
   dragonflySocket: socket,
   dragonflyDir: directory,
+  dragonflyLink: isLinking,
 }: Settings): Promise<(Disposable & Required<Pick<RegistryOptions, 'openHandover'>>) | undefined> {
   if (socket === undefined) return undefined;
   const { openDfdaemon } = await import('./grpc/dragonfly/dfdaemon.ts');
   const { openHandover } = await import('./registry/dragonfly/handover.ts');
   const dfdaemon = openDfdaemon(socket);
   return {
-    openHandover: world => openHandover(dfdaemon, directory, world),
+    openHandover: world => openHandover(dfdaemon, { directory, isLinking }, world),
     [Symbol.dispose]: () => dfdaemon[Symbol.dispose](),
   };
 }

@@ -24,6 +24,7 @@ test('with no flag and no environment the defaults hold', () => {
     certsDir: undefined,
     dragonflySocket: undefined,
     dragonflyDir: '/var/lib/dragonfly/oci-artifact-csi',
+    dragonflyLink: false,
     authFile: undefined,
     credentialProviderConfig: undefined,
     credentialProviderBinDir: undefined,

@@ -32,6 +32,8 @@ export type Settings = {
   readonly dragonflySocket: string | undefined;
   /** The directory in which dfdaemon links its files. */
   readonly dragonflyDir: string;
+  /** Whether its files become those of the cache where blocks cannot be shared. */
+  readonly dragonflyLink: boolean;
   readonly authFile: string | undefined;
   /** kubelet's CredentialProviderConfig, and the directory of its programs; both or neither. */
   readonly credentialProviderConfig: string | undefined;

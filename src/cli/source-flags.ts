@@ -9,6 +9,7 @@ export const sourceFlags: Flags<
   | 'certsDir'
   | 'dragonflySocket'
   | 'dragonflyDir'
+  | 'dragonflyLink'
   | 'authFile'
   | 'credentialProviderConfig'
   | 'credentialProviderBinDir'
@@ -58,6 +59,9 @@ export const sourceFlags: Flags<
     preset: '/var/lib/dragonfly/oci-artifact-csi',
     parse: parsePath,
   },
+  dragonflyLink: offByDefault(
+    'where files share no blocks, make those of dfdaemon files of the cache; dfdaemon can then change them',
+  ),
   authFile: {
     value: 'FILE',
     says: "credentials: a docker config.json or containers' auth.json",

@@ -1,6 +1,6 @@
 import { closeSync, constants, lstatSync, openSync } from 'node:fs';
 import type { KoffiFunc } from 'koffi';
-import { inThread, libc } from './libc.ts';
+import { check, inThread, libc } from './libc.ts';
 
 const SYS_ioprio_set = process.arch === 'arm64' ? 30 : 251;
 const IOPRIO_WHO_PROCESS = 1;
@@ -17,6 +17,7 @@ const FS_APPEND_FL = 0x20;
 const FICLONE = 0x4004_9409;
 const SYNC_FILE_RANGE_WRITE = 2;
 const FALLOC_FL_KEEP_SIZE = 1;
+const O_CLOEXEC = 0x8_0000;
 
 const ioprioSet: KoffiFunc<(number: number, which: number, who: number, priority: number) => number> =
   libc.func('int64 syscall(int64, int, int, int)');
@@ -29,7 +30,8 @@ const ioctlNumber: KoffiFunc<(fd: number, request: number, argument: number) => 
 const syncfs: KoffiFunc<(fd: number) => number> = libc.func('int syncfs(int)');
 const syncFileRange: KoffiFunc<(fd: number, offset: number, length: number, flags: number) => number> =
   libc.func('int sync_file_range(int, int64, int64, uint)');
-
+const dup3: KoffiFunc<(from: number, to: number, flags: number) => number> =
+  libc.func('int dup3(int, int, int)');
 const fallocate: KoffiFunc<(fd: number, mode: number, offset: number, length: number) => number> = libc.func(
   'int fallocate(int, int, int64, int64)',
 );
@@ -65,6 +67,11 @@ export function sealFile(fd: number): Promise<void> {
  */
 export function cloneFile(to: number, from: number): Promise<void> {
   return inThread('ioctl', to, done => ioctlNumber.async(to, FICLONE, from, done));
+}
+
+/** Makes a descriptor one of what another one is open for, and keeps its number (dup3(2)). */
+export function replaceDescriptor(fd: number, by: number): void {
+  check(dup3(by, fd, O_CLOEXEC), 'dup3', fd);
 }
 
 /** Writes the whole filesystem of the descriptor to disk, in a thread (syncfs(2)). */

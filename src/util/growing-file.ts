@@ -21,9 +21,19 @@ export type GrowingFile = FileShare & {
   hashed?(hex: string): void;
   /** Converts a write error to the owner's error. */
   failed(thrown: unknown): Error;
+  /**
+   * Makes the complete file of another program this one, which is empty: `fd` is that file from then on, opened for
+   * reading alone. It owns the name of that file then, and removes it in the end.
+   *
+   * @throws EXDEV if it is on another mount; `unavailable` if it has another size or owner.
+   */
+  adopt?(other: OwnedName): Promise<void>;
   /** Lets its parts be written in any order. @throws errors of the filesystem. */
   openHoles?(): Holes;
 };
+
+/** The name of a file, which disposing this removes. */
+export type OwnedName = Disposable & { readonly path: string };
 
 /** A file whose parts come in any order, until it is disposed. It throws errors of the filesystem. */
 export type Holes = Disposable & {

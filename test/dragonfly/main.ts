@@ -23,6 +23,6 @@ const env = {
   [dfdaemonVariable]: resolve(dfdaemon),
   ...(scheduler !== undefined && { [schedulerVariable]: scheduler }),
 };
-const files = ['dragonfly', 'handover'].map(name => `test/dragonfly/${name}.test.ts`);
+const files = ['dragonfly', 'handover', 'link'].map(name => `test/dragonfly/${name}.test.ts`);
 const args = [run, ...files, '--verbose'];
 process.exitCode = spawnSync(process.execPath, args, { stdio: 'inherit', env }).status ?? 1;

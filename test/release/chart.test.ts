@@ -394,6 +394,12 @@ test('the socket of dfdaemon and the directory of its files are those of the nod
     { name: 'dragonfly-socket', mountPath: '/var/run/dragonfly' },
     { name: 'dragonfly', mountPath: '/var/lib/dragonfly/oci-artifact-csi' },
   ]);
+  const inState = ['stateDir=/var/lib/dragonfly/csi', 'dragonflyDir=/var/lib/dragonfly/csi/handover'];
+  const args = ['dragonflySocket=/run/dragonfly/dfdaemon.sock', ...inState].flatMap(value => [
+    '--set',
+    value,
+  ]);
+  assert.deepEqual(mountsOf(...args), [{ name: 'dragonfly-socket', mountPath: '/run/dragonfly' }]);
 });
 
 test('the socket that shows the cache is in a directory of the node', needs('helm'), () => {

@@ -36,6 +36,7 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   caFile: 'registries',
   dragonflySocket: 'registries',
   dragonflyDir: 'registries',
+  dragonflyLink: 'registries',
   retryAfterMax: 'registries',
   nodeLabels: 'registries',
   authFile: 'credentials',

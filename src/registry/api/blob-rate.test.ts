@@ -44,7 +44,7 @@ async function pullSlowly(size: Size, options: Partial<RegistryOptions> = {}, he
   const registry = options.proxies
     ? source.registry.host.replace('127.0.0.1', 'r.test')
     : source.registry.host;
-  const sink = metered(ingest, () => {}, allowance);
+  const sink = metered(ingest, () => {}, { allowance });
   await client.blob({ registry, path: source.path }, descriptor, sink, anonymous, never);
   look.close();
   await ingest.verify();

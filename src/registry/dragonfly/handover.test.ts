@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { mountDisk } from '../../../test/support/os/loop-disk.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
-import { mountXfs } from '../../../test/support/os/xfs.ts';
 import { needs } from '../../../test/support/project/tools.ts';
 import type { Dfdaemon, TaskNews } from '../../ports/dragonfly.ts';
 import { ArtifactError } from '../../util/error.ts';
@@ -21,7 +21,7 @@ let disk: string;
 
 before(async () => {
   const directory = suite.use(await temporaryDirectory());
-  if (options.skip === false) disk = suite.use(mountXfs(directory.path)).path;
+  if (options.skip === false) disk = suite.use(mountDisk(directory.path, 'xfs')).path;
 });
 after(() => suite.disposeAsync());
 
@@ -43,12 +43,16 @@ function openWorld() {
     },
   };
   const clock = { now: () => world.now, elapsed: () => world.now, random: () => 0, sleep: async () => {} };
-  const handover = openHandover(dfdaemon, join(disk, 'handover'), {
-    authorizationOf: () => undefined,
-    clock,
-    onRest() {},
-    stallMs: 1_000,
-  });
+  const handover = openHandover(
+    dfdaemon,
+    { directory: join(disk, 'handover'), isLinking: false },
+    {
+      authorizationOf: () => undefined,
+      clock,
+      onRest() {},
+      stallMs: 1_000,
+    },
+  );
   /** Brings a blob, and returns what the owner of its file was told, with what the file had then. */
   const bring = async (registry = 'http://r.example') => {
     const fd = openSync(join(disk, 'ingest'), 'w+');

@@ -1,9 +1,10 @@
-import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
 import { cloneFile } from '../../linux/io.ts';
 import type { Credential } from '../../oci/credential.ts';
 import type { Dfdaemon } from '../../ports/dragonfly.ts';
+import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError, type ErrorCode, errnoOf, toArtifactError } from '../../util/error.ts';
-import { type GrowingFile, setSize } from '../../util/growing-file.ts';
+import { type GrowingFile, type OwnedName, setSize } from '../../util/growing-file.ts';
 import { createBackoffs, formatTime } from '../../util/pause.ts';
 import { openRegular } from '../../util/regular-file.ts';
 import type { FileTransfer } from '../api/range.ts';
@@ -12,9 +13,10 @@ import type { Clock } from '../http/retry.ts';
 import { openDfdaemonLinks } from './dfdaemon-links.ts';
 
 /**
- * Takes blobs of a mirror that is dfdaemon's proxy from dfdaemon's files instead: dfdaemon links its file into a
- * directory of ours, and the ingest becomes a clone of it, which shares its blocks and not its inode. So the bytes are on
- * the disk once, and dfdaemon cannot write to what is verified here.
+ * Takes blobs of a mirror that is dfdaemon's proxy from dfdaemon's files instead, so that the bytes are on the disk once:
+ * dfdaemon links its file into a directory of ours, and the ingest becomes a clone of it, which shares its blocks and
+ * not its inode. So dfdaemon cannot write to what is verified here. Where files share no blocks, the ingest becomes
+ * that file itself, if the administrator wants that.
  */
 export type Handover = Disposable & {
   /**
@@ -41,10 +43,19 @@ export type HandoverWorld = {
   readonly stallMs: number;
 };
 
+export type HandoverPlace = {
+  /** On the filesystem of the state directory and of dfdaemon's storage, and in dfdaemon's mount of that. */
+  readonly directory: string;
+  /** Whether files of dfdaemon become those of the cache, if they cannot be cloned. */
+  readonly isLinking: boolean;
+};
+
 /** The header by which a mirror is dfdaemon's proxy. Its value is the URL of the registry. */
 const registryHeader = 'x-dragonfly-registry';
 /** Below this size the bytes are here before a task would have started. */
 const leastBytes = 1024 * 1024;
+const copyBytes = 1024 * 1024;
+const byProxy = "blobs come from dfdaemon's proxy";
 /** Failures of the registry, or of a manifest: `corrupt` is another size. */
 const ofRegistry: ReadonlySet<ErrorCode> = new Set(['not-found', 'unauthenticated', 'denied', 'corrupt']);
 /** Errors of a clone between filesystems, or on one that shares no blocks. */
@@ -57,14 +68,14 @@ const unshared: ReadonlySet<string> = new Set([
   'ENOSYS',
 ]);
 
-/** @param directory on the filesystem of the state directory and of dfdaemon's storage, and in dfdaemon's mount of that. */
 export function openHandover(
   dfdaemon: Dfdaemon,
-  directory: string,
+  { directory, isLinking }: HandoverPlace,
   { authorizationOf, clock, onRest, stallMs }: HandoverWorld,
 ): Handover {
   let preparing: Promise<void> | undefined;
   const links = openDfdaemonLinks(directory);
+  let isClonable = true;
   let unfit: string | undefined;
   /** By registry: a failure of dfdaemon may be one of the registry, and anybody can name one that fails. */
   const backoffs = createBackoffs(clock);
@@ -78,10 +89,25 @@ export function openHandover(
       await cloneFile(file.fd, empty);
     } catch (thrown) {
       if (!unshared.has(errnoOf(thrown) ?? '')) throw thrown;
-      unfit = `${directory} and --state-dir are not on one filesystem that shares blocks between files, such as XFS or btrfs (${errnoOf(thrown)}): blobs come from dfdaemon's proxy`;
+      isClonable = false;
+      if (!isLinking)
+        unfit = `${directory} and --state-dir are not on one filesystem that shares blocks between files, such as XFS or btrfs (${errnoOf(thrown)}), and --dragonfly-link is off: ${byProxy}`;
     } finally {
       closeSync(empty);
     }
+  };
+
+  /** Makes the ingest dfdaemon's file. Returns whether it is; if no file can ever be, says so. */
+  const adopt = async (file: GrowingFile, link: OwnedName): Promise<boolean> => {
+    try {
+      await file.adopt?.(link);
+    } catch (thrown) {
+      if (errnoOf(thrown) !== 'EXDEV') throw thrown;
+      unfit = `${directory} and --state-dir are not in one mount (EXDEV): ${byProxy}`;
+      return false;
+    }
+    file.grown();
+    return true;
   };
 
   const fail = (registry: string, thrown: unknown): void => {
@@ -99,7 +125,8 @@ export function openHandover(
       const registry = upstream.headers[registryHeader];
       if (registry === undefined || file === undefined || !isFit(blob)) return;
       if (unfit !== undefined || backoffs.of(registry) !== undefined) return;
-      using link = links.open();
+      using owned = new DisposableStack();
+      const link = owned.use(links.open());
       const { path } = link;
       let came = 0;
       try {
@@ -108,7 +135,7 @@ export function openHandover(
           preparing = undefined;
           throw thrown;
         });
-        if (unfit !== undefined) return;
+        if (unfit !== undefined || !(isClonable || isAdopting(file))) return;
         const task = {
           url: `${registry.replace(/\/$/, '')}${upstream.root}/${upstream.path}/blobs/${descriptor.digest}`,
           headers: toHeaders(upstream, authorizationOf(upstream, credential)),
@@ -130,17 +157,21 @@ export function openHandover(
         }
         if (came < descriptor.size)
           throw new ArtifactError('unavailable', `dfdaemon ended after ${came} of ${descriptor.size} bytes`);
-        await take(path, file, descriptor.size, came);
+        if (isClonable) await clone(path, file, descriptor.size, came);
+        else if (await adopt(file, link)) owned.move();
         backoffs.reset(registry);
       } catch (thrown) {
         // The pieces without a hole are right, as far as anybody knows: the proxy or the registry continues there.
-        const kept = came > 0 && (await isDone(take(path, file, descriptor.size, came)));
+        const keep = (): Promise<void> =>
+          isClonable ? clone(path, file, descriptor.size, came) : copy(path, sink, came, signal);
+        const kept = came > 0 && (await isDone(keep()));
         if (!kept) sink.restart();
         signal.throwIfAborted();
         fail(registry, thrown);
         return;
       }
-      link[Symbol.dispose](); // so that dfdaemon can free its file meanwhile
+      if (sink.offset < descriptor.size) return;
+      owned.dispose(); // so that dfdaemon can free its file meanwhile
       const hex = await transport.hash(signal);
       if (hex !== undefined) file.hashed?.(hex);
     },
@@ -156,7 +187,7 @@ export function openHandover(
 }
 
 /** Makes the ingest a clone of the first bytes of dfdaemon's file, whatever it was. */
-async function take(path: string, file: GrowingFile, size: number, bytes: number): Promise<void> {
+async function clone(path: string, file: GrowingFile, size: number, bytes: number): Promise<void> {
   const from = openRegular(path);
   try {
     verifySize(fstatSync(from).size, size);
@@ -169,9 +200,22 @@ async function take(path: string, file: GrowingFile, size: number, bytes: number
   }
 }
 
+/** Copies the first bytes of dfdaemon's file, which is on a filesystem that shares no blocks. */
+async function copy(path: string, sink: Sink, bytes: number, signal: AbortSignal): Promise<void> {
+  const range = { start: 0, end: bytes - 1, highWaterMark: copyBytes };
+  // The stream closes the file, once no read is under way.
+  const source = createReadStream(path, { ...range, fd: openRegular(path), signal });
+  for await (const chunk of source) sink.write(chunk as Buffer);
+}
+
 function isFit({ descriptor, sink, bucket }: FileTransfer): boolean {
   const isBounded = bucket !== undefined || sink.allowance !== undefined;
   return sink.offset === 0 && descriptor.size >= leastBytes && !isBounded && sink.isAwaited !== true;
+}
+
+/** Whether the ingest may become another file. One with two names is being shown. */
+function isAdopting({ adopt, fd }: GrowingFile): boolean {
+  return adopt !== undefined && fstatSync(fd).nlink === 1;
 }
 
 /** Headers for dfdaemon itself are not for the registry. */

@@ -12,7 +12,6 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf, toDigest } from '../../oci/digest.ts';
@@ -29,9 +28,9 @@ import { formatStored, type Unsynced } from '../files/unsynced.ts';
 import { createWriteback } from '../files/writeback.ts';
 import { findDamage } from '../integrity/damage.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
-import { listHeld } from './held-blobs.ts';
+import { listHeld, openPartials } from './held-blobs.ts';
 import { filledOf } from './holes.ts';
-import { openIngest, openPartials, partialName, retirePartials } from './ingest.ts';
+import { openIngest, partialName, retirePartials } from './ingest.ts';
 import { shareFile } from './shared-file.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, mode 0644. Each file is complete or absent, and never changes. */
@@ -121,9 +120,9 @@ export function openBlobs(
       const closed = (): void => void openIngests.delete(name);
       try {
         const partial = join(ingestDirectory, name);
-        const placeIt = async (file: FileHandle): Promise<void> => {
-          setMode(file.fd);
-          await place(partial, digest);
+        const placeIt = async (fd: number, from: string): Promise<void> => {
+          setMode(fd);
+          await place(from, digest);
         };
         return await openIngest(partial, descriptor, { place: placeIt, writeback, closed }, signal);
       } catch (thrown) {

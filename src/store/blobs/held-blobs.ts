@@ -1,9 +1,10 @@
-import { lstatSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Digest } from '../../oci/digest.ts';
 import type { Held } from '../../ports/store.ts';
 import { startPace } from '../../util/pace.ts';
 import type { DigestDirectories } from '../files/directory.ts';
-import { digestOf, type Partials } from './ingest.ts';
+import { digestOf } from './ingest.ts';
 
 const never = new AbortController().signal;
 
@@ -31,4 +32,42 @@ export async function listHeld(
     if (rest !== undefined) await rest;
   }
   return held;
+}
+
+/**
+ * The possible partial downloads of a digest, in memory: removing many digests does not read the directory each time.
+ */
+export type Partials = {
+  /** Reads the directory. */
+  list(): readonly string[];
+  /** Records a new one, and returns its name. */
+  add(name: string): string;
+  /** Some of them may no longer exist. */
+  namesOf(digest: Digest): readonly string[];
+};
+
+export function openPartials(directory: string): Partials {
+  let names: Map<Digest, Set<string>> | undefined;
+  const note = (known: Map<Digest, Set<string>>, name: string): void => {
+    const digest = digestOf(name);
+    if (digest !== undefined) known.set(digest, (known.get(digest) ?? new Set()).add(name));
+  };
+  const list = (): readonly string[] => {
+    // In a read-only state directory, it may be absent.
+    const found = existsSync(directory) ? readdirSync(directory) : [];
+    names = new Map();
+    for (const name of found) note(names, name);
+    return found;
+  };
+  return {
+    list,
+    add(name) {
+      if (names !== undefined) note(names, name);
+      return name;
+    },
+    namesOf(digest) {
+      if (names === undefined) list();
+      return [...(names?.get(digest) ?? [])];
+    },
+  };
 }

@@ -1,5 +1,5 @@
 import { createHash, type Hash, hash } from 'node:crypto';
-import { constants, existsSync, fstatSync, ftruncateSync, lstatSync, readdirSync, writeSync } from 'node:fs';
+import { constants, fstatSync, ftruncateSync, lstatSync, readdirSync, writeSync } from 'node:fs';
 import { type FileHandle, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../../oci/descriptor.ts';
@@ -12,12 +12,13 @@ import { openHandle } from '../files/directory.ts';
 import { attempt, toStoreError } from '../files/failure.ts';
 import { hashFile } from '../files/file-hash.ts';
 import type { Writeback } from '../files/writeback.ts';
+import type { AdoptedFile } from './adopted-file.ts';
 import { filledOf, openHoles } from './holes.ts';
 
 /** The dependencies of a download. */
 export type Keeper = {
   /** Moves the complete file to the path of its digest. */
-  place(file: FileHandle): Promise<void>;
+  place(fd: number, path: string): Promise<void>;
   readonly writeback: Writeback;
   /** Called once, when the file is closed. */
   closed(): void;
@@ -51,12 +52,18 @@ export async function openIngest(
   let own: { readonly hash: Hash; to: number } | undefined;
   /** The hash that a worker reported. */
   let told: { readonly hex: string; readonly size: number } | undefined;
+  let adopted: AdoptedFile | undefined;
   let flushed = 0;
   let flushing: Promise<void> | undefined;
   let phase: 'open' | 'verifying' | 'verified' | 'ended' = 'open';
 
   const offset = (): number => sizeOf(state);
+  const leave = (): void => {
+    adopted?.[Symbol.dispose]();
+    adopted = undefined;
+  };
   const restart = (): void => {
+    leave();
     ftruncateSync(file.fd, 0);
     beginAnew(state);
     own = undefined;
@@ -94,7 +101,7 @@ export async function openIngest(
   const hexOfAll = async (): Promise<string> => {
     if (told?.size === size) return told.hex;
     if (own?.to === size) return own.hash.copy().digest('hex');
-    return (await hashFile(path, algorithm, signal)).hex;
+    return (await hashFile(adopted?.path ?? path, algorithm, signal)).hex;
   };
 
   try {
@@ -109,7 +116,9 @@ export async function openIngest(
   }
 
   return {
-    path,
+    get path() {
+      return adopted?.path ?? path;
+    },
     get offset() {
       return offset();
     },
@@ -124,6 +133,12 @@ export async function openIngest(
       },
       failed: toFailure,
       openHoles: () => openHoles(file.fd, state, size),
+      async adopt(other) {
+        expectPhase('open');
+        const { adoptFile } = await import('./adopted-file.ts');
+        adopted = adoptFile(file.fd, other, size);
+        setSize(state, size);
+      },
     },
     restart() {
       expectPhase('open');
@@ -154,24 +169,28 @@ export async function openIngest(
       });
       const actual = toDigest(algorithm, hex);
       if (actual !== digest) throw giveUp(`the ${size} bytes that came have digest ${actual}`);
+      if (adopted?.isChanged()) throw giveUp('the program that brought it changed it meanwhile');
       phase = 'verified';
     },
     async commit() {
       expectPhase('verified');
       phase = 'ended';
-      await attempt(`storing blob ${digest}`, () => place(file)).catch(async (thrown: unknown) => {
+      const from = adopted?.path ?? path;
+      await attempt(`storing blob ${digest}`, () => place(file.fd, from)).catch(async (thrown: unknown) => {
         await forget(); // it is not truncated: the error may have come after it got the name of its digest
         throw thrown;
       });
+      if (adopted !== undefined) await forget();
     },
     async drop() {
       phase = 'ended';
       await forget();
     },
     async [Symbol.asyncDispose]() {
-      if (phase === 'open' && offset() === 0) await forget();
+      if (phase === 'open' && (offset() === 0 || adopted !== undefined)) await forget();
       phase = 'ended';
       await flushing;
+      leave();
       await file.close().catch(() => {});
       closed();
     },
@@ -209,42 +228,4 @@ export async function retirePartials(
     const status = lstatSync(path, { throwIfNoEntry: false });
     if (status !== undefined && status.mtimeMs < oldest) await takeAway(path);
   }
-}
-
-/**
- * The possible partial downloads of a digest, in memory: removing many digests does not read the directory each time.
- */
-export type Partials = {
-  /** Reads the directory. */
-  list(): readonly string[];
-  /** Records a new one, and returns its name. */
-  add(name: string): string;
-  /** Some of them may no longer exist. */
-  namesOf(digest: Digest): readonly string[];
-};
-
-export function openPartials(directory: string): Partials {
-  let names: Map<Digest, Set<string>> | undefined;
-  const note = (known: Map<Digest, Set<string>>, name: string): void => {
-    const digest = digestOf(name);
-    if (digest !== undefined) known.set(digest, (known.get(digest) ?? new Set()).add(name));
-  };
-  const list = (): readonly string[] => {
-    // In a read-only state directory, it may be absent.
-    const found = existsSync(directory) ? readdirSync(directory) : [];
-    names = new Map();
-    for (const name of found) note(names, name);
-    return found;
-  };
-  return {
-    list,
-    add(name) {
-      if (names !== undefined) note(names, name);
-      return name;
-    },
-    namesOf(digest) {
-      if (names === undefined) list();
-      return [...(names?.get(digest) ?? [])];
-    },
-  };
 }

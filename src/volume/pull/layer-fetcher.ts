@@ -101,7 +101,8 @@ export function createLayerFetcher(
       meter.bytesPulled(content.registry, bytes);
       came(layer, bytes);
     };
-    const counted = metered(sink, count, slowed?.allowance, isAwaited);
+    const mayAdopt = layer.form === 'file'; // others are read again, after they were verified
+    const counted = metered(sink, count, { allowance: slowed?.allowance, isAwaited, mayAdopt });
     return await content.fetchBlob(descriptor, label, counted, signal);
   };
 
