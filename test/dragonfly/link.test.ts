@@ -58,14 +58,22 @@ test('when dfdaemon removes its name, the content stays and is hashed again', op
   assert.equal(asked().length, count);
 });
 
-test('what dfdaemon writes to the file is found at the next mount, and pulled again', options, async () => {
-  const daemon = await start();
-  own(await world.startDfdaemon());
-  const { reference, bytes } = await world.push('changed', 2.5 * pieceBytes);
-  await world.mount(reference, daemon);
-  writeFileSync(world.fileOf(bytes.length), Buffer.alloc(10), { flag: 'r+' });
-  assert.deepEqual(await readFile(await world.mount(reference, daemon)), bytes);
-});
+test(
+  'what dfdaemon writes to the file is found at the next mount, and pulled from the registry',
+  options,
+  async () => {
+    const daemon = await start();
+    own(await world.startDfdaemon());
+    const { reference, bytes, asked } = await world.push('changed', 2.5 * pieceBytes);
+    await world.mount(reference, daemon);
+    const theirs = world.fileOf(bytes.length);
+    writeFileSync(theirs, Buffer.alloc(10), { flag: 'r+' });
+    const file = await world.mount(reference, daemon);
+    assert.deepEqual(await readFile(file), bytes);
+    assert.equal(asked().at(-1)?.headers.range, undefined);
+    assert.notEqual(statSync(file).ino, statSync(theirs).ino);
+  },
+);
 
 test('a socket that dies in mid-blob costs no byte that is here', options, async () => {
   const daemon = await start();

@@ -75,6 +75,8 @@ type Task = {
   readonly wish: Wish;
   readonly pieces: Map<number, Promise<Buffer>>;
   bytes: number;
+  /** Whether all of it was in its file once. Nobody looks at the file again. */
+  isFinished: boolean;
   parent: string | undefined;
   readonly scheduled: Promise<void>;
 };
@@ -88,6 +90,7 @@ function openTask(id: string, wish: Wish): Task {
     wish,
     pieces: new Map(),
     bytes: 0,
+    isFinished: false,
     parent: undefined,
     scheduled: askScheduler(id, '').then(parent => void (task.parent = parent)),
   };
@@ -212,7 +215,10 @@ const upload = createServer((request, response) => {
     () => response.writeHead(404).end(),
   );
 });
-/** The file of a task is there, as long as the blob and linked at the output path, before its first piece comes. */
+/**
+ * The file of a task is there, as long as the blob and linked at the output path, before its first piece comes. That of a
+ * finished task is linked as it is.
+ */
 async function downloadTask(
   call: ServerWritableStream<DownloadTaskRequest__Output, DownloadTaskResponse>,
 ): Promise<void> {
@@ -223,20 +229,22 @@ async function downloadTask(
   await getPiece(task, 0, wish);
   const directory = join(config.storage.dir, 'content', id.slice(0, 3));
   mkdirSync(directory, { recursive: true });
-  const file = openSync(join(directory, id), constants.O_RDWR | constants.O_CREAT);
+  const { isFinished } = task;
+  const file = openSync(join(directory, id), constants.O_RDWR | (isFinished ? 0 : constants.O_CREAT));
   try {
-    ftruncateSync(file, task.bytes);
+    if (!isFinished) ftruncateSync(file, task.bytes);
     linkSync(join(directory, id), path);
     call.write({ download_task_started_response: { content_length: task.bytes } });
     const count = Math.ceil(task.bytes / pieceBytes);
     await Promise.all(
       Array.from({ length: count }, async (_, nth) => {
         const bytes = await getPiece(task, nth, wish);
-        writeSync(file, bytes, 0, bytes.length, nth * pieceBytes);
+        if (!isFinished) writeSync(file, bytes, 0, bytes.length, nth * pieceBytes);
         const piece = { offset: nth * pieceBytes, length: bytes.length };
         call.write({ download_piece_finished_response: { piece } });
       }),
     );
+    task.isFinished = true;
     call.end();
   } finally {
     closeSync(file);
