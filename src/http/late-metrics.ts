@@ -1,20 +1,22 @@
-import type { Gauge } from 'prom-client';
+import { Counter, type Gauge, type Registry } from 'prom-client';
 import type { LateSummary } from '../ports/on-demand.ts';
 
-/** Gauges of volumes that are loaded while they are mounted. */
-export function observeLate(gauge: (name: string, help: string, labelNames?: readonly string[]) => Gauge): {
-  set(summary: LateSummary | undefined): void;
-} {
+/** Series of volumes that are loaded while they are mounted. */
+export function observeLate(
+  registry: Registry,
+  gauge: (name: string, help: string, labelNames?: readonly string[]) => Gauge,
+): { set(summary: LateSummary | undefined): void } {
   const volumes = gauge(
     'oci_artifact_csi_on_demand_views',
     'Artifacts that volumes show although not all of their content was here, by state',
     ['state'],
   );
   const missing = gauge('oci_artifact_csi_on_demand_missing_bytes', 'Bytes of them that are not here yet');
-  const failed = gauge(
-    'oci_artifact_csi_on_demand_failed_reads',
-    'Reads of missing content that failed (EIO) since the start of the daemon',
-  );
+  const failed = new Counter({
+    name: 'oci_artifact_csi_on_demand_failed_reads_total',
+    help: 'Reads of missing content that failed (EIO)',
+    registers: [registry],
+  });
   const supported = gauge(
     'oci_artifact_csi_on_demand',
     'Whether this node loads volumes on demand that ask for it: 1 or 0, with the reason',
@@ -32,7 +34,8 @@ export function observeLate(gauge: (name: string, help: string, labelNames?: rea
       for (const [state, count] of Object.entries({ loading, stalled, complete }))
         volumes.set({ state }, count);
       missing.set(missingBytes);
-      failed.set(failedReads);
+      failed.reset();
+      failed.inc(failedReads);
       holder.reset();
       if (held !== undefined) holder.set({ reason: held.problem ?? '' }, held.problem === undefined ? 1 : 0);
       supported.reset();

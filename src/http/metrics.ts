@@ -184,7 +184,7 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
     'Registries of which this node has a slot, waits for one, or takes blobs without one',
     ['state'],
   );
-  const late = observeLate(gauge);
+  const late = observeLate(registry, gauge);
   const prefetch = gauge(
     'oci_artifact_csi_prefetch_artifacts',
     'Artifacts to have before any pod asks, by their state on this node',

@@ -126,7 +126,7 @@ test('with a holder, reads wait while the daemon is killed and replaced, and get
   assert.equal(await later.found, sample.second);
   const [ready, metrics] = [await page(daemon, '/readyz'), await page(daemon, '/metrics')];
   assert.match(ready, /^loading on demand: on; reads wait while no daemon runs$/m);
-  assert.match(metrics, /^oci_artifact_csi_on_demand_failed_reads 0$/m);
+  assert.match(metrics, /^oci_artifact_csi_on_demand_failed_reads_total 0$/m);
   assert.match(metrics, /^oci_artifact_csi_on_demand_holder\{reason=""\} 1$/m);
   const another = await publish(daemon, await push()); // by the same connection
   heal();
@@ -163,7 +163,7 @@ for (const [how, flags] of [
     heal();
     assert.equal(await reading.found, sample.second);
     assert.equal(await later.found, sample.second);
-    assert.match(await page(next, '/metrics'), /^oci_artifact_csi_on_demand_failed_reads 0$/m);
+    assert.match(await page(next, '/metrics'), /^oci_artifact_csi_on_demand_failed_reads_total 0$/m);
   });
 
 test('a holder that is killed costs nothing, and the next one keeps what the daemon has', async () => {

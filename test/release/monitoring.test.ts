@@ -49,6 +49,10 @@ function load(different: Readonly<Record<string, string>>): readonly string[] {
     [`oci_artifact_csi_volumes_refused{${labels}}`]: '0x180',
     [`oci_artifact_csi_cache_damage_total{${labels}, kind="blob"}`]: '2x180',
     [`oci_artifact_csi_log_lines_dropped_total{${labels}}`]: '0x180',
+    [`oci_artifact_csi_on_demand_views{${labels}, state="loading"}`]: '1x180',
+    [`oci_artifact_csi_on_demand_views{${labels}, state="stalled"}`]: '0x20 1x3 0x157',
+    [`oci_artifact_csi_on_demand_failed_reads_total{${labels}}`]: '2x180',
+    [`oci_artifact_csi_on_demand_holder{${labels}, reason=""}`]: '1x180',
     [publishes('OK')]: '0+2x180',
     [publishes('Aborted')]: '0+1x180',
     ...different,
@@ -89,6 +93,25 @@ const causes: Readonly<Record<string, readonly [Readonly<Record<string, string>>
   ],
   OciArtifactVolumesRefused: [{ [`oci_artifact_csi_volumes_refused{${labels}}`]: '0x60 1x120' }, 74, 77],
   OciArtifactVolumesNotMounted: [{ [`oci_artifact_csi_volumes_mounted{${labels}}`]: '3x60 1x120' }, 74, 77],
+  OciArtifactOnDemandStalled: [
+    { [`oci_artifact_csi_on_demand_views{${labels}, state="stalled"}`]: '0x60 1x120' },
+    64,
+    67,
+  ],
+  OciArtifactOnDemandReadsFail: [
+    { [`oci_artifact_csi_on_demand_failed_reads_total{${labels}}`]: '2x60 3x120' },
+    59,
+    62,
+  ],
+  OciArtifactOnDemandHolderGone: [
+    {
+      [`oci_artifact_csi_on_demand_holder{${labels}, reason=""}`]: '1x60 stale',
+      [`oci_artifact_csi_on_demand_holder{${labels}, reason="no socket"}`]: '_x61 0x5 stale',
+      [`oci_artifact_csi_on_demand_holder{${labels}, reason="refused"}`]: '_x67 0x113',
+    },
+    70,
+    73,
+  ],
   OciArtifactPrefetchFails: [
     { [`oci_artifact_csi_prefetch_artifacts{${labels}, state="failed"}`]: '0x60 1x120' },
     119,

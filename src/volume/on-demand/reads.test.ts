@@ -50,6 +50,7 @@ test('a failure ends the reads that wait and those that the kernel repeats, and 
   reads[Symbol.dispose]();
   await assert.rejects(later, /the volume ended/);
   await assert.rejects(reads.bring(0, 10), /the volume ended/);
+  assert.equal(counts.failed, 2, 'what ends with its volume is no failure');
 });
 
 test('a read waits no longer than the patience, and its repetition does not wait', async () => {

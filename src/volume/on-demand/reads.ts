@@ -23,7 +23,7 @@ export type LayerReads = Disposable &
     problem(): ArtifactError | undefined;
   };
 
-/** `failed`: called for a read that fails. */
+/** `failed`: called for a read that fails, unless the volume has ended. */
 export type ReadLimits = Patience & { readonly failed: () => void };
 
 /** The kernel repeats a failed read at once, and must not wait again. */
@@ -42,6 +42,7 @@ export function createReads(
   let failure: { readonly error: ArtifactError; readonly at: number; readonly bytes: ByteSpan } | undefined;
   const isRecent = (at: number): boolean => now() < at + rememberMs;
   let refusal: ArtifactError | undefined;
+  let isOver = false;
   const remember = (error: ArtifactError, bytes = whole): void => {
     failure = { error, at: now(), bytes };
   };
@@ -61,7 +62,7 @@ export function createReads(
           throw failure.error;
         return await waiters.wait(bytes);
       } catch (thrown) {
-        failed();
+        if (!isOver) failed();
         throw thrown;
       }
     },
@@ -79,10 +80,11 @@ export function createReads(
     waiting: waiters.count,
     wanted: waiters.wanted,
     problem() {
-      const isOver = here?.has === all || (failure?.at ?? 0) <= patience.heardAt();
-      return refusal ?? (isOver ? undefined : failure?.error);
+      const isPast = here?.has === all || (failure?.at ?? 0) <= patience.heardAt();
+      return refusal ?? (isPast ? undefined : failure?.error);
     },
     [Symbol.dispose]() {
+      isOver = true;
       refuse(new ArtifactError('cancelled', 'the volume ended'));
       here = undefined;
       file?.[Symbol.dispose]();

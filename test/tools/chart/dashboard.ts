@@ -89,6 +89,40 @@ const rows: Readonly<Record<string, readonly Panel[]>> = {
       targets: { '{{state}}': `sum by (state) (oci_artifact_csi_prefetch_artifacts{${on}})` },
     },
   ],
+  'Loading on demand': [
+    {
+      title: 'Artifacts by state',
+      says: 'Of volumes with loading: onDemand. Of those that are stalled, reads of missing content fail.',
+      targets: { '{{state}}': `sum by (state) (oci_artifact_csi_on_demand_views{${on}})` },
+    },
+    {
+      title: 'Content that is not here yet',
+      unit: 'bytes',
+      targets: { '{{node}}': `sum by (node) (oci_artifact_csi_on_demand_missing_bytes{${on}})` },
+    },
+    {
+      title: 'Reads that failed',
+      targets: {
+        '{{node}}': `sum by (node) (increase(oci_artifact_csi_on_demand_failed_reads_total{${on}}[$__rate_interval]))`,
+      },
+    },
+    {
+      title: 'Nodes that load on demand, and why others do not',
+      says: 'Of those where a pod has asked for it.',
+      targets: {
+        on: `sum(oci_artifact_csi_on_demand{${on}})`,
+        '{{reason}}': `count by (reason) (oci_artifact_csi_on_demand{${on}} == 0)`,
+      },
+    },
+    {
+      title: 'Nodes that reach their holder, and why others do not',
+      says: 'With holder.enabled.',
+      targets: {
+        reached: `sum(oci_artifact_csi_on_demand_holder{${on}})`,
+        '{{reason}}': `count by (reason) (oci_artifact_csi_on_demand_holder{${on}} == 0)`,
+      },
+    },
+  ],
   'Cache and disk': [
     {
       title: 'Cache',
