@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, type TestContext, test } from 'node:test';
-import { driverName, driverNamespace, driverSet } from '../support/cluster/driver.ts';
+import { driverNamespace, driverSet } from '../support/cluster/driver.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
 import { artifact, pod, secret } from '../support/cluster/objects.ts';
 import { alice, hosts } from '../support/cluster/registries.ts';
@@ -105,9 +105,7 @@ describe('volumes that are loaded on demand', clusterNeeds, () => {
   });
 
   test('where kubelet publishes volumes again and again, one that fails leaves the pod alone', async (context: TestContext) => {
-    await cluster.installDriver();
-    const spec = JSON.stringify({ spec: { requiresRepublish: true } });
-    await cluster.kubectl('patch', 'csidriver', driverName, `--patch=${spec}`);
+    await cluster.installDriver({ requiresRepublish: true });
     const reference = `${hosts.private}/private/model:1`;
     await cluster.push(reference, { 'hello.txt': 'hello' });
     await cluster.apply(secret('alice', alice));

@@ -51,7 +51,6 @@ const foreign = [
   '--to-oci-layout',
   '--annotation-file',
   '--artifact-type',
-  '--patch',
   '--namespace',
   '--pack',
   '--against',

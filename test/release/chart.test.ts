@@ -273,6 +273,18 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
     assert.throws(() => renderChart({ args: on, kubernetes: '1.29.0' }), /needs Kubernetes 1\.30/);
   });
 
+  test('lets kubelet publish volumes again and again only if that is wanted', () => {
+    const specOf = (...args: string[]): object =>
+      theOnly(podWith(...args).manifests, 'CSIDriver')['spec'] as object;
+    const plain = specOf();
+    const set = ['--set', 'requiresRepublish=true'];
+    assert.deepEqual(specOf(...set), { ...plain, requiresRepublish: true });
+    assert.partialDeepStrictEqual(plain, { requiresRepublish: false, podInfoOnMount: true });
+    for (const kubernetes of kubernetesVersions)
+      verifyManifests(renderChart({ kubernetes, args: set }), [kubernetesSchemas(kubernetes)]);
+    refuses(['--set-string', 'requiresRepublish=true'], /requiresRepublish/);
+  });
+
   test('runs one read-only privileged container, whose kubelet directory is at its own path', () => {
     const { container, pod } = podWith('--set', 'kubeletDir=/var/lib/k0s/kubelet');
     assert.deepEqual(container.securityContext, {
