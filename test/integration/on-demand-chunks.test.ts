@@ -134,6 +134,76 @@ test('all chunks come once, the file becomes the blob, and later volumes show th
   for await (const { finding } of daemon.streams.Fsck({})) assert.ok(!finding);
 });
 
+/** Holds back the chunks of a file until the returned function is called. */
+function holdBack(bytes: Buffer): () => void {
+  const { promise: until, resolve } = Promise.withResolvers<void>();
+  spoil(bytes, () => ({ kind: 'hold', after: 0, until }));
+  return resolve;
+}
+
+async function publishFully(daemon: TestDaemon, { reference }: { readonly reference: string }) {
+  const request = await publishRequest(daemon.node, { reference });
+  await daemon.csi.NodePublishVolume(request);
+  return request.target_path;
+}
+
+test('a volume that is loaded fully waits for chunks that come already, and nothing comes twice', async () => {
+  await using node = await testNode([registry.host]);
+  const bytes = randomBytes(size);
+  const sample = await push(listed(file, bytes));
+  await using daemon = await startDaemon(node);
+  const letCome = holdBack(bytes);
+  await publish(daemon, sample);
+  const full = publishFully(daemon, sample);
+  await waitFor('a second pull that waits for bytes', async () => {
+    const { pulls } = await daemon.artifacts.ListPulls({});
+    return pulls.length === 2 && pulls.every(({ progress }) => progress?.phase === 'DOWNLOAD');
+  });
+  letCome();
+  const target = await full;
+  assert.equal(registry.sent(sha256(bytes)), size + 1); // a byte shows that the registry sends ranges
+  assert.equal(await loadingOf(daemon, target), null);
+  assert.equal(await readAll(join(target, file)), sha256(bytes));
+});
+
+test('a volume that is loaded fully does not wait for chunks that fail', async () => {
+  await using node = await testNode([registry.host]);
+  const bytes = randomBytes(size);
+  const sample = await push(listed(file, bytes));
+  await using daemon = await startDaemon(node);
+  spoil(bytes, () => away);
+  const { target_path: late } = await publish(daemon, sample);
+  const target = await publishFully(daemon, sample);
+  assert.equal(await readAll(join(target, file)), sha256(bytes));
+  await waitFor('the other one has it, too', () => isComplete(daemon, late));
+  heal();
+});
+
+test('after its pull is cancelled only what is read comes, until somebody wants all of it', async () => {
+  await using node = await testNode([registry.host]);
+  const bytes = randomBytes(size);
+  const sample = await push(listed(file, bytes));
+  await using daemon = await startDaemon(node);
+  const letCome = holdBack(bytes);
+  const { target_path: target } = await publish(daemon, sample);
+  const asked = (): readonly number[] => registry.asked.flatMap(one => startOf(one, bytes) ?? []);
+  await waitFor('chunks are asked for', async () => asked().length >= 4);
+  assert.equal((await daemon.artifacts.CancelPull(sample)).pulls, 1);
+  await assert.rejects(daemon.artifacts.CancelPull(sample), /no pull of \S+ is under way/);
+  registry.reset();
+  letCome();
+  const page = 12 * pagesOfChunk + 7;
+  assert.equal(await readPage(join(target, file), page), pageOf(bytes, page));
+  assert.deepEqual(asked(), [12 * mib]);
+  const loading = await loadingOf(daemon, target);
+  assert.equal(Number(loading?.bytes), mib);
+  assert.match(loading?.problem ?? '', /stopped by `pull --cancel`/);
+  await publishFully(daemon, sample);
+  await waitFor('complete', () => isComplete(daemon, target));
+  assert.equal((await loadingOf(daemon, target))?.problem ?? '', '');
+  assert.equal(asked().filter(from => from === 12 * mib).length, 1);
+});
+
 test('a daemon that is killed leaves the chunks that are here, and the next one brings only the others', async () => {
   await using node = await testNode([registry.host]);
   const bytes = randomBytes(size);

@@ -243,6 +243,25 @@ test('a read waits no longer than the patience, and the next one succeeds when t
   assert.equal(await read(join(target, first)), sample.digests[first]);
 });
 
+test('after its pull is cancelled a layer comes that is read, and the others once another pod wants them', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib, 2 * mib, 2 * mib);
+  await using daemon = await startDaemon(node);
+  const { promise: until, resolve: letCome } = Promise.withResolvers<void>();
+  spoil(sample, [first, second, 'shard-2'], { kind: 'hold', after: 0, until });
+  const { target_path: target } = await publish(daemon, sample);
+  assert.equal((await daemon.artifacts.CancelPull({ reference: sample.reference })).pulls, 1);
+  registry.reset();
+  letCome();
+  assert.equal(await read(join(target, 'shard-2')), sample.digests['shard-2']);
+  const isAsked = (name: string): boolean =>
+    registry.asked.some(({ path }) => path.endsWith(sample.digests[name] ?? ''));
+  assert.deepEqual([first, second, 'shard-2'].map(isAsked), [false, false, true]);
+  assert.match((await volumeOf(daemon, target)).loading?.problem ?? '', /stopped by `pull --cancel`/);
+  await publish(daemon, sample);
+  await waitFor('complete', () => isComplete(daemon, target));
+});
+
 test('a daemon that is killed leaves what is here, and the next one completes the same mount', async () => {
   await using node = await testNode([registry.host]);
   const sample = await push(2 * mib, 2 * mib + 77);

@@ -57,7 +57,7 @@ test('a read of a chunk that is shown does not wait until all of its layer is ve
   using reads = createReads(30, asked);
   const world = {
     source: { isHeld: async () => false, bringPart: async () => ({}), progress: () => 0 },
-    viewBuilder: { prepare: async () => {} },
+    viewBuilder: { prepare: async () => {}, share: () => ({ [Symbol.dispose]() {} }) },
     leases: { hold: async () => ({ [Symbol.dispose]() {} }) },
     lists: { distrust() {} },
     room: {},

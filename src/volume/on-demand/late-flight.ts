@@ -1,5 +1,6 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
+import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { throughPauses } from '../../util/pause.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
@@ -27,6 +28,9 @@ export type LateFlight = {
   ask(layer: number, bytes: ByteSpan): void;
   /** Tries again what fails. */
   retry(): void;
+  /** Loads only what reads wait for, until it is released. */
+  hold(): void;
+  release(): void;
   /** Why content failed last, until some of it comes. */
   problem(): ArtifactError | undefined;
   /** Whether content was shown of which the digest is wrong. */
@@ -49,7 +53,7 @@ const longestSilenceMs = 30_000;
 export function createLateFlight(
   world: {
     readonly source: LayerFetcher;
-    readonly viewBuilder: Pick<ViewBuilder, 'prepare'>;
+    readonly viewBuilder: Pick<ViewBuilder, 'prepare' | 'share'>;
     readonly leases: Pick<Leases, 'hold'>;
     readonly room: Pick<DiskSpace, 'reserve'>;
     readonly lists: Pick<ChunkLists, 'distrust'>;
@@ -69,6 +73,13 @@ export function createLateFlight(
     const chunks = late.chunksOf(number);
     return chunks && createChunkedLayer(world, viewPlan, layer, chunks);
   });
+  /** Pulls that wait for a layer that comes by chunk. */
+  const waiting = layers.map(() => Promise.withResolvers<void>());
+  const settle = (number: number): void => {
+    waiting[number]?.resolve();
+    waiting[number] = Promise.withResolvers();
+  };
+  let isHeld = false;
   let work: { readonly tracker: ProgressTracker; readonly tenants: BuildContext['tenants'] } | undefined;
   let heardAt = 0;
   let lie: ArtifactError | undefined;
@@ -115,6 +126,7 @@ export function createLateFlight(
     if (!late.isShown(number)) return;
     reads[number]?.serve(() => late.open(number));
     tracker.done(layer);
+    settle(number);
   };
 
   const loading = createLoading(
@@ -129,6 +141,7 @@ export function createLateFlight(
           reads[number]?.refuse(error);
           world.lists.distrust(of.list);
         } else reads[number]?.fail(error, pieces.bytesOf(piece));
+        settle(number);
         if (layer !== undefined) failed(layer, error);
       },
       layerOf: piece => pieces.at(piece).layer,
@@ -141,9 +154,35 @@ export function createLateFlight(
     },
   );
 
+  /** Lets pulls of the same content wait for layers that come by chunk. */
+  const share = (): Disposable => {
+    const shared = new DisposableStack();
+    for (const [number, layer] of layers.entries()) {
+      const chunks = late.chunksOf(number);
+      if (chunks === undefined) continue;
+      const isSettled = (): boolean => late.isShown(number) || isHeld || loading.problem() !== undefined;
+      const settled = async (signal: AbortSignal): Promise<void> => {
+        if (!isSettled()) await abortable(waiting[number]?.promise ?? Promise.resolve(), signal);
+      };
+      shared.defer(() => settle(number));
+      const bytes = (): number => (given.has(layer) ? chunks.bytes() : 0);
+      shared.use(viewBuilder.share(layer, from.content, { bytes, settled }));
+    }
+    return shared;
+  };
+
   return {
     ask: (layer, bytes) => pieces.with(layer, bytes).forEach(loading.ask),
     retry: loading.retry,
+    hold() {
+      isHeld = true;
+      loading.hold();
+      for (const number of layers.keys()) settle(number);
+    },
+    release() {
+      isHeld = false;
+      loading.release();
+    },
     problem: loading.problem,
     hasLied: () => layers.some((_, layer) => late.chunksOf(layer)?.hasLied() === true),
     lie: () => lie,
@@ -160,6 +199,7 @@ export function createLateFlight(
       for (const [number, layer] of layers.entries()) if (late.isShown(number)) tracker.done(layer);
       work = { tracker, tenants: context.tenants };
       using _ticking = setInterval(tracker.tick, 500).unref();
+      using _shared = share();
       await loading.run(signal);
       await viewBuilder.prepare(viewPlan, from.content, context, signal);
     },

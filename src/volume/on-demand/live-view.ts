@@ -29,6 +29,8 @@ export type LiveView = {
   /** Of the view, and of the content and the credential for which it is made. */
   readonly key: string;
   readonly id: string;
+  /** The key of the view that all of its content makes. */
+  readonly complete: string;
   /** Whether reads of missing bytes wait. */
   hasReads(): boolean;
   isComplete(): boolean;
@@ -37,16 +39,20 @@ export type LiveView = {
   /** Why content that was shown may be wrong. */
   lie(): string | undefined;
   use(): LateUse;
+  /** Uses it, and releases it. */
+  join(): LateUse;
   /** Whether nobody has used it since a time of `performance.now()`. */
   isIdle(since: number): boolean;
   /** A read waits for bytes of a layer. */
   ask(layer: number, bytes: ByteSpan): void;
   /** When bytes came last, as `performance.now()`. */
   heardAt(): number;
-  /** Tries again at once what fails, with the credential of this content. */
-  retry(content: AdmittedContent): void;
+  /** Uses it, and tries again at once what fails, with the credential of this content. */
+  retry(content: AdmittedContent): LateUse;
+  /** Loads again what no read waits for, after its flight was cancelled. */
+  release(): void;
   status(): LateStatus;
-  /** As a pull in progress; undefined once it is complete. */
+  /** As a pull in progress; undefined once it is complete, and after it was cancelled: only what reads wait for comes then. */
   flight(): Flight<Progress, Wanter> | undefined;
   /** Ends the work, and fails reads of missing bytes. The mount stays. */
   stop(): Promise<void>;
@@ -55,6 +61,7 @@ export type LiveView = {
 };
 
 const retryMs = 30_000;
+const held = 'stopped by `pull --cancel`: only what is read comes; `pull` loads the rest';
 
 export function openLiveView(
   world: Parameters<typeof createLateFlight>[0] & {
@@ -88,17 +95,13 @@ export function openLiveView(
   let isComplete = false;
   let latest: Progress | undefined;
   let failure: string | undefined;
-  let attempt = new AbortController();
+  let isHeld = false;
 
   const run = async (): Promise<void> => {
     while (!ending.signal.aborted) {
-      attempt = new AbortController();
       const report = (progress: Progress): void => void (latest = progress);
       try {
-        await flight.fly(
-          { report, tally: createOriginTally(), tenants, record },
-          AbortSignal.any([ending.signal, attempt.signal]),
-        );
+        await flight.fly({ report, tally: createOriginTally(), tenants, record }, ending.signal);
         isComplete = true;
         failure = undefined;
         return;
@@ -119,19 +122,30 @@ export function openLiveView(
     );
   };
 
+  const use = (): LateUse => {
+    users++;
+    usedAt = performance.now();
+    const leave = new DisposableStack();
+    leave.defer(() => void users--);
+    return { view: started.view, origin: started.origin, [Symbol.dispose]: () => leave.dispose() };
+  };
+  const release = (): void => {
+    isHeld = false;
+    flight.release();
+  };
+
   return {
     key: late.key,
     id,
+    complete: late.complete,
     hasReads: () => started.failure() === undefined && !flight.hasLied(),
     isComplete: () => isComplete,
     problem,
     lie: () => flight.lie()?.message,
-    use() {
-      users++;
-      usedAt = performance.now();
-      const leave = new DisposableStack();
-      leave.defer(() => void users--);
-      return { view: started.view, origin: started.origin, [Symbol.dispose]: () => leave.dispose() };
+    use,
+    join() {
+      release();
+      return use();
     },
     isIdle: time => users === 0 && usedAt <= time,
     ask: flight.ask,
@@ -139,10 +153,12 @@ export function openLiveView(
     retry(other) {
       from.content = waitingFor(other);
       flight.retry();
+      return use();
     },
+    release,
     status() {
       const { bytes = 0, totalBytes = 0, bytesPerSecond = 0, waits } = latest ?? {};
-      const why = problem() ?? (isComplete ? undefined : waits);
+      const why = problem() ?? (isComplete ? undefined : isHeld ? held : waits);
       return {
         bytes: isComplete ? totalBytes : bytes,
         totalBytes,
@@ -153,9 +169,17 @@ export function openLiveView(
       };
     },
     flight: () =>
-      isComplete
+      isComplete || isHeld
         ? undefined
-        : { since, latest, wanters: [caller.who], cancel: async reason => attempt.abort(reason) },
+        : {
+            since,
+            latest,
+            wanters: [caller.who],
+            async cancel() {
+              isHeld = true;
+              flight.hold();
+            },
+          },
     async stop() {
       ending.abort(new ArtifactError('cancelled', 'no volume shows it any more'));
       started.end();

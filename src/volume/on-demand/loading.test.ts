@@ -57,8 +57,8 @@ test('a layer that a read waits for starts beside the others, and what follows i
   assert.deepEqual(started(), [0, 2, 4, 1, 3]);
 });
 
-test('a failure ends nothing: the layer is tried again at a read, at a retry, and from time to time', async () => {
-  const { loading, started, end, failed, kinds } = openWorks(2, { retryMs: 20 });
+test('a failure ends nothing: the layer is tried again at a read, and at a retry', async () => {
+  const { loading, started, end, failed, kinds } = openWorks(2);
   const ended = loading.run(never);
   await end(0, refused);
   assert.deepEqual([kinds(), failed], [['failing', 'coming'], [0]]);
@@ -68,11 +68,19 @@ test('a failure ends nothing: the layer is tried again at a read, at a retry, an
   await end(0, refused);
   loading.retry();
   assert.deepEqual(started(), [0, 1, 0, 0]);
-  await end(0, refused);
-  while (started().length < 5) await new Promise(resolve => setTimeout(resolve, 5));
   await end(0);
   await ended;
   assert.deepEqual(kinds(), ['here', 'here']);
+});
+
+test('a layer that failed is tried again from time to time', async () => {
+  const { loading, started, end, kinds } = openWorks(1, { retryMs: 20 });
+  const ended = loading.run(never);
+  await end(0, refused);
+  while (started().length < 2) await new Promise(resolve => setTimeout(resolve, 5));
+  await end(0);
+  await ended;
+  assert.deepEqual(kinds(), ['here']);
 });
 
 test('the problem of a layer stays while it is tried again, until bytes of it come', async () => {
@@ -178,5 +186,23 @@ test('a piece that a read jumped to and that brings nothing does not keep the ot
   assert.deepEqual(started(), [0, 1, 3, 2]);
   await end(2);
   await end(3);
+  await ended;
+});
+
+test('what is held brings only what reads wait for, until it is released', async () => {
+  const { loading, started, end, kinds } = openWorks(4, { lanes: 2 });
+  const ended = loading.run(never);
+  loading.ask(1); // it comes already
+  loading.hold();
+  await end(99);
+  assert.deepEqual(kinds(), ['missing', 'coming', 'missing', 'missing']);
+  loading.ask(3);
+  await end(1);
+  await end(3);
+  assert.deepEqual(started(), [0, 1, 3]);
+  loading.release();
+  assert.deepEqual(started(), [0, 1, 3, 0, 2]);
+  await end(0);
+  await end(2);
   await ended;
 });

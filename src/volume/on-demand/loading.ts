@@ -10,6 +10,9 @@ export type Loading = {
   ask(piece: number): void;
   /** Tries again what fails. */
   retry(): void;
+  /** Ends the downloads for which no read waits, and begins none of those until it is released. */
+  hold(): void;
+  release(): void;
   states(): readonly PieceState[];
   /** Why a piece failed last, until bytes of it come: a try that is under way may fail again. */
   problem(): ArtifactError | undefined;
@@ -56,6 +59,7 @@ export function createLoading(
   const order = createOrder(pieces.length);
   const downloads = new Map<number, Download>();
   const isMissing = (piece: number): boolean => states[piece] === 'missing';
+  let isHeld = false;
   /** While a piece comes that a read jumped to, none begins that nobody asked for: each takes its share of the link. */
   const hasJump = (): boolean =>
     downloads.values().some(({ isJump, heardAt }) => isJump && performance.now() - heardAt < jumpMs);
@@ -84,6 +88,16 @@ export function createLoading(
       pump();
     },
     retry,
+    hold() {
+      isHeld = true;
+      for (const [piece, { ending, isJump }] of downloads)
+        if (!isJump && !order.isAsked(asked => asked === piece))
+          ending.abort(new ArtifactError('cancelled', 'it is held'));
+    },
+    release() {
+      isHeld = false;
+      pump();
+    },
     states: () => states,
     problem: () => problems.values().next().value,
     async run(signal) {
@@ -120,7 +134,7 @@ export function createLoading(
         for (;;) {
           const isAsked = order.isAsked(isMissing);
           if (working >= (isAsked ? lanes + more : lanes)) return undefined;
-          const next = order.next(isMissing, hasJump() ? none : isIdle);
+          const next = order.next(isMissing, isHeld || hasJump() ? none : isIdle);
           if (next === undefined) return undefined;
           void work(next, isAsked);
         }

@@ -32,6 +32,8 @@ export type OnDemand = {
   ended(key: string): Promise<void>;
   /** A volume was asked for again, perhaps with another credential: what fails of its late view is tried again. */
   again(record: Brief<VolumeRecord>, request: PullRequest): void;
+  /** Loads again all of the late views whose complete view has this key, although they were cancelled. */
+  release(key: string): void;
   /** Continues the late views that volumes show, and ends those that none shows, now and from time to time. */
   run(signal: AbortSignal): Promise<void>;
   /** Undefined for a view that is no late one. */
@@ -118,9 +120,8 @@ export function createOnDemand(
   /** The late view that a volume of an earlier process shows. */
   const proceed = async (key: string, id: string, call: LateCall): Promise<LateUse> => {
     using _turn = await turns.lock(key, never);
-    const there = lives.get(key);
-    there?.retry(call.content);
-    if (there !== undefined) return there.use();
+    const there = lives.get(key)?.retry(call.content);
+    if (there !== undefined) return there;
     const late = await lateViews.find(key);
     if (late === undefined) throw new ArtifactError('not-found', `the late view ${key} is gone`);
     const resumed = resumption.find(key);
@@ -134,7 +135,7 @@ export function createOnDemand(
   const begin = async (id: string, call: LateCall, signal: AbortSignal): Promise<LateUse | undefined> => {
     const { request, viewPlan, content, caller } = call;
     const there = lives.values().find(live => live.id === id && live.hasReads() && !ending.has(live));
-    if (there !== undefined) return there.use();
+    if (there !== undefined) return there.join();
     const landings = await world.landings.open();
     if (landings === undefined) return undefined;
     const live = await starting.join(
@@ -205,6 +206,7 @@ export function createOnDemand(
       const isWrong = live === undefined ? stalled.has(record.view) : live.problem() !== undefined;
       if (isWrong) void revive(record, request);
     },
+    release: key => lives.values().forEach(live => live.complete === key && live.release()),
     async run(signal) {
       while (!signal.aborted) {
         await tidy().catch((thrown: unknown) =>

@@ -31,7 +31,17 @@ export type WantedLayers = {
   readonly unproven: readonly LayerPlan[];
 };
 
+/** A load that makes a layer whole in another way than `LayerFetcher.bring`. */
+export type SharedLoad = {
+  /** Bytes that have come for the same content. */
+  bytes(): number;
+  /** Resolves when the layer is here, or when it is not known whether it will be. @throws the signal's reason. */
+  settled(signal: AbortSignal): Promise<void>;
+};
+
 export type MissingLayers = {
+  /** Until this is disposed, a fetch of the layer for the same content waits for the load before it begins a download. */
+  share(layer: LayerPlan, content: AdmittedContent, load: SharedLoad): Disposable;
   /**
    * Fetches the layers that a view lacks into the cache, with progress.
    *
@@ -61,6 +71,16 @@ export function createMissingLayers(world: {
 }): MissingLayers {
   const { source, trees, blobs, room, meter, merges } = world;
 
+  const loads = new Map<string, SharedLoad>();
+  const keyOf = ({ descriptor: { digest, size } }: LayerPlan, { id }: AdmittedContent): string =>
+    `${digest} ${size} ${id}`;
+  const share: MissingLayers['share'] = (layer, content, load) => {
+    const key = keyOf(layer, content);
+    loads.set(key, load);
+    const end = (): boolean => loads.get(key) === load && loads.delete(key);
+    return { [Symbol.dispose]: () => void end() };
+  };
+
   /** Large layers come last, in an order of this node. */
   const inOrder = async (layers: readonly LayerPlan[]): Promise<readonly LayerPlan[]> => {
     const large = layers.filter(({ descriptor }) => descriptor.size >= largeBytes);
@@ -81,13 +101,17 @@ export function createMissingLayers(world: {
     const wanted = [...missing, ...unproven];
     if (wanted.length === 0) return;
     const given = new Set<LayerPlan>();
-    const here = (layer: LayerPlan): number => source.progress(layer, content.registry);
+    const alone = new Set<LayerPlan>();
+    const loadOf = (layer: LayerPlan): SharedLoad | undefined =>
+      alone.has(layer) ? undefined : loads.get(keyOf(layer, content));
+    const here = (layer: LayerPlan): number =>
+      loadOf(layer)?.bytes() ?? source.progress(layer, content.registry);
     for (const layer of missing) tally.found(layer, here(layer));
     const tracker = createProgressTracker({
       plans: plan.layers,
       missing: wanted,
       here,
-      isShown: layer => given.has(layer) || content.knows(layer.descriptor),
+      isShown: layer => given.has(layer) || loadOf(layer) !== undefined || content.knows(layer.descriptor),
       report,
     });
     const merge = async (): Promise<void> => {
@@ -98,7 +122,7 @@ export function createMissingLayers(world: {
     const check =
       viewPlan.selection.subPath === undefined ? undefined : createSubPathCheck(plan, wanted, merge);
     await check?.verify();
-    const remaining = (): number => tracker.remaining(missing);
+    const remaining = (): number => tracker.remaining(missing.filter(layer => loadOf(layer) === undefined));
     using _reservation = await room.reserve(reference, plan.layers, missing, remaining, signal);
     const toStore = missing.filter(({ form }) => form !== 'unpacked');
     using _expected = blobs.expect(toStore.map(({ descriptor }) => descriptor.digest));
@@ -118,6 +142,8 @@ export function createMissingLayers(world: {
     const others = await inOrder(wanted.filter(layer => !small.has(layer)));
     const fetchOne = async (layer: LayerPlan, signal: AbortSignal): Promise<void> => {
       const { size } = layer.descriptor;
+      await loadOf(layer)?.settled(signal);
+      alone.add(layer);
       const servedBy = await throughPauses(
         () => source.bring(layer, errand, signal),
         pause => tracker.pause(layer, pause),
@@ -168,7 +194,7 @@ export function createMissingLayers(world: {
     }
   };
 
-  return { fetch };
+  return { fetch, share };
 }
 
 /** Smaller layers come soon, in whichever order. */

@@ -81,7 +81,7 @@ export function createPull(
     readonly signatures: SignatureCheck;
     readonly manifests: ManifestLoader;
     readonly viewBuilder: ViewBuilder;
-    readonly onDemand: Pick<OnDemand, 'open' | 'list' | 'stop'>;
+    readonly onDemand: Pick<OnDemand, 'open' | 'release' | 'list' | 'stop'>;
     readonly keychain: Keychain;
     readonly blobs: Pick<Blobs, 'size'>;
     readonly layers: Pick<Layers, 'has'>;
@@ -145,6 +145,7 @@ export function createPull(
         flight,
       );
     };
+    onDemand.release(viewPlan.key);
     const pace = startPace(signal);
     for (let attempt = 0; attempt < attempts; attempt++) {
       const origin = await join(flights.join(flightKey(viewPlan, content), fly, caller, signal));

@@ -52,6 +52,7 @@ export type ViewBuilder = {
     signal: AbortSignal,
   ): Promise<WantedLayers & { readonly all: readonly LayerPlan[] }>;
   fetch: MissingLayers['fetch'];
+  share: MissingLayers['share'];
   /** Merges the cached layers of a plan, whose tars have the form of `formOf`. The tree may be used until it is disposed. */
   merge(
     viewPlan: ViewPlan,
@@ -156,6 +157,7 @@ export function createViewBuilder(world: {
     find,
     admitHeld,
     fetch: missingLayers.fetch,
+    share: missingLayers.share,
     merge,
     async prepare(viewPlan, content, context, signal) {
       const pace = startPace(signal);
