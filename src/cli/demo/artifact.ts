@@ -1,6 +1,9 @@
+import { chunksAnnotation } from '../../oci/chunk-list.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { ociManifest } from '../../oci/manifest.ts';
+import { chunkListType } from '../../oci/plan.ts';
+import { openChunkListing } from './chunk-listing.ts';
 import type { DemoRegistry, GeneratedBlob } from './registry.ts';
 
 /** A layer to push. `name` becomes the title annotation, as `oras push` writes it. */
@@ -11,7 +14,8 @@ export type DemoLayer = {
   readonly annotations?: Readonly<Record<string, string>>;
 };
 
-type Source = DemoLayer | (Omit<DemoLayer, 'bytes'> & { readonly bytes: GeneratedBlob });
+type GeneratedSource = Omit<DemoLayer, 'bytes'> & { readonly bytes: GeneratedBlob };
+type Source = DemoLayer | GeneratedSource;
 
 /** A pushed artifact: the manifest's digest and descriptor, and those of its layers in order. */
 export type PushedArtifact = {
@@ -24,7 +28,7 @@ const emptyConfig = 'application/vnd.oci.empty.v1+json';
 
 /**
  * Pushes an artifact to a registry of this process, as `oras push` would (OCI image spec, manifest.md, "Guidelines for
- * Artifact Usage").
+ * Artifact Usage"). A generated blob has a chunk list, as `chunks` writes it.
  */
 export async function pushArtifact(
   registry: DemoRegistry,
@@ -35,7 +39,12 @@ export async function pushArtifact(
 ): Promise<PushedArtifact> {
   const config = await push(registry, repository, { bytes: Buffer.from('{}'), mediaType: emptyConfig });
   const layers: Descriptor[] = [];
-  for (const source of sources) layers.push(await push(registry, repository, source));
+  for (const { bytes, ...source } of sources)
+    layers.push(
+      ...(bytes instanceof Uint8Array
+        ? [await push(registry, repository, { ...source, bytes })]
+        : await pushListed(registry, repository, { ...source, bytes })),
+    );
   const bytes = Buffer.from(
     JSON.stringify({ schemaVersion: 2, mediaType: ociManifest, artifactType, config, layers }),
   );
@@ -45,6 +54,20 @@ export async function pushArtifact(
     manifest: { mediaType: ociManifest, digest, size: bytes.length, annotations: {} },
     layers,
   };
+}
+
+/** Pushes a blob with its chunk list. */
+async function pushListed(
+  registry: DemoRegistry,
+  repository: string,
+  source: GeneratedSource,
+): Promise<readonly Descriptor[]> {
+  const listing = openChunkListing(source.bytes);
+  const layer = await push(registry, repository, { ...source, bytes: listing.blob });
+  const bytes = listing.list(layer.digest);
+  const list = await push(registry, repository, { bytes, mediaType: chunkListType });
+  const annotations = { ...layer.annotations, [chunksAnnotation]: list.digest };
+  return [{ ...layer, annotations }, list];
 }
 
 async function push(registry: DemoRegistry, repository: string, source: Source): Promise<Descriptor> {

@@ -6,7 +6,6 @@ import type { Artifacts } from '../../ports/usecases.ts';
 import { abortable } from '../../util/abortable.ts';
 import { isLoaded } from '../../util/late-text.ts';
 import { formatSize } from '../../util/size.ts';
-import { formatCount } from '../../util/words.ts';
 import type { Builder } from '../builder.ts';
 import { type PushedArtifact, pushArtifact } from './artifact.ts';
 import { type DaemonProcess, startDaemon } from './child.ts';
@@ -110,13 +109,16 @@ async function showMount(
   await stage.step(
     () => publish(csi, volume, { reference: node.reference, loading: 'onDemand' }, signal),
     () =>
-      `NodePublishVolume with loading: onDemand: mounted with ${formatSize(node.sent() - before)} of ${sizeOf(artifact.layers)}`,
+      `NodePublishVolume with loading: onDemand: mounted after ${formatSize(node.sent() - before)} of ${sizeOf(artifact.layers)}`,
   );
   stage.say(`\n${await formatTree(volume.target, 'mount')}\n`);
   await stage.step(
-    () => abortable(readEnd(volume, lastShard), signal),
-    seen =>
-      `The end of ${lastShard.name}, asked for at once, is ${expect(seen, 'right')} after ${formatSize(node.sent() - before)}`,
+    async () => {
+      const asked = node.sent();
+      return { seen: await abortable(readEnd(volume, lastShard), signal), sent: node.sent() - asked };
+    },
+    ({ seen, sent }) =>
+      `A read of the end of ${lastShard.name} comes first: it got the ${expect(seen, 'right')} bytes after ${formatSize(sent)}`,
   );
 }
 
@@ -138,7 +140,7 @@ async function showKill({ stage, volume, signal }: Scene, { artifacts, daemon }:
     ends => {
       const [right, missing] = ['right', 'EIO'].map(kind => ends.filter(end => end === kind).length);
       expect((right ?? 0) + (missing ?? 0), shards.length);
-      return `The volume stays: ${formatCount(right ?? 0, 'shard')} can be read, ${missing} give EIO, none a wrong byte`;
+      return `The mount stays: ${right} of the ${shards.length} ends are right, and ${missing}, not here yet, give EIO`;
     },
   );
 }
