@@ -1,7 +1,8 @@
-import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { planImage } from '../../erofs/image-plan.ts';
 import { chunkMapsOf, type DeviceRole, layOutLateFiles } from '../../erofs/late-files.ts';
+import type { Digest } from '../../oci/digest.ts';
 import type { LateLayer, LateView, LateViewPlan, LateViews } from '../../ports/late-views.ts';
 import type { ViewImage } from '../../ports/store.ts';
 import type { FileNode } from '../../tree/tree.ts';
@@ -72,9 +73,11 @@ export function openLateViews(
     return data;
   };
 
+  const isHere = (digest: Digest): boolean => existsSync(blobs.path(digest));
+
   /** `image`: of one that there was before. */
   const open = ({ key, complete, source, platform, layers }: LateRecord, image?: string): LateView => {
-    const shown = image === undefined ? new Set<number>() : findShown(layers, image);
+    const shown = image === undefined ? new Set<number>() : findShown(layers, image, isHere);
     const chunks = layers.map((layer, number) => {
       const paths = { data: dataOf(key, number), end: endFileOf(key, number) };
       return openLateChunks(layer, paths, { blobs, image: () => imageOf(key) }, image);

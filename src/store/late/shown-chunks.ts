@@ -1,5 +1,6 @@
 import { closeSync, constants, readSync, writeSync } from 'node:fs';
 import { type ChunkMap, type ChunkRange, chunkEntries, countChunks } from '../../erofs/chunk-map.ts';
+import type { Digest } from '../../oci/digest.ts';
 import { openRegular } from '../../util/regular-file.ts';
 import type { LayerRecord } from './late-record.ts';
 
@@ -39,14 +40,23 @@ export function readShown(map: ChunkMap, image: string): Uint8Array {
 
 /**
  * Returns the layers without lists whose chunks an image shows. A process that was killed may have shown some chunks of
- * one: all of it was verified before, and the others are shown now.
+ * one: all of it was verified before, and the others are shown now. Of a layer of which the image shows nothing, the
+ * blob decides.
  */
-export function findShown(layers: readonly LayerRecord[], image: string): Set<number> {
+export function findShown(
+  layers: readonly LayerRecord[],
+  image: string,
+  isHere: (blob: Digest) => boolean,
+): Set<number> {
   const shown = new Set<number>();
   const fd = openRegular(image);
   try {
-    for (const [layer, { map, list }] of layers.entries()) {
-      if (map === undefined || list !== undefined) continue;
+    for (const [layer, { digest, map, list }] of layers.entries()) {
+      if (list !== undefined) continue;
+      if (map === undefined) {
+        if (isHere(digest)) shown.add(layer);
+        continue;
+      }
       const { at, bytes } = allChunks(map);
       const found = Buffer.alloc(bytes.length);
       readSync(fd, found, 0, found.length, at);

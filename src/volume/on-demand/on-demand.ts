@@ -16,7 +16,7 @@ import { createLieReporter } from './lies.ts';
 import { type LateCall, type LateUse, type LiveView, openLiveView } from './live-view.ts';
 import type { NodeLandings } from './node-landings.ts';
 import { createResumption } from './resumption.ts';
-import { revivalOf } from './revival.ts';
+import { createRevivals } from './revival.ts';
 import { createViewReads } from './view-reads.ts';
 
 /** The volumes that are mounted while their large layers still come. */
@@ -73,16 +73,18 @@ export function createOnDemand(
   const world = { ...given, lied: () => void reportLies().catch(() => {}) }; // tidy tries it again
   /** Of the keys: a late view is not continued while it is ended. */
   const turns = createKeyedMutex();
-  /** Why the last try to continue one with another credential failed, by key; undefined while it is tried. */
-  const stalled = new Map<string, string | undefined>();
   const closing = new AbortController();
   let failedReads = 0;
   const failed = (): void => void failedReads++;
   const resumption = createResumption(world, failed);
+  const waitingReads = (key: string): number =>
+    (resumption.find(key)?.reads ?? []).reduce((sum, each) => sum + each.waiting(), 0);
+  // Its last volume may have ended meanwhile.
+  const revivals = createRevivals({ ...world, waitingReads }, key => ended(key), closing.signal);
 
   const enliven = (live: LiveView): LiveView => {
     lives.set(live.key, live);
-    stalled.delete(live.key);
+    revivals.forget(live.key);
     return live;
   };
 
@@ -101,6 +103,7 @@ export function createOnDemand(
 
   /** Ends one that no volume shows, unless somebody has used it since a time. */
   const retire = async (key: string, since: number): Promise<void> => {
+    revivals.forget(key);
     using _turn = await turns.lock(key, never);
     if (closing.signal.aborted) return; // the next daemon does it
     const live = lives.get(key);
@@ -113,7 +116,6 @@ export function createOnDemand(
   const ended = async (key: string): Promise<void> => {
     if (!lives.has(key) && (await lateViews.find(key)) === undefined) return;
     if ((await volumes.listBrief()).some(({ view }) => view === key)) return;
-    stalled.delete(key);
     await retire(key, Infinity);
   };
 
@@ -155,27 +157,6 @@ export function createOnDemand(
     return live?.use();
   };
 
-  const revive = async (record: Brief<VolumeRecord>, request: Partial<PullRequest>): Promise<void> => {
-    const { view: key, targetPath } = record;
-    if (stalled.has(key) && stalled.get(key) === undefined) return; // it is tried now
-    const before = stalled.get(key);
-    const late = await lateViews.find(key);
-    const selection = (await world.views.find(key))?.selection;
-    if (late === undefined || selection === undefined) return;
-    stalled.set(key, undefined);
-    try {
-      await world.pull(revivalOf(record, late, selection, request), closing.signal);
-      stalled.delete(key);
-      await ended(key); // its last volume may have ended meanwhile
-    } catch (thrown) {
-      if (!stalled.has(key)) return; // its last volume has ended
-      const { message } = toArtifactError(thrown);
-      stalled.set(key, message);
-      if (!closing.signal.aborted && message !== before)
-        warn(`the volume at ${targetPath}, which is loaded on demand, is not continued: ${message}`);
-    }
-  };
-
   const tidy = async (): Promise<void> => {
     if (lives.size === 0 && (await lateViews.keys()).length === 0) return; // as on most nodes
     const records = new Map((await volumes.listBrief()).map(record => [record.view, record]));
@@ -185,7 +166,7 @@ export function createOnDemand(
       const record = records.get(key);
       if (lives.has(key) || (record === undefined && starting.list().length > 0)) continue;
       if (record === undefined) await retire(key, oldest);
-      else void revive(record, {}); // its registry may not answer
+      else void revivals.revive(record, {}); // its registry may not answer
     }
     await reportLies();
   };
@@ -203,8 +184,8 @@ export function createOnDemand(
     ended,
     again(record, request) {
       const live = lives.get(record.view);
-      const isWrong = live === undefined ? stalled.has(record.view) : live.problem() !== undefined;
-      if (isWrong) void revive(record, request);
+      const problem = live === undefined ? revivals.status(record.view)?.problem : live.problem();
+      if (problem !== undefined) void revivals.revive(record, request);
     },
     release: key => lives.values().forEach(live => live.complete === key && live.release()),
     async run(signal) {
@@ -215,23 +196,17 @@ export function createOnDemand(
         await sleep(tidyEveryMs, signal);
       }
     },
-    status(key) {
-      const live = lives.get(key);
-      if (live !== undefined) return live.status();
-      if (!stalled.has(key)) return undefined;
-      const problem = stalled.get(key) ?? 'it is being continued';
-      const waitingReads = (resumption.find(key)?.reads ?? []).reduce((sum, each) => sum + each.waiting(), 0);
-      return { bytes: 0, totalBytes: 0, bytesPerSecond: 0, waitingReads, problem };
-    },
+    status: key => lives.get(key)?.status() ?? revivals.status(key),
     summary() {
       const all = [...lives.values()];
       const complete = all.filter(live => live.isComplete()).length;
       const failing = all.filter(live => live.problem() !== undefined).length;
       const statuses = all.map(live => live.status());
+      const revived = revivals.list();
       return {
         loading: all.length - complete - failing,
-        stalled: failing + [...stalled.keys()].filter(key => !lives.has(key)).length,
-        complete,
+        stalled: failing + revived.stalled.filter(key => !lives.has(key)).length,
+        complete: complete + revived.complete.length,
         missingBytes: statuses.reduce((sum, { bytes, totalBytes }) => sum + totalBytes - bytes, 0),
         failedReads,
         support: world.landings.support(),

@@ -1,10 +1,94 @@
-import type { LateView } from '../../ports/late-views.ts';
+import type { LateView, LateViews } from '../../ports/late-views.ts';
+import type { LateStatus } from '../../ports/on-demand.ts';
 import type { Brief, VolumeRecord } from '../../ports/records.ts';
 import type { PullRequest } from '../../ports/request.ts';
-import type { View } from '../../ports/store.ts';
+import type { View, Views } from '../../ports/store.ts';
+import { toArtifactError } from '../../util/error.ts';
+
+/** The late views that volumes of an earlier process show, as far as nothing in this process loads them. */
+export type Revivals = {
+  /**
+   * Continues the late view of a volume, with what `request` knows better. Does nothing while that is tried, or if all of
+   * the view is here: it needs nobody then.
+   */
+  revive(record: Brief<VolumeRecord>, request: Partial<PullRequest>): Promise<void>;
+  /** It is loaded now, or no volume shows it any more. */
+  forget(key: string): void;
+  /** Undefined for a view that was not tried. */
+  status(key: string): LateStatus | undefined;
+  /** Those that fail or are tried, and those of which all is here, by key. */
+  list(): { readonly stalled: readonly string[]; readonly complete: readonly string[] };
+};
+
+type Revival =
+  | { readonly kind: 'tried' }
+  | { readonly kind: 'failed'; readonly message: string }
+  | { readonly kind: 'complete'; readonly bytes: number };
+
+/** `pull`: opens the late view of a volume of an earlier process. `revived`: a try has succeeded. */
+export function createRevivals(
+  world: {
+    readonly lateViews: Pick<LateViews, 'find'>;
+    readonly views: Pick<Views, 'find'>;
+    readonly pull: (request: PullRequest, signal: AbortSignal) => Promise<void>;
+    readonly waitingReads: (key: string) => number;
+    readonly warn: (text: string) => void;
+  },
+  revived: (key: string) => Promise<void>,
+  signal: AbortSignal,
+): Revivals {
+  const revivals = new Map<string, Revival>();
+
+  return {
+    async revive(record, request) {
+      const { view: key, targetPath } = record;
+      const before = revivals.get(key);
+      if (before?.kind === 'tried' || before?.kind === 'complete') return;
+      const selection = (await world.views.find(key))?.selection;
+      const late = await world.lateViews.find(key);
+      if (late === undefined || selection === undefined) return;
+      if (late.layers.every((_, layer) => late.isShown(layer))) {
+        revivals.set(key, { kind: 'complete', bytes: late.layers.reduce((sum, { size }) => sum + size, 0) });
+        return;
+      }
+      revivals.set(key, { kind: 'tried' });
+      try {
+        await world.pull(revivalOf(record, late, selection, request), signal);
+        revivals.delete(key);
+        await revived(key);
+      } catch (thrown) {
+        if (!revivals.has(key)) return; // its last volume has ended
+        const { message } = toArtifactError(thrown);
+        revivals.set(key, { kind: 'failed', message });
+        const isTold = before?.kind === 'failed' && before.message === message;
+        if (!signal.aborted && !isTold)
+          world.warn(`the volume at ${targetPath}, which is loaded on demand, is not continued: ${message}`);
+      }
+    },
+    forget: key => void revivals.delete(key),
+    status(key) {
+      const revival = revivals.get(key);
+      if (revival === undefined) return undefined;
+      const bytes = revival.kind === 'complete' ? revival.bytes : 0;
+      const progress = {
+        bytes,
+        totalBytes: bytes,
+        bytesPerSecond: 0,
+        waitingReads: world.waitingReads(key),
+      };
+      if (revival.kind === 'complete') return progress;
+      return { ...progress, problem: revival.kind === 'failed' ? revival.message : 'it is being continued' };
+    },
+    list() {
+      const keys = [...revivals.keys()];
+      const isComplete = (key: string): boolean => revivals.get(key)?.kind === 'complete';
+      return { stalled: keys.filter(key => !isComplete(key)), complete: keys.filter(isComplete) };
+    },
+  };
+}
 
 /** The pull that continues the late view of a volume: of exactly its content, and with what `request` knows better. */
-export function revivalOf(
+function revivalOf(
   { view, targetPath, anywhere, pod, resolved, digest }: Brief<VolumeRecord>,
   { platform }: LateView,
   selection: NonNullable<View['selection']>,
