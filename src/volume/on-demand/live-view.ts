@@ -41,7 +41,7 @@ export type LiveView = {
   use(): LateUse;
   /** Uses it, and releases it. */
   join(): LateUse;
-  /** Whether nobody has used it since a time of `performance.now()`. */
+  /** Whether nobody uses it, and every use had ended at a time, as `performance.now()`. */
   isIdle(since: number): boolean;
   /** A read waits for bytes of a layer. */
   ask(layer: number, bytes: ByteSpan): void;
@@ -124,9 +124,11 @@ export function openLiveView(
 
   const use = (): LateUse => {
     users++;
-    usedAt = performance.now();
     const leave = new DisposableStack();
-    leave.defer(() => void users--);
+    leave.defer(() => {
+      users--;
+      usedAt = performance.now();
+    });
     return { view: started.view, origin: started.origin, [Symbol.dispose]: () => leave.dispose() };
   };
   const release = (): void => {
@@ -147,7 +149,7 @@ export function openLiveView(
       release();
       return use();
     },
-    isIdle: time => users === 0 && usedAt <= time,
+    isIdle: time => users === 0 && usedAt < time,
     ask: flight.ask,
     heardAt: flight.heardAt,
     retry(other) {

@@ -101,7 +101,7 @@ export function createOnDemand(
     }
   };
 
-  /** Ends one that no volume shows, unless somebody has used it since a time. */
+  /** Ends one that no volume shows, unless somebody has used it since a time, as `performance.now()`. */
   const retire = async (key: string, since: number): Promise<void> => {
     revivals.forget(key);
     using _turn = await turns.lock(key, never);
@@ -115,8 +115,9 @@ export function createOnDemand(
 
   const ended = async (key: string): Promise<void> => {
     if (!lives.has(key) && (await lateViews.find(key)) === undefined) return;
+    const since = performance.now(); // a volume that comes later may not be in the list
     if ((await volumes.listBrief()).some(({ view }) => view === key)) return;
-    await retire(key, Infinity);
+    await retire(key, since);
   };
 
   /** The late view that a volume of an earlier process shows. */
