@@ -16,8 +16,11 @@ export type LandingRead = {
  * way, and closes the descriptor: an answer after that would be written to whatever has its number.
  */
 export type LandingAnswers = AsyncDisposable & {
-  /** Answers with bytes of a file, and zeros after them. @throws if the file lacks them, or cannot be read. */
-  send(read: LandingRead, fd: number): Promise<void>;
+  /**
+   * Answers with bytes of a file, and zeros after them, if the read still waits once they are in memory: the descriptor
+   * may be that of another file by then. @throws if the file lacks them, or cannot be read.
+   */
+  send(read: LandingRead, fd: number, stillWaits: () => boolean): Promise<void>;
   refuse(unique: bigint): void;
 };
 
@@ -34,12 +37,13 @@ export function createLandingAnswers(device: number): LandingAnswers {
   const turns = createSemaphore(maxAnswers);
   let isOpen = true;
   return {
-    async send({ unique, offset, bytes, length }, fd) {
+    async send({ unique, offset, bytes, length }, fd, stillWaits) {
       using _turn = await turns.acquire(never);
-      if (!isOpen) return;
+      if (!isOpen || !stillWaits()) return;
       const buffer = Buffer.alloc(length);
       const { bytesRead } = await readAt(fd, buffer, 0, bytes, offset);
       if (bytesRead < bytes) throw new Error(`the file has ${bytesRead} bytes at ${offset}, not ${bytes}`);
+      if (!stillWaits()) return;
       await writeAll(device, [formatHead(unique, length), buffer]).catch(ignoreGone);
     },
     refuse(unique) {

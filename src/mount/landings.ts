@@ -77,7 +77,7 @@ async function serveLandings(
       if (file === undefined || offset >= file.size) throw new Error('there are no such bytes');
       const bytes = Math.min(length, file.size - offset);
       const fd = await file.bring(offset, bytes);
-      if (waiting.has(unique)) await answers.send({ unique, offset, bytes, length }, fd);
+      await answers.send({ unique, offset, bytes, length }, fd, () => waiting.has(unique));
       waiting.delete(unique);
     } catch {
       if (waiting.delete(unique) && !left.has(node)) answers.refuse(unique);
