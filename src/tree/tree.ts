@@ -49,9 +49,12 @@ export const blobAttributes: EntryAttributes = { mode: 0o644, uid: 0, gid: 0, mt
 /**
  * Returns what du would report of the tree: a body with several names is one inode and counts once. It yields now
  * and then.
+ *
+ * @param isCounted which files count.
  */
 export function* measureTree(
   root: DirectoryNode,
+  isCounted: (file: FileNode) => boolean = () => true,
 ): Generator<void, { readonly bytes: number; readonly inodes: number }> {
   const seen: Seen = { blob: new Map(), bodies: new Map(), tar: new Map() };
   let bytes = 0;
@@ -61,7 +64,7 @@ export function* measureTree(
   for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
     for (const [, node] of directory.children) {
       if (++nodes % batch === 0) yield;
-      if (node.kind === 'file' && !isFirst(node, seen)) continue;
+      if (node.kind === 'file' && !(isCounted(node) && isFirst(node, seen))) continue;
       inodes++;
       if (node.kind === 'directory') pending.push(node);
       if (node.kind === 'file') bytes += node.size;

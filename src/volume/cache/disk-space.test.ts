@@ -169,3 +169,11 @@ test('a layer whose bytes turn out wrong gets no more space', async () => {
   await assert.rejects(layer.grow({ bytes: 10, inodes: 1 }, none), /wrong/);
   assert.deepEqual([collected(), disk.bytes], [0, 800]);
 });
+
+test('no pull reserves less than nothing', async () => {
+  const { room } = openWorld();
+  await assert.rejects(
+    room.reserve('r', [], [], () => -1, never),
+    /r would reserve -1 bytes of the disk/,
+  );
+});

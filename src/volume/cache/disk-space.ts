@@ -17,7 +17,7 @@ import {
 export type DiskSpace = {
   /**
    * Reserves space for the `remaining` bytes of the layers that a pull lacks, until disposed. Collects garbage down to
-   * the low mark if the high mark would be passed.
+   * the low mark if the high mark would be passed. `remaining` is never negative: it would be room for others.
    *
    * @throws ArtifactError `unmountable` above the maximum size of an artifact; `exhausted` naming needed and available
    * space.
@@ -77,7 +77,7 @@ export function createDiskSpace(
 
   const pending = (): Need => {
     const { bytes, inodes } = openNeed(growing);
-    const kept = [...reservations].reduce((sum, remaining) => sum + remaining(), 0);
+    const kept = [...reservations].reduce((sum, remaining) => sum + Math.max(0, remaining()), 0);
     return { bytes: Math.max(0, kept + bytes), inodes };
   };
 
@@ -152,6 +152,8 @@ export function createDiskSpace(
           `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}; raise that limit, or select some of the layers with include`,
         );
       }
+      if (remaining() < 0)
+        throw new ArtifactError('internal', `${reference} would reserve ${remaining()} bytes of the disk`);
       const beyond = needBeyond(missing, layerSizes);
       const need = { bytes: remaining() + beyond.bytes, inodes: beyond.inodes };
       if (!(await fits(plus(need, pending()), cacheHigh, 1))) {

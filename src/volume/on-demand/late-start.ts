@@ -6,7 +6,9 @@ import type { Landings, LateMounts } from '../../ports/landing.ts';
 import type { LateList, LateView, LateViews } from '../../ports/late-views.ts';
 import type { Origin } from '../../ports/publishing.ts';
 import type { View, Views } from '../../ports/store.ts';
+import { type FileNode, measureTree } from '../../tree/tree.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { doInSlices } from '../../util/pace.ts';
 import { formatSize } from '../../util/size.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
@@ -79,13 +81,16 @@ export function createLateStart(world: {
     await using undo = new AsyncDisposableStack();
     using merged = await viewBuilder.merge(viewPlan, async () => 'bodies', tenants, signal);
     const { tree, record } = merged;
+    const isLate = new Set(missing.concat(held).map(({ descriptor }) => descriptor.digest));
+    const isCopied = ({ source: { kind, digest } }: FileNode): boolean =>
+      kind !== 'blob' || !isLate.has(digest);
+    const { bytes: copied } = await doInSlices(measureTree(tree, isCopied), signal);
     const layers = [...missing, ...held];
     const large = layers.map(({ descriptor: { digest, size } }) => ({
       digest,
       size,
       list: lists.get(digest),
     }));
-    const copied = record.bytes - large.reduce((sum, { size }) => sum + size, 0);
     if (copied > mostCopied) {
       const why = `${formatSize(copied)} of small files and tars come before the mount`;
       return loadFully(viewPlan, `${why}, and at most ${formatSize(mostCopied)} may`);
