@@ -39,6 +39,8 @@ export type LateFlight = {
   lie(): ArtifactError | undefined;
   /** When bytes came last, or were verified, as `performance.now()`. */
   heardAt(): number;
+  /** Whether the view shows all of its content. */
+  isLoaded(): boolean;
   /** Loads all layers, and then builds the view that later volumes get. @throws the signal's reason; what the build throws. */
   fly(context: BuildContext, signal: AbortSignal): Promise<void>;
 };
@@ -83,6 +85,7 @@ export function createLateFlight(
   let work: { readonly tracker: ProgressTracker; readonly tenants: BuildContext['tenants'] } | undefined;
   let heardAt = 0;
   let lie: ArtifactError | undefined;
+  let isLoaded = false;
   /** How long a server may be silent, by a file. */
   let silenceMs = 0;
 
@@ -187,6 +190,7 @@ export function createLateFlight(
     hasLied: () => layers.some((_, layer) => late.chunksOf(layer)?.hasLied() === true),
     lie: () => lie,
     heardAt: () => heardAt,
+    isLoaded: () => isLoaded,
     async fly(context, signal) {
       using _held = await leases.hold(viewPlan.held);
       const tracker = createProgressTracker({
@@ -201,6 +205,7 @@ export function createLateFlight(
       using _ticking = setInterval(tracker.tick, 500).unref();
       using _shared = share();
       await loading.run(signal);
+      isLoaded = true;
       await viewBuilder.prepare(viewPlan, from.content, context, signal);
     },
   };

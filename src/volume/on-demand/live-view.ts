@@ -33,6 +33,7 @@ export type LiveView = {
   readonly complete: string;
   /** Whether reads of missing bytes wait. */
   hasReads(): boolean;
+  /** Whether all of its content is here. The view for later volumes may still be built. */
   isComplete(): boolean;
   /** Why reads of missing bytes fail; undefined if none does. */
   problem(): string | undefined;
@@ -52,7 +53,10 @@ export type LiveView = {
   /** Loads again what no read waits for, after its flight was cancelled. */
   release(): void;
   status(): LateStatus;
-  /** As a pull in progress; undefined once it is complete, and after it was cancelled: only what reads wait for comes then. */
+  /**
+   * As a pull in progress; undefined once it is complete and the view for later volumes is built, and after it was
+   * cancelled: only what reads wait for comes then.
+   */
   flight(): Flight<Progress, Wanter> | undefined;
   /** Ends the work, and fails reads of missing bytes. The mount stays. */
   stop(): Promise<void>;
@@ -92,7 +96,7 @@ export function openLiveView(
   });
   let users = 0;
   let usedAt = performance.now();
-  let isComplete = false;
+  let isBuilt = false;
   let latest: Progress | undefined;
   let failure: string | undefined;
   let isHeld = false;
@@ -102,13 +106,18 @@ export function openLiveView(
       const report = (progress: Progress): void => void (latest = progress);
       try {
         await flight.fly({ report, tally: createOriginTally(), tenants, record }, ending.signal);
-        isComplete = true;
+        isBuilt = true;
         failure = undefined;
         return;
       } catch (thrown) {
         if (ending.signal.aborted) return;
-        failure = toArtifactError(thrown).message;
-        warn(failure);
+        const { message } = toArtifactError(thrown);
+        failure = flight.isLoaded() ? undefined : message; // no read needs the view for later volumes
+        warn(
+          flight.isLoaded()
+            ? `all of it is here, and the view for later volumes is not: ${message}`
+            : message,
+        );
         await sleep(retryMs, ending.signal);
       }
     }
@@ -118,7 +127,10 @@ export function openLiveView(
   const problem = (): string | undefined => {
     const failed = flight.problem() ?? reads.map(each => each.problem()).find(Boolean);
     return (
-      flight.lie()?.message ?? failure ?? failed?.message ?? (isComplete ? undefined : started.failure())
+      flight.lie()?.message ??
+      failure ??
+      failed?.message ??
+      (flight.isLoaded() ? undefined : started.failure())
     );
   };
 
@@ -141,7 +153,7 @@ export function openLiveView(
     id,
     complete: late.complete,
     hasReads: () => started.failure() === undefined && !flight.hasLied(),
-    isComplete: () => isComplete,
+    isComplete: flight.isLoaded,
     problem,
     lie: () => flight.lie()?.message,
     use,
@@ -160,18 +172,19 @@ export function openLiveView(
     release,
     status() {
       const { bytes = 0, totalBytes = 0, bytesPerSecond = 0, waits } = latest ?? {};
-      const why = problem() ?? (isComplete ? undefined : isHeld ? held : waits);
+      const isLoaded = flight.isLoaded();
+      const why = problem() ?? (isLoaded ? undefined : isHeld ? held : waits);
       return {
-        bytes: isComplete ? totalBytes : bytes,
+        bytes: isLoaded ? totalBytes : bytes,
         totalBytes,
-        bytesPerSecond: isComplete ? 0 : bytesPerSecond,
+        bytesPerSecond: isLoaded ? 0 : bytesPerSecond,
         waitingReads: reads.reduce((sum, each) => sum + each.waiting(), 0),
         ...(why !== undefined && { problem: why }),
         ...(flight.lie() !== undefined && { lied: true }),
       };
     },
     flight: () =>
-      isComplete || isHeld
+      isBuilt || isHeld
         ? undefined
         : {
             since,

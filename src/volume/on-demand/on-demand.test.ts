@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ArtifactError } from '../../util/error.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { LateCall } from './live-view.ts';
 import { createOnDemand } from './on-demand.ts';
@@ -8,9 +9,13 @@ import { createOnDemand } from './on-demand.ts';
 const never = new AbortController().signal;
 const over = { [Symbol.dispose]() {} };
 
-/** A late view `key` without large layers. `list`: how the records of its volumes are listed. */
-function open(list: () => Promise<readonly { readonly view: string }[]>) {
+/**
+ * A late view `key` without large layers. `list`: how the records of its volumes are listed. `prepare`: builds the
+ * ordinary view.
+ */
+function open(list: () => Promise<readonly { readonly view: string }[]>, prepare = async () => {}) {
   const ended: string[] = [];
+  const warned: string[] = [];
   const late = { key: 'key', layers: [], isShown: () => true, chunksOf: () => undefined };
   const started = { late, view: {}, origin: {}, layers: [], reads: [], failure: () => undefined };
   const world = {
@@ -21,9 +26,9 @@ function open(list: () => Promise<readonly { readonly view: string }[]>) {
     landings: { open: async () => ({}), leave() {}, support: () => ({ kind: 'on' }) },
     images: { tidy() {} },
     volumes: { listBrief: list },
-    viewBuilder: { prepare: async () => {} },
+    viewBuilder: { prepare },
     leases: { hold: async () => over },
-    warn: (text: string) => assert.fail(text),
+    warn: (text: string) => void warned.push(text),
     patienceMs: 60_000,
   };
   const options = { lingerMs: 0, checkMs: 1_000, hasLeft: async () => false };
@@ -38,7 +43,7 @@ function open(list: () => Promise<readonly { readonly view: string }[]>) {
     record: async () => {},
   };
   const use = async () => (await onDemand.open(call as unknown as LateCall, never)) ?? assert.fail();
-  return { onDemand, ended, use };
+  return { onDemand, ended, warned, use };
 }
 
 test('a view that a volume has begun to show while another one ended stays', async () => {
@@ -71,5 +76,23 @@ test('a view whose first volume is published while another one ends stays', asyn
   first[Symbol.dispose]();
   await onDemand.ended('key');
   assert.deepEqual(ended, ['key']);
+  await onDemand.stop();
+});
+
+test('a view of which all is here is complete, although the view for later volumes cannot be built', async () => {
+  const { onDemand, warned, use } = open(
+    async () => [],
+    async () => {
+      throw new ArtifactError('exhausted', 'there is no room');
+    },
+  );
+  using _use = await use();
+  while (warned.length === 0) await sleep(1);
+  assert.deepEqual(warned, [
+    'r, which is loaded on demand: all of it is here, and the view for later volumes is not: there is no room; it is tried again',
+  ]);
+  assert.equal(onDemand.status('key')?.problem, undefined);
+  const { complete, stalled, loading } = onDemand.summary();
+  assert.deepEqual({ complete, stalled, loading }, { complete: 1, stalled: 0, loading: 0 });
   await onDemand.stop();
 });
