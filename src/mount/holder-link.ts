@@ -20,7 +20,11 @@ export type HolderLink = Disposable & {
   problem(): string | undefined;
 };
 
-export type HolderKeeping = Disposable & { isKept(): boolean };
+export type HolderKeeping = Disposable & {
+  isKept(): boolean;
+  /** Has the holder close them: nobody can continue them. */
+  drop(): void;
+};
 
 /** How long a daemon waits for the answer, and for the end of its predecessor. */
 const answerMs = 2_000;
@@ -126,6 +130,7 @@ export async function openHolderLink(path: string, tell: (text: string) => void)
       renew();
       return {
         isKept: () => given === files && socket !== undefined && unanswered === 0,
+        drop: () => (given === files ? drop() : undefined),
         [Symbol.dispose]() {
           if (given === files) given = undefined;
         },

@@ -107,6 +107,7 @@ async function serveLandings(
   const opened = stack.move();
   const close = async (): Promise<void> => {
     const reason = await thread.ended;
+    if (failure === undefined) keeping?.drop(); // reads would wait for an answer that nobody gives
     failure ??= reason;
     process.off('exit', wakingFile.close);
     wakingFile.close();

@@ -3,8 +3,11 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import process from 'node:process';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { losesDevice, lost } from '../support/late/lost-device.ts';
 import { watchConnections } from '../support/late/watchdog.ts';
 import { type Child, startChild, waitUntil } from '../support/node/child.ts';
 import {
@@ -294,4 +297,27 @@ test('a second daemon with the holder of another one works without', async () =>
   heal();
   for (const path of [target, elsewhere])
     await until('right', async () => (await read(join(path, 'shard-1')).found) === sample.second);
+});
+
+test('where the thread of the landings fails, no read waits, although there is a holder', async () => {
+  await using _watch = await watchConnections(120_000);
+  await using node = await testNode([registry.host]);
+  await using holder = await startHolder(node);
+  const sample = await push();
+  await using daemon = await startDaemon(node, { flags: flagsOf(node), env: losesDevice });
+  const path = join((await publish(daemon, sample)).target_path, 'shard-1');
+  await untilKept(holder, 1);
+  const reading = read(path);
+  await until('it waits', async () => (await waiting(daemon)) > 0);
+  process.kill(daemon.pid, 'SIGUSR2');
+  await until('it is lost', () => daemon.output().includes(lost));
+  const end = promisify(execFile)('tail', ['--bytes=10', path]); // the last request that the thread gets
+  await assert.rejects(end, /Input\/output error/);
+  assert.match(await reading.found, /Input\/output error/);
+  assert.match(
+    await page(daemon, '/readyz'),
+    /^loading on demand: off \(the thread for missing bytes has failed/m,
+  );
+  await until('it keeps nothing', () => holder.output().includes('nothing is kept'));
+  heal();
 });

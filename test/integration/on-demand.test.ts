@@ -4,9 +4,11 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import process from 'node:process';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ociManifest } from '../../src/oci/manifest.ts';
+import { losesDevice, lost } from '../support/late/lost-device.ts';
 import { watchConnections } from '../support/late/watchdog.ts';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
 import { layoutOf, loadTar } from '../support/oci/layout.ts';
@@ -299,6 +301,30 @@ test('where the kernel ends the reads of missing content, volumes say so, and la
   assert.equal((await volumeOf(daemon, later.target_path)).loading, null);
   assert.equal(await read(join(later.target_path, first)), sample.digests[first]);
   heal();
+});
+
+test('where the thread of the landings fails, volumes say so, later ones are loaded fully, and mounts heal', async () => {
+  await using node = await testNode([registry.host]);
+  const sample = await push(2 * mib);
+  await using daemon = await startDaemon(node, { ...patience, env: losesDevice });
+  spoil(sample, [first], away);
+  const request = await publish(daemon, sample);
+  const path = join(request.target_path, first);
+  process.kill(daemon.pid, 'SIGUSR2');
+  await waitFor('it is lost', async () => daemon.output().includes(lost));
+  assert.match(await read(path), /Input\/output error/);
+  await waitFor('it says so', async () =>
+    /^loading on demand: off \(the thread for missing bytes has failed/m.test(
+      await (await fetch(`${daemon.http}/readyz`)).text(),
+    ),
+  );
+  const another = await push(2 * mib);
+  const later = await publish(daemon, another);
+  assert.equal((await volumeOf(daemon, later.target_path)).loading, null);
+  assert.match(await read(path), /Input\/output error/);
+  heal();
+  await daemon.csi.NodePublishVolume(request);
+  await waitFor('it heals', async () => (await read(path)) === sample.digests[first]);
 });
 
 test('a volume that cannot be continued counts as stalled until it ends', async () => {
