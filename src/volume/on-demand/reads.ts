@@ -1,7 +1,7 @@
 import type { LandingFile } from '../../ports/landing.ts';
 import type { OpenFile } from '../../ports/late-views.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { type ByteSpan, type HasBytes, overlap } from './byte-span.ts';
+import { type ByteSpan, type HasBytes, isWithin, overlap } from './byte-span.ts';
 import { createWaiters, type Patience } from './waiters.ts';
 
 /** The reads of a layer that is not here yet: they wait until their bytes are, or fail, and no longer than the patience. */
@@ -28,6 +28,11 @@ export type ReadLimits = Patience & { readonly failed: () => void };
 
 /** The kernel repeats a failed read at once, and must not wait again. */
 const rememberMs = 5_000;
+/** More pieces than are loaded at a time. Of others that failed before, a repeated read waits again. */
+const mostRemembered = 64;
+
+type Failure = { readonly error: ArtifactError; readonly at: number; readonly bytes: ByteSpan };
+
 const all = (): boolean => true;
 
 /** @param now milliseconds of a clock that nobody sets. */
@@ -39,12 +44,14 @@ export function createReads(
   const whole: ByteSpan = { offset: 0, length: size };
   let here: { readonly open: () => OpenFile; readonly has: HasBytes } | undefined;
   let file: OpenFile | undefined;
-  let failure: { readonly error: ArtifactError; readonly at: number; readonly bytes: ByteSpan } | undefined;
-  const isRecent = (at: number): boolean => now() < at + rememberMs;
+  /** In the order in which they came. */
+  let failures: readonly Failure[] = [];
+  const isRecent = ({ at }: Failure): boolean => now() < at + rememberMs;
   let refusal: ArtifactError | undefined;
   let isOver = false;
   const remember = (error: ArtifactError, bytes = whole): void => {
-    failure = { error, at: now(), bytes };
+    const others = failures.filter(one => isRecent(one) && !isWithin(one.bytes, bytes));
+    failures = [...others, { error, at: now(), bytes }].slice(-mostRemembered);
   };
   const waiters = createWaiters(patience, remember);
   const refuse = (error: ArtifactError): void => {
@@ -58,8 +65,8 @@ export function createReads(
       try {
         if (refusal !== undefined) throw refusal;
         if (here?.has(offset, length) === true) return (file ??= here.open()).fd;
-        if (failure !== undefined && isRecent(failure.at) && overlap(failure.bytes, bytes))
-          throw failure.error;
+        const failure = failures.findLast(one => isRecent(one) && overlap(one.bytes, bytes));
+        if (failure !== undefined) throw failure.error;
         return await waiters.wait(bytes);
       } catch (thrown) {
         if (!isOver) failed();
@@ -80,6 +87,7 @@ export function createReads(
     waiting: waiters.count,
     wanted: waiters.wanted,
     problem() {
+      const failure = failures.at(-1);
       const isPast = here?.has === all || (failure?.at ?? 0) <= patience.heardAt();
       return refusal ?? (isPast ? undefined : failure?.error);
     },
