@@ -140,6 +140,18 @@ describe('the socket that shows the cache as containerd does', () => {
     await pull(shown.reference);
   });
 
+  test('a client that resets each read keeps its connection', async () => {
+    using subscribed = client.subscribe();
+    // Spegel does, for each 32 KiB.
+    const resetEach = async (): Promise<void> => {
+      for (let nth = 0; nth < 150; nth++) (await client.readOnce(shown.layer, 150_000))[Symbol.dispose]();
+    };
+    await Promise.all(Array.from({ length: 8 }, resetEach));
+    assert.deepEqual(await client.read(shown.layer), weights);
+    const ended = subscribed.ended.then(({ code }) => code);
+    assert.equal(await Promise.race([ended, client.list().then(() => 'open')]), 'open');
+  });
+
   test('content that is removed is read to its end by whoever reads it', async () => {
     const bytes = randomBytes(3_000_000);
     const brief = await push(open, 'models/brief', bytes);

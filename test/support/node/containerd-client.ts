@@ -15,8 +15,8 @@ export type ContainerdClient = Disposable & {
   /** The digests of content, sorted. */
   contents(...filters: string[]): Promise<readonly string[]>;
   read(digest: string, offset?: number, size?: number): Promise<Buffer>;
-  /** Reads the first message, and no more. */
-  readOnce(digest: string): Promise<Disposable>;
+  /** Reads the first message, and no more; disposing it resets the stream. */
+  readOnce(digest: string, size?: number): Promise<Disposable>;
   subscribe(...filters: string[]): Subscription;
 };
 
@@ -55,8 +55,8 @@ export function openContainerd(socket: string): ContainerdClient {
       }
       return Buffer.concat(parts);
     },
-    async readOnce(digest) {
-      const call = content.Read({ digest });
+    async readOnce(digest, size = 0) {
+      const call = content.Read({ digest, size });
       call.on('error', () => {});
       await new Promise(resolve => call.once('data', resolve));
       call.pause();
