@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, afterEach, before, test } from 'node:test';
 import { waitUntil } from '../support/node/child.ts';
-import { openContainerd } from '../support/node/containerd-client.ts';
 import { type ObjectServer, openObjectServer } from '../support/node/object-server.ts';
 import { needs } from '../support/project/tools.ts';
 import { openDoor } from './door.ts';
@@ -18,7 +17,7 @@ import {
   type Row,
   untilSent,
 } from './fleet.ts';
-import { peerPort, socketOf, startPeer } from './peer.ts';
+import { type Peer, peerPort, socketOf, startPeer } from './peer.ts';
 import { formatRows, type NamedRow } from './rows.ts';
 
 /**
@@ -36,6 +35,8 @@ let api: ObjectServer;
 /** The ways of the nodes to the API. */
 const doors: AsyncDisposable[] = [];
 let fleet: Fleet;
+/** The mirrors, in no order. */
+const peers: Peer[] = [];
 const rows: NamedRow[] = [];
 
 const peered = (): string =>
@@ -57,6 +58,7 @@ async function equip(place: Place): Promise<Equipment> {
     '--origin-slots': '1',
   };
   const peer = await startPeer(place);
+  peers.push(peer);
   return { ...peer, flags, env: { KUBECONFIG: api.kubeconfig } };
 }
 
@@ -92,14 +94,9 @@ async function row(
   return measured;
 }
 
-/** Waits until the peers of a node can have an artifact of it. */
-async function untilShared({ node, daemon }: Member, { layers: digests }: Artifact): Promise<void> {
-  using containerd = openContainerd(socketOf({ node }));
-  const isShared = async (): Promise<boolean> => {
-    const shown = await containerd.contents();
-    return digests.every(digest => shown.includes(digest));
-  };
-  await waitUntil(daemon(), isShared, 'shared');
+/** Waits until each mirror gives what one node has. */
+async function untilShared({ daemon }: Member, { layers: digests }: Artifact): Promise<void> {
+  for (const { gives } of peers) await waitUntil(daemon(), () => gives(digests), 'given by each mirror');
 }
 
 test('nodes that come later get everything from the first one', needs('root', 'ip'), async () => {
