@@ -26,8 +26,8 @@ export type TreeBuilder = {
 };
 
 export type TarEntries = {
-  /** Adds an entry, in the tar's order. @throws ArtifactError `unmountable`, naming layer and entry. */
-  add(entry: TocEntry): void;
+  /** Adds an entry, in the tar's order. Returns its path. @throws ArtifactError `unmountable`, naming layer and entry. */
+  add(entry: TocEntry): readonly string[];
   /** The omitted parts of the layer, a message each, for the log. */
   notes(): readonly string[];
 };
@@ -140,7 +140,7 @@ export function createTreeBuilder(
           const name = path.at(-1);
           if (kind === 'image' && path.some(isReserved)) {
             if (!applyWhiteout(path)) leftOut.add(() => `AUFS metadata ${quoteName(entry.path)}`);
-            return;
+            return path;
           }
           if (entry.kind === 'special') {
             const what = `${entry.what} ${quoteName(entry.path)}`;
@@ -162,6 +162,7 @@ export function createTreeBuilder(
                 : toLeaf(entry, source, label);
             merge.place(merge.enter(base, path, path.length - 1), name, what);
           }
+          return path;
         },
         notes() {
           const list = leftOut.format();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { parseTreePath } from '../oci/tree-path.ts';
 import { createPathCheck } from './path-check.ts';
 import type { TocEntry } from './toc.ts';
 
@@ -19,8 +20,8 @@ for (const [name, entries, expected] of [
   ['nothing', [], false],
 ] as const) {
   test(`a tar with ${name} is ${expected ? '' : 'not '}all at a path`, () => {
-    const check = createPathCheck(['w', 'm'], 'layer 1');
-    entries.forEach(check.add);
+    const check = createPathCheck(['w', 'm']);
+    for (const { path, kind } of entries) check.add(parseTreePath(path, 'layer 1'), kind);
     assert.equal(check.isBelow(), expected);
   });
 }

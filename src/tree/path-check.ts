@@ -1,22 +1,20 @@
-import { parseTreePath } from '../oci/tree-path.ts';
 import type { TocEntry } from './toc.ts';
 
 /** Checks whether all entries of a tar are a directory at a path, its content, and its parent directories. */
 export type PathCheck = {
-  add(entry: TocEntry): void;
+  /** @param parts the path of an entry, as parsed. */
+  add(parts: readonly string[], kind: TocEntry['kind']): void;
   isBelow(): boolean;
 };
 
-/** @param label names the layer in errors. */
-export function createPathCheck(path: readonly string[], label: string): PathCheck {
+export function createPathCheck(path: readonly string[]): PathCheck {
   let isBelow = true;
   let isThere = false;
   return {
-    add(entry) {
-      const parts = parseTreePath(entry.path, label);
+    add(parts, kind) {
       const common = Math.min(parts.length, path.length);
-      if (path.slice(0, common).some((name, index) => parts[index] !== name)) isBelow = false;
-      if (parts.length <= path.length && entry.kind !== 'directory') isBelow = false;
+      for (let at = 0; at < common; at++) if (parts[at] !== path[at]) isBelow = false;
+      if (parts.length <= path.length && kind !== 'directory') isBelow = false;
       if (parts.length >= path.length) isThere = true;
     },
     isBelow: () => isBelow && isThere,

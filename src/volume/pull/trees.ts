@@ -1,5 +1,6 @@
 import type { LayerPlan, Plan } from '../../oci/plan.ts';
 import { canTarsReach } from '../../oci/tar-reach.ts';
+import { parseTreePath } from '../../oci/tree-path.ts';
 import type { Selection } from '../../ports/request.ts';
 import type { Layers } from '../../ports/store.ts';
 import {
@@ -11,7 +12,7 @@ import {
 } from '../../tree/layer-tree.ts';
 import { createPathCheck } from '../../tree/path-check.ts';
 import { subTree } from '../../tree/sub-tree.ts';
-import type { LayerForm } from '../../tree/toc.ts';
+import type { LayerForm, TocEntry } from '../../tree/toc.ts';
 import type { DirectoryNode } from '../../tree/tree.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
@@ -39,7 +40,7 @@ export type SettledLayer = Exclude<LayerPlan, { form: 'detected' }>;
 export type SettledPlan = { readonly kind: Plan['kind']; readonly layers: readonly SettledLayer[] };
 
 /** @param maxEntries most entries of all layers of one artifact together. */
-export function createTrees(layers: Layers, maxEntries: number): Trees {
+export function createTrees(layers: Pick<Layers, 'has' | 'readToc'>, maxEntries: number): Trees {
   /** In slices, because there may be twenty thousand layers. */
   const build = async (
     plan: SettledPlan,
@@ -59,13 +60,49 @@ export function createTrees(layers: Layers, maxEntries: number): Trees {
     return tree.root();
   };
 
-  /** Where the root of a tar is placed. The names in a packed directory may begin with its path already. */
-  const placeOf = async ({ descriptor, label, into }: TarPlan, signal: AbortSignal): Promise<Path> => {
-    const { path = [], packed = false } = into ?? {};
-    if (!packed) return path;
-    const check = createPathCheck(path, label);
-    await layers.readToc(descriptor.digest, some => some.forEach(check.add), signal);
-    return check.isBelow() ? [] : path;
+  /** Returns the packed tars of a plan whose names do not all begin with their path. */
+  const findOutside = async (plan: SettledPlan, signal: AbortSignal): Promise<ReadonlySet<TarPlan>> => {
+    const outside = new Set<TarPlan>();
+    for (const layer of plan.layers.filter(isPacked)) {
+      const { label, descriptor, into } = layer;
+      const check = createPathCheck(into?.path ?? []);
+      const take = (some: readonly TocEntry[]): void =>
+        some.forEach(({ path, kind }) => check.add(parseTreePath(path, label), kind));
+      await layers.readToc(descriptor.digest, take, signal);
+      if (!check.isBelow()) outside.add(layer);
+    }
+    return outside;
+  };
+
+  /** @throws also if names of another packed tar than these do not begin with its path. */
+  const mergeAll = async (
+    plan: SettledPlan & { readonly stored: LayerForm },
+    outside: ReadonlySet<TarPlan>,
+    signal: AbortSignal,
+  ): Promise<{ readonly root: DirectoryNode; readonly notes: readonly string[] }> => {
+    const notes: string[] = [];
+    const addTar = async (tree: TreeBuilder, layer: TarPlan): Promise<void> => {
+      const { descriptor, label, into } = layer;
+      const { digest } = descriptor;
+      const path = into?.path ?? [];
+      const check = isPacked(layer) && !outside.has(layer) ? createPathCheck(path) : undefined;
+      const entries = tree.openTar({ kind: plan.stored, digest }, label, check === undefined ? path : []);
+      const take = (some: readonly TocEntry[]): void => {
+        for (const entry of some) {
+          const parts = entries.add(entry);
+          check?.add(parts, entry.kind);
+        }
+      };
+      const toc = await layers.readToc(digest, take, signal, plan.stored);
+      verifyToc(layer, toc?.diffId);
+      if (check?.isBelow() === false) throw new Error(`${label} has names that do not begin with its path`);
+      notes.push(...(toc?.notes ?? []), ...entries.notes());
+    };
+    const hidden = createFew();
+    const root = await build(plan, hidden, addTar, signal);
+    const list = hidden.format();
+    if (list !== undefined) notes.push(`layers hide files of earlier layers: ${list}`);
+    return { root, notes };
   };
 
   return {
@@ -89,26 +126,23 @@ export function createTrees(layers: Layers, maxEntries: number): Trees {
       return { kind, layers: settled };
     },
     async merge(plan, selection, note, signal) {
-      const addTar = async (tree: TreeBuilder, layer: TarPlan): Promise<void> => {
-        const { digest } = layer.descriptor;
-        const content = { kind: plan.stored, digest } as const;
-        const entries = tree.openTar(content, layer.label, await placeOf(layer, signal));
-        const toc = await layers.readToc(digest, some => some.forEach(entries.add), signal, plan.stored);
-        verifyToc(layer, toc?.diffId);
-        toc?.notes.forEach(note);
-        entries.notes().forEach(note);
-      };
-      const hidden = createFew();
-      const root = await build(plan, hidden, addTar, signal);
-      const list = hidden.format();
-      if (list !== undefined) note(`layers hide files of earlier layers: ${list}`);
-      return selection.subPath === undefined ? root : subTree(root, selection.subPath);
+      // The names of a packed tar nearly always begin with its path: then each table is read once.
+      const merged = await mergeAll(plan, new Set(), signal).catch(async (thrown: unknown) => {
+        if (!plan.layers.some(isPacked)) throw thrown;
+        return mergeAll(plan, await findOutside(plan, signal), signal);
+      });
+      merged.notes.forEach(note);
+      return selection.subPath === undefined ? merged.root : subTree(merged.root, selection.subPath);
     },
   };
 }
 
 type TarPlan = Extract<SettledLayer, { form: 'unpacked' }>;
-type Path = readonly string[];
+
+/** Whether the names of a tar may begin with its path already. */
+function isPacked(layer: SettledLayer): layer is TarPlan {
+  return layer.form === 'unpacked' && layer.into?.packed === true;
+}
 
 function verifyToc({ descriptor, label, diffId }: TarPlan, found: string | undefined): void {
   if (found === undefined)
