@@ -31,7 +31,7 @@ export type Plan = {
 
 const figures: Readonly<Record<string, (plan: Plan) => Promise<readonly Figure[]>>> = {
   cached: ({ program, small }) => measureCached(program, small ? 20 : 500),
-  rest: ({ program }) => measureRest(program),
+  rest: ({ program, small }) => measureRest(program, small ? 100 : 5000),
   scale: ({ program, small }) => measureScale(program, small ? 20 : 1000),
   shared: ({ program, small }) => measureShared(program, small ? 64 : 256),
 };

@@ -8,8 +8,11 @@ import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { cpuOf, residentMemoryOf, untilRest } from './cost.ts';
 import type { Figure } from './report.ts';
 
-/** The start of a daemon that has nothing to do, and its memory at rest. The floor is Node with an empty program. */
-export async function measureRest(program: string): Promise<readonly Figure[]> {
+/**
+ * The start of a daemon that has nothing to do, and its memory at rest: after a publish, and after many volumes came and
+ * went. The floor is Node with an empty program.
+ */
+export async function measureRest(program: string, volumes: number): Promise<readonly Figure[]> {
   await using registry = await openFaultyRegistry();
   await using node = await testNode([registry.host]);
   const { reference } = await registry.push('bench/rest', '1', [{ name: 'a', bytes: Buffer.from('a') }]);
@@ -23,8 +26,17 @@ export async function measureRest(program: string): Promise<readonly Figure[]> {
   const ready = performance.now() - start;
   const cpu = cpuOf(daemon.pid);
   await daemon.csi.NodePublishVolume(await publishRequest(node, { reference }));
-  await sleep(3000);
-  await untilRest([daemon.pid, bare.pid]);
+  const restingMemory = async (): Promise<number> => {
+    await sleep(3000);
+    await untilRest([daemon.pid, bare.pid]);
+    return residentMemoryOf(daemon.pid);
+  };
+  const idle = await restingMemory();
+  for (let nth = 0; nth < volumes; nth++) {
+    const request = await publishRequest(node, { reference });
+    await daemon.csi.NodePublishVolume(request);
+    await daemon.csi.NodeUnpublishVolume(request);
+  }
   const nothing = (value: number) => ({ what: 'Node with an empty program', value });
   return [
     { row: 'start', what: 'until it is ready', value: ready / 1000, unit: 's' },
@@ -32,10 +44,18 @@ export async function measureRest(program: string): Promise<readonly Figure[]> {
     {
       row: 'idle',
       what: 'memory after a publish and three seconds',
-      value: residentMemoryOf(daemon.pid),
+      value: idle,
       unit: 'MB',
       floor: nothing(residentMemoryOf(bare.pid)),
       most: 75,
+    },
+    {
+      row: 'idle',
+      what: `memory three seconds after ${volumes.toLocaleString('en')} more volumes came and went`,
+      value: await restingMemory(),
+      unit: 'MB',
+      floor: { what: 'before them', value: idle },
+      most: idle + 15,
     },
   ];
 }
