@@ -87,6 +87,9 @@ const foreign = [
   '--containerd-content-path',
   '--registry-addr',
   '--router-addr',
+  '--metrics-addr',
+  '--bootstrap-kind',
+  '--dns-bootstrap-domain',
 ];
 
 async function helpOf(command: string): Promise<string> {

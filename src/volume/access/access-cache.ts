@@ -188,12 +188,7 @@ type AccessFacts = {
 };
 
 /** Adds a granted access. Returns whether it is new. */
-function addHolder(
-  facts: AccessFacts,
-  holder: Holder,
-  pod: Pod | undefined,
-  secret: string | undefined,
-): boolean {
+function addHolder(facts: AccessFacts, holder: Holder, pod?: Pod, secret?: string): boolean {
   switch (holder.kind) {
     case 'anyone':
       return !facts.anonymous && (facts.anonymous = true);
