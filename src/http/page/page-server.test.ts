@@ -179,8 +179,11 @@ test('however many look, the state is read once a second, and lists once in five
       return [volume];
     },
   });
+  const began = performance.now();
   await Promise.all(Array.from({ length: 25 }, () => get(server, '/sections')));
-  assert.deepEqual(counts, { status: 1, volumes: 1 });
+  const seconds = (performance.now() - began) / 1000;
+  assert.ok(counts.status <= 1 + Math.floor(seconds), `${counts.status} in ${seconds} s`);
+  assert.ok(counts.volumes <= 1 + Math.floor(seconds / 5), `${counts.volumes} in ${seconds} s`);
 });
 
 test('a daemon that waits says so, and its page is loaded again', async () => {
