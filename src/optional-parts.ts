@@ -7,6 +7,7 @@ import type { HolderLink } from './mount/holder-link.ts';
 import type { PrefetchList } from './ports/prefetch.ts';
 import type { PrefetchResources } from './prefetch/resources/prefetch-resources.ts';
 import type { RegistryOptions } from './registry/client.ts';
+import type { TagSpread } from './volume/pull/tag-spread.ts';
 
 /** Parts that few daemons have. Each is loaded if its flag is set. */
 
@@ -74,6 +75,13 @@ export async function openProviders({
   if (config === undefined || directory === undefined) return undefined;
   const providers = await import('./credentials/providers.ts');
   return means => providers.openProviders({ config, directory }, means);
+}
+
+/** The random wait of --always-jitter; undefined without it. */
+export async function openSpread({ alwaysJitter }: Settings): Promise<TagSpread | undefined> {
+  if (alwaysJitter === 0) return undefined;
+  const { createTagSpread } = await import('./volume/pull/tag-spread.ts');
+  return createTagSpread(alwaysJitter);
 }
 
 /** Few daemons have a holder. */

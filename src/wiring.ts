@@ -12,7 +12,7 @@ import { openKubeletPods } from './mount/kubelet-pods.ts';
 import { openMounts } from './mount/mounts.ts';
 import type { Ahead, Node } from './node.ts';
 import { toPlatform } from './oci/platform.ts';
-import { openHolder } from './optional-parts.ts';
+import { openHolder, openSpread } from './optional-parts.ts';
 import type { Meter } from './ports/meter.ts';
 import type { NodeStatus } from './ports/node-status.ts';
 import { openPrefetching } from './prefetching.ts';
@@ -134,7 +134,16 @@ export async function openNode(
   const reported = reportCollections(collector, (found, text) => log.info(found, text));
   const room = createDiskSpace({ ...world, collector: reported }, settings);
   const pulling = openPulling(
-    { ...world, accessPolicy, access, integrity, room, warn, reportLie: createLieReport(events) },
+    {
+      ...world,
+      accessPolicy,
+      access,
+      integrity,
+      room,
+      warn,
+      reportLie: createLieReport(events),
+      spread: await openSpread(settings),
+    },
     settings,
     imagesOff,
     stack,

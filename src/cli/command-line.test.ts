@@ -44,6 +44,7 @@ test('with no flag and no environment the defaults hold', () => {
     downloadRate: 0,
     originSlots: 0,
     originPatience: 600_000,
+    alwaysJitter: 0,
     nodeLabels: undefined,
     mirrorRate: 0,
     prefetchResources: false,

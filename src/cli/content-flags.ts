@@ -11,6 +11,7 @@ export const contentFlags: Flags<
   | 'mirrorRate'
   | 'originSlots'
   | 'originPatience'
+  | 'alwaysJitter'
   | 'retryAfterMax'
   | 'prefetch'
   | 'prefetchRate'
@@ -65,6 +66,12 @@ export const contentFlags: Flags<
     value: 'DURATION',
     says: 'how long a node waits for its turn of --origin-slots, and asks mirrors meanwhile',
     preset: '10m',
+    parse: parseDuration,
+  },
+  alwaysJitter: {
+    value: 'DURATION',
+    says: 'the longest random wait before the tag of a volume with pullPolicy Always is asked for; 0: none',
+    preset: '0',
     parse: parseDuration,
   },
   retryAfterMax: {

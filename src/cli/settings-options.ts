@@ -39,6 +39,7 @@ const background: readonly (keyof Settings)[] = [
   'scrubInterval',
   'originSlots',
   'originPatience',
+  'alwaysJitter',
   'durablePublish',
 ];
 

@@ -64,6 +64,8 @@ export type Settings = {
   readonly originSlots: number;
   /** Milliseconds for which a node waits for a slot. */
   readonly originPatience: number;
+  /** The longest random wait before a tag is asked for under Always, ms; 0: none. */
+  readonly alwaysJitter: number;
   /** Milliseconds. */
   readonly retryAfterMax: number;
   /** The list of artifacts to have before any pod asks for them. */

@@ -54,6 +54,7 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   mirrorRate: 'downloads',
   originSlots: 'downloads',
   originPatience: 'downloads',
+  alwaysJitter: 'downloads',
   maxArtifactSize: 'downloads',
   onDemand: 'downloads',
   onDemandPatience: 'downloads',

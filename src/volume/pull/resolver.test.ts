@@ -5,6 +5,7 @@ import { toDigest } from '../../oci/digest.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { createResolver, type ResolveRequest, type Resolver } from './resolver.ts';
+import type { TagSpread } from './tag-spread.ts';
 
 const digest = toDigest('sha256', 'ab'.repeat(32));
 const descriptor = { mediaType: '', digest, size: 2, annotations: {} };
@@ -20,10 +21,18 @@ type World = {
   readonly down?: readonly string[];
   readonly cached?: readonly string[];
   readonly expansion?: readonly Reference[];
+  readonly spread?: TagSpread;
 };
 
 /** The short name `model` has candidates in three registries. `asked` lists caches and registries, in order. */
-function createWorld({ refused = [], serving = [], down = [], cached = [], expansion = candidates }: World): {
+function createWorld({
+  refused = [],
+  serving = [],
+  down = [],
+  cached = [],
+  expansion = candidates,
+  spread,
+}: World): {
   readonly resolver: Resolver;
   readonly evaluated: string[];
   readonly asked: string[];
@@ -58,6 +67,7 @@ function createWorld({ refused = [], serving = [], down = [], cached = [], expan
       },
     },
     blobs: { size: async () => descriptor.size },
+    spread,
   });
   return { resolver, evaluated, asked };
 }
@@ -148,4 +158,27 @@ test('what is nowhere is told with what to check, and of a short name where it w
     code: 'not-found',
     message: `the short name model:v1 stands for what is not there: ${advice}`,
   });
+});
+
+test('a pod waits before its tag is asked for under Always; digests, other policies and commands do not', async () => {
+  const waited: string[] = [];
+  const spread: TagSpread = async tag => void waited.push(tag);
+  const { resolver } = createWorld({ serving: ['b.test'], spread });
+  await resolver.resolve(wanted, 'IfNotPresent', keyring, never);
+  await resolver.resolve({ ...wanted, caller: 'administrator' }, 'Always', keyring, never);
+  await resolver.resolve({ ...wanted, caller: 'prefetch' }, 'Always', keyring, never);
+  await resolver.resolve({ ...wanted, pinned: digest }, 'Always', keyring, never);
+  await resolver.ask(wanted, keyring, never);
+  assert.deepEqual(waited, []);
+  await resolver.resolve(wanted, 'Always', keyring, never);
+  assert.deepEqual(waited, ['a.test/model:v1'], 'once, whichever registry has it');
+});
+
+test('a registry is not asked if the call ends while its pod waits', async () => {
+  const { resolver, asked } = createWorld({
+    serving: ['a.test'],
+    spread: async () => Promise.reject(new Error('the deadline is near')),
+  });
+  await assert.rejects(resolver.resolve(wanted, 'Always', keyring, never), /deadline is near/);
+  assert.deepEqual(asked, []);
 });

@@ -12,6 +12,7 @@ import type { AccessCheck, Scope } from '../access/access-check.ts';
 import { toNotCached } from '../access/access-check.ts';
 import { type AdmittedContent, boundToWord, openAdmittedContent } from '../access/admitted-content.ts';
 import type { SignatureCheck } from '../access/signature-check.ts';
+import type { TagSpread } from './tag-spread.ts';
 
 /** kubelet's default for images: Always for `:latest` or no tag, else IfNotPresent; a digest never changes. */
 export function defaultPullPolicy(text: string): PullPolicy {
@@ -50,6 +51,8 @@ export function createResolver(world: {
   readonly registry: Pick<Registry, 'resolve'>;
   readonly names: Pick<Names, 'find'>;
   readonly blobs: Pick<Blobs, 'size'>;
+  /** Undefined: no pod waits before its tag is asked for. */
+  readonly spread?: TagSpread | undefined;
 }): Resolver {
   const { expander, accessPolicy, registry, names, blobs } = world;
 
@@ -128,6 +131,10 @@ export function createResolver(world: {
         if (cached !== undefined) return cached;
       }
       if (policy === 'Never') throw refusal ?? toNotCached(wanted.reference);
+      const [first] = candidates;
+      const isTag = first !== undefined && digestOf(first) === undefined;
+      if (isTag && policy === 'Always' && wanted.caller === 'pod')
+        await world.spread?.(formatReference(first), signal);
       return await fromRegistries(wanted, evaluation, keyring, signal);
     },
     ask: async (wanted, keyring, signal) =>
