@@ -40,6 +40,7 @@ export async function watchObjects(
       if (code === 410) return false;
       throw toRefusal({ code, text }, 'watch', path, access.url);
     }
+    onChange({ kind: 'mark', object: { metadata: { resourceVersion: version } } });
     for await (const line of linesOf(response)) {
       const { type, object } = await parseEvent(line, signal);
       const kind = typeof type === 'string' ? kinds[type] : undefined;

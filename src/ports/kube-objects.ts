@@ -8,7 +8,7 @@ export type KubePage = {
   readonly next?: string;
 };
 
-/** A change of a watched list. `mark`: nothing has changed until this version. */
+/** A change of a watched list. `mark`: nothing has changed until this version; the first one says that the watch began. */
 export type KubeChange = { readonly kind: 'put' | 'gone' | 'mark'; readonly object: unknown };
 
 /**

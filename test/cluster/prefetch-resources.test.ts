@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { askAsDaemon, leases, nodeLease } from '../support/cluster/daemon-request.ts';
-import { driverNamespace } from '../support/cluster/driver.ts';
+import { driverNamespace, driverSet } from '../support/cluster/driver.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
 import { artifact, namespace, pod, secret } from '../support/cluster/objects.ts';
 import { alice, hosts } from '../support/cluster/registries.ts';
@@ -11,6 +11,12 @@ const apiVersion = 'oci-artifact.csi.internal/v1alpha1';
 const tiny = `${hosts.open}/models/tiny:1`;
 const closed = `${hosts.private}/private/model:1`;
 const account = 'oci-artifact-csi';
+const values = {
+  podPullSecrets: false,
+  prefetchResources: true,
+  prefetchLabels: true,
+  prefetchSecrets: { default: ['registry'] },
+};
 
 const prefetch = (name: string, spec: object, of?: string): object => ({
   apiVersion,
@@ -23,12 +29,7 @@ describe('prefetches of the Kubernetes API', clusterNeeds, () => {
   const cluster = shareCluster(async ({ installDriver, push, apply }) => {
     await push(tiny, { 'hello.txt': 'hello' });
     await push(closed, { 'secret.txt': 'secret' });
-    await installDriver({
-      podPullSecrets: false,
-      prefetchResources: true,
-      prefetchLabels: true,
-      prefetchSecrets: { default: ['registry'] },
-    });
+    await installDriver(values);
     const auths = { [hosts.private]: { username: alice.username, password: alice.password } };
     const config = { '.dockerconfigjson': JSON.stringify({ auths }) };
     const pullSecret = secret('registry', config, 'kubernetes.io/dockerconfigjson');
@@ -208,5 +209,47 @@ describe('prefetches of the Kubernetes API', clusterNeeds, () => {
     assert.deepEqual(await rulesOf('default'), [...everywhere, 'secrets [get]'].toSorted());
     const ofLeases = 'leases.coordination.k8s.io [get create update delete]';
     assert.deepEqual(await rulesOf(driverNamespace), [...everywhere, ofLeases].toSorted());
+  });
+
+  test('without a right status names it and pods start; with it prefetches go on', async () => {
+    type Role = { readonly rules: readonly { readonly resources: readonly string[] }[] };
+    const role = ['clusterrole', account];
+    const { rules } = JSON.parse(await read(...role, '--output=json')) as Role;
+    const reduced = rules.map(rule =>
+      rule.resources.includes('nodes') ? { ...rule, verbs: ['get'] } : rule,
+    );
+    const patch = ['--type=merge', `--patch=${JSON.stringify({ rules: reduced })}`];
+    await cluster.kubectl('patch', ...role, ...patch);
+    const says = (what: string, rule: string): Promise<void> => {
+      const missing = `prefetches of the Kubernetes API: this daemon may not ${what}; bind its service account to a role with the rule ${rule}`;
+      const isSaid = async (): Promise<boolean> => (await cluster.command('status')).includes(missing);
+      return waitFor(`status says: ${missing}`, isSaid, 180_000);
+    };
+    const later = ['clusterartifactprefetch', 'later'];
+    await cluster.apply(prefetch('later', { artifacts: [{ reference: tiny }], interval: '1m' }));
+    await says('patch nodes', '{apiGroups: [""], resources: [nodes], verbs: [patch]}');
+    await waitFor('it is ready without its label', () => holds('Ready', ...later), 180_000);
+    const selected = ['node', '--selector=oci-artifact.csi.internal/later=ready', '--output=name'];
+    assert.equal(await read(...selected), '');
+
+    await cluster.kubectl('delete', ...role);
+    // A watch that was allowed goes on.
+    await cluster.kubectl('-n', driverNamespace, 'rollout', 'restart', driverSet);
+    await cluster.kubectl('-n', driverNamespace, 'rollout', 'status', driverSet, '--timeout=90s');
+    const group = 'oci-artifact.csi.internal';
+    const [resource, verbs] = ['clusterartifactprefetches', '[list]'];
+    await says(`list ${resource}`, `{apiGroups: ["${group}"], resources: [${resource}], verbs: ${verbs}}`);
+    const fresh = await cluster.push(`${hosts.open}/models/fresh:1`, { 'hello.txt': 'fresh' });
+    await cluster.apply(pod('starts', { volumes: { models: artifact(fresh) } }));
+    await cluster.ready('starts');
+    assert.equal(await cluster.exec('starts', 'cat', '/models/hello.txt'), 'fresh');
+    await cluster.remove('starts');
+
+    await cluster.installDriver(values);
+    const isLabelled = async (): Promise<boolean> => (await read(...selected)) !== '';
+    await waitFor('the node is labelled', isLabelled, 240_000);
+    const isSilent = async (): Promise<boolean> =>
+      !(await cluster.command('status')).includes('prefetches of the Kubernetes API');
+    await waitFor('status names nothing', isSilent, 240_000);
   });
 });

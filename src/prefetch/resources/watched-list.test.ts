@@ -114,9 +114,13 @@ test('a failure keeps what is known, is told once, and is tried again after grow
   await pass(200);
   assert.equal(asked.length, 4);
   assert.deepEqual([told, list.problem(), list.items()], [['the API is away'], 'the API is away', ['a']]);
-  watches[2]?.end(true);
-  await pass(1);
+  watches[2]?.change('mark', '', '7'); // it began, and may last for minutes
   assert.equal(list.problem(), undefined);
+  watches[2]?.fail(new ArtifactError('unavailable', 'the API is away'));
+  await pass(3_700);
+  assert.equal(asked.length, 4);
+  await pass(100);
+  assert.equal(asked.length, 5);
 });
 
 test('parts that are too long are asked for again in smaller ones, which grow again', async t => {

@@ -77,7 +77,7 @@ export function createWatchedList<Item>(
     listedAt = performance.now();
   };
 
-  const watch = async (since: string, signal: AbortSignal): Promise<void> => {
+  const watch = async (since: string, signal: AbortSignal, succeed: () => void): Promise<void> => {
     const into = held ?? { items: new Map(), isCut: false };
     const seconds = Math.round(leastWatch * (1 + Math.random()));
     await turn(signal);
@@ -85,6 +85,7 @@ export function createWatchedList<Item>(
       path,
       { version: since, seconds },
       ({ kind, object }) => {
+        succeed();
         if (kind === 'put') put(into, object);
         if (kind === 'gone') into.items.delete(keyOf(object));
         if (kind === 'gone' && into.isCut) listedAt = -Infinity; // there may be room for another one
@@ -95,10 +96,10 @@ export function createWatchedList<Item>(
     if (!isCurrent) version = undefined;
   };
 
-  const loop = createWorkLoop(async signal => {
+  const loop = createWorkLoop(async (signal, succeed) => {
     if (version === undefined || performance.now() - listedAt > resyncMs * (0.8 + 0.4 * Math.random()))
       await list(signal);
-    if (version !== undefined) await watch(version, signal);
+    if (version !== undefined) await watch(version, signal, succeed);
     return 0;
   }, world.note);
   const isCut = (): boolean => held?.isCut === true;

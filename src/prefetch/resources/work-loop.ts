@@ -11,19 +11,25 @@ export type WorkLoop = {
 /** The first wait after a failure, which doubles with each, and the longest, ms. */
 const [firstRetryMs, longestRetryMs] = [5_000, 2 * 60_000];
 
-/** @param work answers how long to wait before it is repeated, in ms. @param note is told of each new problem. */
+/**
+ * @param work answers how long to wait before it is repeated, in ms. If it lasts, it calls `succeed` as soon as it does
+ * what it is for. @param note is told of each new problem.
+ */
 export function createWorkLoop(
-  work: (signal: AbortSignal) => Promise<number>,
+  work: (signal: AbortSignal, succeed: () => void) => Promise<number>,
   note: (problem: string) => void,
 ): WorkLoop {
   let problem: string | undefined;
   let failures = 0;
 
+  const succeed = (): void => {
+    problem = undefined;
+    failures = 0;
+  };
   const attempt = async (signal: AbortSignal): Promise<number> => {
     try {
-      const waitMs = await work(signal);
-      problem = undefined;
-      failures = 0;
+      const waitMs = await work(signal, succeed);
+      succeed();
       return waitMs;
     } catch (thrown) {
       if (signal.aborted) return 0;
