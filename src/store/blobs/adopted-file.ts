@@ -57,8 +57,9 @@ function mountOf(fd: number): string | undefined {
   return /^mnt_id:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1];
 }
 
-type Identity = Record<'dev' | 'ino' | 'size' | 'mode' | 'uid' | 'gid' | 'mtimeNs' | 'ctimeNs', bigint>;
+type Identity = Record<'dev' | 'ino' | 'size' | 'mode' | 'uid' | 'gid' | 'mtimeNs', bigint>;
 
-function stampOf({ dev, ino, size, mode, uid, gid, mtimeNs, ctimeNs }: Identity): string {
-  return [dev, ino, size, mode, uid, gid, mtimeNs, ctimeNs].join(' ');
+/** Without the time of its last change, which other names of the file change, too: dfdaemon makes and removes those. */
+function stampOf({ dev, ino, size, mode, uid, gid, mtimeNs }: Identity): string {
+  return [dev, ino, size, mode, uid, gid, mtimeNs].join(' ');
 }
