@@ -74,6 +74,10 @@ export function openProvenanceRecord(
           note();
           file.grown();
         },
+        announced(bytes: number) {
+          if (source !== undefined) came(source);
+          file.announced?.(bytes);
+        },
       },
     }),
     allowance: sink.allowance,
