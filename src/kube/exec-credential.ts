@@ -34,7 +34,7 @@ export function openExecCredential({
   apiVersion,
   ...program
 }: ExecPlugin): (closing: AbortSignal, signal: AbortSignal) => Promise<ExecCredential> {
-  const memo = createMemo<ExecCredential>();
+  const memo = createMemo<ExecCredential>(Date.now); // a credential ends at a date
   const info = { apiVersion, kind: 'ExecCredential', spec: { interactive: false } };
   const environment = { ...program.environment, KUBERNETES_EXEC_INFO: JSON.stringify(info) };
   return (closing, signal) =>

@@ -23,7 +23,7 @@ export type Memo<Value> = {
 const most = 1_000;
 const unending = new AbortController().signal;
 
-/** Caches at most 1,000 answers and drops the oldest. @param now milliseconds of a clock that nobody sets. */
+/** Caches at most 1,000 answers and drops the oldest. @param now ms: of a clock that nobody sets, or dates. */
 export function createMemo<Value>(now: () => number = () => performance.now()): Memo<Value> {
   const held = new Map<string, { readonly value: Value; readonly until: number }>();
   const pending = new Map<string, Promise<Value>>();
