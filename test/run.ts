@@ -25,7 +25,7 @@ import type { ToolGroup } from './tools/table.ts';
  * test/release, test/cluster, test/arm64 and test/kernels; `npm run test:faults`, `test:release` and so on run one
  * of these each. It runs four files at a time, because many of them wait, and two of the other directories, but one
  * of test/scale and test/cluster, where each has many nodes; afterwards those named *.quiet.test.ts, which measure,
- * one by one. Up to three files that fail run once more, alone: the last run of a file counts, and the end names those
+ * one by one. Up to five files that fail run once more, alone: the last run of a file counts, and the end names those
  * that passed then. It prints a line for each file; with --verbose, each test and its figures, of which some are measured
  * more often; with --times, at the end the time and CPU time of each file. The run has a temporary directory of its
  * own. It fails if a mount, a file or a process is left behind; in CI also if a test was skipped.
@@ -125,7 +125,7 @@ async function* events(): AsyncGenerator<{ type: string; data: object }> {
   }
   yield* runFiles(others, part === undefined ? 4 : ['scale', 'cluster'].includes(part) ? 1 : 2);
   yield* runFiles(quiet, 1);
-  const again = failed.size <= 3 ? [...failed] : [];
+  const again = failed.size <= 5 ? [...failed] : [];
   if (again.length > 0) {
     failed.clear();
     totals.set('fail', 0);
