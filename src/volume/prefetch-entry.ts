@@ -1,5 +1,24 @@
-import type { PrefetchEntry, PrefetchRow } from '../ports/prefetch.ts';
+import type { PrefetchEntry, PrefetchRow, PrefetchStatus } from '../ports/prefetch.ts';
 import { formatTime } from '../util/pause.ts';
+import type { FoundContent } from './prefetch-pins.ts';
+
+/** An entry, and how far it is. */
+export type PrefetchItem = {
+  entry: PrefetchEntry;
+  status: PrefetchStatus;
+  bytes: number;
+  totalBytes: number;
+  /** Too many nodes pull it. */
+  isHeldBack: boolean;
+  /** What its last pull found. */
+  found?: FoundContent;
+  dueAt: number;
+  failures: number;
+  /** Turns that ended before the work did, because others were due. */
+  turns: number;
+  /** Whether a pin of before a restart names it, and it was not looked for yet; undefined before pins are read. */
+  isPinned?: boolean;
+};
 
 /** Equal for entries that ask for the same, for the same list or custom resource. */
 export function keyOf({ artifact, keep, intervalMs, nodeSelector, resource }: PrefetchEntry): string {
@@ -48,4 +67,12 @@ export function findLateness({ entry, status }: Pick<PrefetchRow, 'entry' | 'sta
   const deadlineAt = entry.resource?.deadlineAt;
   if (deadlineAt === undefined || status.digest !== undefined || Date.now() < deadlineAt) return undefined;
   return `${entry.artifact.reference} was not ready at its deadline, ${formatTime(deadlineAt)}; set a later one`;
+}
+
+/** Takes over an entry that asks for the same. What failed is tried again if its resource has changed since. */
+export function renewItem(item: PrefetchItem, entry: PrefetchEntry): PrefetchItem {
+  const isChanged = item.entry.resource?.generation !== entry.resource?.generation;
+  if (isChanged && item.status.state === 'failed') item.dueAt = 0;
+  item.entry = entry;
+  return item;
 }

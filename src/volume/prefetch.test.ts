@@ -440,7 +440,7 @@ test('a resource waits for room, and pods have what it does not take', async t =
   const [{ state, problem } = assert.fail()] = prefetch.status();
   assert.deepEqual(
     [state, problem],
-    ['waiting', 'it waits for room in the cache: the disk is above its mark'],
+    ['waiting', 'r.example/a:1 waits for room in the cache: the disk is above its mark'],
   );
   world.pressure = undefined;
   await pass(60_000);
@@ -479,4 +479,25 @@ test('while not all entries are known, those that are known are pulled, and no p
   world.isPartial = false;
   await pass(6_000);
   assert.deepEqual([...pins.keys()], ['r.example/a:1']);
+});
+
+test('what a pin of before a restart names is looked for in the cache first: it needs no room, no turn and no time', async t => {
+  const { set, tags, pulls, prefetch, run, pass, world, pins } = openWorld(t);
+  const turn = (): undefined => {};
+  for (const name of ['a', 'b']) {
+    const reference = `r.example/${name}:1`;
+    pins.set(reference, { reference, digest: first, pinnedAt: 0, holds: [first], by: 'prefetch' });
+  }
+  tags.set('r.example/a:1', first);
+  world.pressure = 'the disk is above its mark';
+  const intervalMs = undefined;
+  set([
+    { ...ownedEntry('r.example/a:1', { turn, deadlineAt: 1 }), intervalMs },
+    { ...ownedEntry('r.example/b:1', { turn }), intervalMs },
+  ]);
+  await prefetch.follow();
+  run();
+  await pass(60_000);
+  assert.deepEqual(prefetch.status().map(stateOf), [`ready ${first}`, 'waiting']);
+  assert.deepEqual(pulls, ['r.example/a:1 Never', 'r.example/b:1 Never']);
 });

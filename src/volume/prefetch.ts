@@ -1,3 +1,4 @@
+import type { Digest } from '../oci/digest.ts';
 import { formatReference } from '../oci/reference.ts';
 import type {
   NodeLabels,
@@ -8,11 +9,12 @@ import type {
 } from '../ports/prefetch.ts';
 import type { Pins } from '../ports/records.ts';
 import type { Expander } from '../ports/registry.ts';
+import type { PullPolicy } from '../ports/request.ts';
 import type { Progress } from '../ports/usecases.ts';
 import { toArtifactError } from '../util/error.ts';
 import { sleep } from '../util/sleep.ts';
-import { chooseDue, findLateness, givesWay, keyOf } from './prefetch-entry.ts';
-import { createPrefetchPins, type FoundContent } from './prefetch-pins.ts';
+import { chooseDue, findLateness, givesWay, keyOf, type PrefetchItem, renewItem } from './prefetch-entry.ts';
+import { createPrefetchPins } from './prefetch-pins.ts';
 import { inTurn, lookMs } from './prefetch-turn.ts';
 import type { Naming } from './pull/naming.ts';
 import type { Pull } from './pull/pull.ts';
@@ -38,21 +40,6 @@ const longestRetryMs = 10 * 60_000;
 /** How often an entry that too many nodes pull, or for which there is no room, asks again, in ms. */
 const [heldBackMs, noRoomMs] = [5_000, 30_000];
 
-type Item = {
-  entry: PrefetchEntry;
-  status: PrefetchStatus;
-  bytes: number;
-  totalBytes: number;
-  /** Too many nodes pull it, or there is no room for it. */
-  isHeldBack: boolean;
-  /** What its last pull found. */
-  found?: FoundContent;
-  dueAt: number;
-  failures: number;
-  /** Turns that ended before the work did, because others were due. */
-  turns: number;
-};
-
 /** @param random from 0 to 1. @param now milliseconds of a monotonic clock, which dates of the status do not follow. */
 export function createPrefetch(
   world: {
@@ -72,14 +59,14 @@ export function createPrefetch(
 ): Prefetch {
   const { list, pull, log } = world;
   const pins = createPrefetchPins(world);
-  let items: readonly Item[] = [];
+  let items: readonly PrefetchItem[] = [];
 
   /** Takes over the state of entries that are still listed. */
   const adopt = (entries: readonly PrefetchEntry[]): void => {
     const before = new Map(items.map(item => [keyOf(item.entry), item]));
     items = entries.map(entry => {
       const known = before.get(keyOf(entry));
-      if (known !== undefined) return renew(known, entry);
+      if (known !== undefined) return renewItem(known, entry);
       const waitMs = random() * Math.min(spreadMs, (entry.intervalMs ?? Infinity) / 20);
       const dueAt = now() + waitMs;
       const nextAt = Date.now() + waitMs;
@@ -88,16 +75,18 @@ export function createPrefetch(
     });
   };
 
-  const kept = (): readonly Item[] =>
+  const kept = (): readonly PrefetchItem[] =>
     items.filter(({ entry, status }) => entry.keep && status.state !== 'elsewhere');
 
   /** An entry that has lost its pin is due again. */
   const comparePins = async (): Promise<void> => {
-    for (const item of await pins.compare(kept())) if (item.status.state === 'ready') item.dueAt = 0;
+    const bare = new Set(await pins.compare(kept()));
+    for (const item of bare) if (item.status.state === 'ready') item.dueAt = 0;
+    for (const item of kept()) item.isPinned ??= !bare.has(item);
   };
 
   const settle = (
-    item: Item,
+    item: PrefetchItem,
     status: Omit<PrefetchStatus, 'reference' | 'nextAt'>,
     afterMs?: number,
   ): void => {
@@ -111,9 +100,9 @@ export function createPrefetch(
   };
 
   /** It is no failure: nothing was tried. */
-  const hold = (item: Item, problem: string, afterMs: number): void => {
+  const hold = (item: PrefetchItem, why: string, afterMs: number): void => {
     const { digest } = item.status;
-    item.isHeldBack = true;
+    const problem = `${item.entry.artifact.reference} waits ${why}`;
     settle(item, { state: 'waiting', problem, ...(digest && { digest }) }, afterMs * (0.5 + random()));
   };
 
@@ -124,42 +113,26 @@ export function createPrefetch(
     return wanted.every(([key, value]) => labels[key] === value);
   };
 
-  const unwanted = (item: Item): string | undefined => {
+  const unwanted = (item: PrefetchItem): string | undefined => {
     const key = keyOf(item.entry);
     const isListed = list.entries()?.some(other => keyOf(other) === key) ?? true;
     return isListed ? findLateness(item) : 'it has left the list';
   };
 
-  const isOtherDue = (item: Item): boolean =>
+  const isOtherDue = (item: PrefetchItem): boolean =>
     items.some(other => other !== item && other.dueAt <= now() && !other.isHeldBack && givesWay(item, other));
 
-  const bring = async (
-    item: Item,
-    report: (progress: Progress) => void,
+  /** Pulls it, and pins what was found. */
+  const take = async (
+    item: PrefetchItem,
+    pullPolicy: PullPolicy,
+    onProgress: (progress: Progress) => void,
     signal: AbortSignal,
-  ): Promise<void> => {
-    const onProgress = (progress: Progress): void => {
-      ({ bytes: item.bytes, totalBytes: item.totalBytes } = progress);
-      report(progress);
-    };
-    const { artifact, keep, intervalMs, resource } = item.entry;
-    const again = intervalMs === undefined ? undefined : intervalMs * (0.9 + 0.2 * random());
-    if (!(await isWanted(item.entry, signal)))
-      return settle(item, { state: 'elsewhere' }, again ?? longestRetryMs);
-    const late = findLateness(item);
-    if (late !== undefined) return settle(item, { state: 'failed', problem: late });
-    const pressure = resource && (await world.pressure());
-    if (pressure !== undefined) return hold(item, `it waits for room in the cache: ${pressure}`, noRoomMs);
-    using turn = resource?.turn();
-    if (resource !== undefined && turn === undefined)
-      return hold(item, 'it waits until fewer nodes pull it than maxParallelNodes says', heldBackMs);
-    item.isHeldBack = false;
-    const { problem, ...before } = item.status;
-    const failed = before.state === 'failed' && problem !== undefined ? { problem } : {};
-    item.status = { ...before, ...failed, state: 'pulling' };
+  ): Promise<Digest> => {
+    const { artifact, keep, resource } = item.entry;
     const request = {
       ...artifact,
-      pullPolicy: intervalMs === undefined ? 'IfNotPresent' : 'Always',
+      pullPolicy,
       secrets: (await resource?.secrets(signal)) ?? {},
       caller: 'prefetch',
       ...(resource?.namespace === undefined ? {} : { namespace: resource.namespace }),
@@ -172,16 +145,49 @@ export function createPrefetch(
     item.failures = 0;
     item.turns = 0;
     if (item.status.digest !== digest) log.info(`${reference} is in the cache, as ${digest}`);
+    return digest;
+  };
+
+  const bring = async (
+    item: PrefetchItem,
+    report: (progress: Progress) => void,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    const onProgress = (progress: Progress): void => {
+      ({ bytes: item.bytes, totalBytes: item.totalBytes } = progress);
+      report(progress);
+    };
+    const { intervalMs, resource } = item.entry;
+    const again = intervalMs === undefined ? undefined : intervalMs * (0.9 + 0.2 * random());
+    if (!(await isWanted(item.entry, signal)))
+      return settle(item, { state: 'elsewhere' }, again ?? longestRetryMs);
+    if (item.isPinned === true) {
+      item.isPinned = false;
+      const digest = await take(item, 'Never', onProgress, signal).catch(() => signal.throwIfAborted());
+      if (digest) return settle(item, { state: 'ready', digest }, intervalMs === undefined ? undefined : 0);
+    }
+    const late = findLateness(item);
+    if (late !== undefined) return settle(item, { state: 'failed', problem: late });
+    const pressure = resource && (await world.pressure());
+    if (pressure !== undefined) return hold(item, `for room in the cache: ${pressure}`, noRoomMs);
+    using turn = resource?.turn();
+    item.isHeldBack = resource !== undefined && turn === undefined;
+    if (item.isHeldBack)
+      return hold(item, 'until fewer nodes pull it than maxParallelNodes says', heldBackMs);
+    const { problem, ...before } = item.status;
+    const failed = before.state === 'failed' && problem !== undefined ? { problem } : {};
+    item.status = { ...before, ...failed, state: 'pulling' };
+    const digest = await take(item, intervalMs === undefined ? 'IfNotPresent' : 'Always', onProgress, signal);
     settle(item, { state: 'ready', digest }, again);
   };
 
-  const giveWay = (item: Item): void => {
+  const giveWay = (item: PrefetchItem): void => {
     const { digest } = item.status;
     item.turns++;
     settle(item, { state: 'waiting', ...(digest && { digest }) }, 0);
   };
 
-  const fail = (item: Item, thrown: unknown): void => {
+  const fail = (item: PrefetchItem, thrown: unknown): void => {
     const { reference, digest, problem: before } = item.status;
     const problem = toArtifactError(thrown).message;
     if (problem !== before) log.warn(`${reference} is not prefetched: ${problem}`);
@@ -239,12 +245,4 @@ export function createPrefetch(
     status: () => items.map(({ status }) => status),
     rows: () => items,
   };
-}
-
-/** Takes over an entry that asks for the same. What failed is tried again if its resource has changed since. */
-function renew(item: Item, entry: PrefetchEntry): Item {
-  const isChanged = item.entry.resource?.generation !== entry.resource?.generation;
-  if (isChanged && item.status.state === 'failed') item.dueAt = 0;
-  item.entry = entry;
-  return item;
 }

@@ -54,6 +54,11 @@ for (const [what, rows, state, bytes] of cases)
     assert.deepEqual([found.state, found.bytes, found.artifacts, found.generation], [state, bytes, 2, 4]);
   });
 
+test('the reason of a failure comes before that of what waits', () => {
+  const rows = [row('waiting', 'new', 'no room'), row('failed', 'new', 'no credential')];
+  assert.equal(toNodeRow(resourceOf(), rows).message, 'no credential');
+});
+
 test('a prefetch that cannot be read fails with the reason, of bounded length', () => {
   const broken = toNodeRow(resourceOf({ interval: '1s' }), []);
   assert.deepEqual([broken.state, broken.artifacts], ['Failed', 0]);

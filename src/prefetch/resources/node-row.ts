@@ -28,8 +28,9 @@ export function toNodeRow(resource: PrefetchResource, rows: readonly PrefetchRow
   const ready = rows.filter(({ status }) => status.digest !== undefined);
   const open = rows.filter(({ status }) => status.digest === undefined);
   const pulling = open.filter(({ status }) => status.state === 'pulling');
-  const problem =
-    spec.kind === 'broken' ? spec.why : [...open, ...ready].flatMap(({ status }) => status.problem ?? [])[0];
+  const failed = open.filter(({ status }) => status.state === 'failed');
+  const problems = [...failed, ...open, ...ready].flatMap(({ status }) => status.problem ?? []);
+  const problem = spec.kind === 'broken' ? spec.why : problems[0];
   return {
     kind,
     ...(namespace === undefined ? {} : { namespace }),
