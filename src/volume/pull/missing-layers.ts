@@ -122,7 +122,10 @@ export function createMissingLayers(world: {
     const check =
       viewPlan.selection.subPath === undefined ? undefined : createSubPathCheck(plan, wanted, merge);
     await check?.verify();
-    const remaining = (): number => tracker.remaining(missing.filter(layer => loadOf(layer) === undefined));
+    /** Layers for which a load makes room, or, if it ends without them, a reservation of their own. */
+    const apart = new Set(missing.filter(layer => loadOf(layer) !== undefined));
+    const remaining = (): number =>
+      tracker.remaining(missing.filter(layer => !apart.has(layer) && loadOf(layer) === undefined));
     using _reservation = await room.reserve(reference, plan.layers, missing, remaining, signal);
     const toStore = missing.filter(({ form }) => form !== 'unpacked');
     using _expected = blobs.expect(toStore.map(({ descriptor }) => descriptor.digest));
@@ -142,8 +145,15 @@ export function createMissingLayers(world: {
     const others = await inOrder(wanted.filter(layer => !small.has(layer)));
     const fetchOne = async (layer: LayerPlan, signal: AbortSignal): Promise<void> => {
       const { size } = layer.descriptor;
-      await loadOf(layer)?.settled(signal);
+      const load = loadOf(layer);
+      if (load !== undefined) apart.add(layer);
+      await load?.settled(signal);
       alone.add(layer);
+      const own = (): number => tracker.remaining([layer]);
+      const isRoomLacking = apart.has(layer) && !(await source.isHeld(layer, form));
+      using _room = isRoomLacking
+        ? await room.reserve(reference, plan.layers, [layer], own, signal)
+        : undefined;
       const servedBy = await throughPauses(
         () => source.bring(layer, errand, signal),
         pause => tracker.pause(layer, pause),
