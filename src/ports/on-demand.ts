@@ -10,6 +10,8 @@ export type LateStatus = {
   readonly problem?: string;
   /** A chunk list lied, as `problem` says: what was read may be wrong, and nothing is tried again. */
   readonly lied?: true;
+  /** `pull --cancel` stopped it: only what is read comes, which is no problem. */
+  readonly stopped?: true;
 };
 
 /** All volumes that are loaded on demand, for metrics. */

@@ -18,6 +18,10 @@ test('how far a volume is loaded is said in percent, which are 100 only when all
       { waitingReads: 2, problem: 'the registry refuses' },
       'on demand: 0 % of 200 MiB, 2 reads wait, the registry refuses',
     ],
+    [
+      { bytes: mib, stopped: true },
+      'on demand: 0 % of 200 MiB, stopped by `pull --cancel`: only what is read comes; `pull` loads the rest',
+    ],
     [{ totalBytes: 0, problem: 'it is being continued' }, 'on demand: it is being continued'],
   ] as const;
   for (const [changes, text] of table) assert.equal(formatLate({ ...loaded, ...changes }), text);

@@ -7,13 +7,17 @@ type Loaded = {
   readonly bytesPerSecond: number;
   readonly waitingReads: number;
   readonly problem?: string;
+  readonly stopped?: true;
 };
+
+const stoppedText = 'stopped by `pull --cancel`: only what is read comes; `pull` loads the rest';
 
 /**
  * How far a volume is loaded: "on demand: 43 % of 7.2 GiB, 212 MiB/s, ready in 20 s, 3 reads wait". For people: kubelet
  * would format the percent sign.
  */
-export function formatLate({ bytes, totalBytes, bytesPerSecond, waitingReads, problem }: Loaded): string {
+export function formatLate(loaded: Loaded): string {
+  const { bytes, totalBytes, bytesPerSecond, waitingReads, problem, stopped } = loaded;
   if (isLoaded({ bytes, totalBytes })) return 'on demand: all is here';
   const rate = bytesPerSecond === 0 ? [] : [`${formatSize(bytesPerSecond)}/s`];
   const left = bytesPerSecond === 0 ? [] : [`ready in ${Math.ceil((totalBytes - bytes) / bytesPerSecond)} s`];
@@ -21,7 +25,8 @@ export function formatLate({ bytes, totalBytes, bytesPerSecond, waitingReads, pr
     waitingReads === 0 ? [] : [`${waitingReads} ${waitingReads === 1 ? 'read waits' : 'reads wait'}`];
   const known =
     totalBytes === 0 ? [] : [`${Math.floor((100 * bytes) / totalBytes)} % of ${formatSize(totalBytes)}`];
-  return `on demand: ${[...known, ...rate, ...left, ...waits, ...(problem === undefined ? [] : [problem])].join(', ')}`;
+  const why = [problem ?? [], stopped ? stoppedText : []].flat();
+  return `on demand: ${[...known, ...rate, ...left, ...waits, ...why].join(', ')}`;
 }
 
 /** Before the first report nothing is known of it. */

@@ -49,7 +49,15 @@ const wholeVolume: Whole<VolumeStatus> = {
   keepsFolder: true,
   refused: 'why',
   damaged: 'what',
-  loading: { bytes: 1, totalBytes: 2, bytesPerSecond: 3, waitingReads: 4, problem: 'why', lied: true },
+  loading: {
+    bytes: 1,
+    totalBytes: 2,
+    bytesPerSecond: 3,
+    waitingReads: 4,
+    problem: 'why',
+    lied: true,
+    stopped: true,
+  },
   viewDigest: digest,
 };
 const wholeDetail: Whole<ArtifactDetail> = {

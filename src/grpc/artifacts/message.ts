@@ -169,6 +169,7 @@ function fromLate({
   waitingReads,
   problem = '',
   lied,
+  stopped,
 }: LateStatus): Loading {
   return {
     bytes,
@@ -177,6 +178,7 @@ function fromLate({
     waiting_reads: waitingReads,
     problem,
     lied: lied === true,
+    stopped: stopped === true,
   };
 }
 

@@ -167,6 +167,7 @@ function toLate(wire: Loading__Output): LateStatus {
     waitingReads: wire.waiting_reads,
     ...(wire.problem === '' ? {} : { problem: wire.problem }),
     ...(wire.lied && { lied: true }),
+    ...(wire.stopped && { stopped: true }),
   };
 }
 

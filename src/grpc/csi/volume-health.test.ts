@@ -34,6 +34,7 @@ const rows: readonly Row[] = [
     /^what was read of it may be wrong: the list lies$/,
     ['DATA_LOSS WrongChunkList'],
   ],
+  [{ loading: { ...loading, stopped: true } }, undefined, []],
   [
     { refused: 'not signed' },
     /^it stays as it is, and a new pod would be refused it: not signed$/,

@@ -65,7 +65,6 @@ export type LiveView = {
 };
 
 const retryMs = 30_000;
-const held = 'stopped by `pull --cancel`: only what is read comes; `pull` loads the rest';
 
 export function openLiveView(
   world: Parameters<typeof createLateFlight>[0] & {
@@ -173,7 +172,7 @@ export function openLiveView(
     status() {
       const { bytes = 0, totalBytes = 0, bytesPerSecond = 0, waits } = latest ?? {};
       const isLoaded = flight.isLoaded();
-      const why = problem() ?? (isLoaded ? undefined : isHeld ? held : waits);
+      const why = problem() ?? (isLoaded || isHeld ? undefined : waits);
       return {
         bytes: isLoaded ? totalBytes : bytes,
         totalBytes,
@@ -181,6 +180,7 @@ export function openLiveView(
         waitingReads: reads.reduce((sum, each) => sum + each.waiting(), 0),
         ...(why !== undefined && { problem: why }),
         ...(flight.lie() !== undefined && { lied: true }),
+        ...(isHeld && !isLoaded && { stopped: true }),
       };
     },
     flight: () =>

@@ -1,26 +1,47 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { describeBlob } from '../../../test/support/oci/nodes.ts';
+import type { LayerPlan } from '../../oci/plan.ts';
+import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { LateCall } from './live-view.ts';
 import { createOnDemand } from './on-demand.ts';
 
 const never = new AbortController().signal;
+const large: LayerPlan = { descriptor: describeBlob(Buffer.alloc(30)), label: 'l', name: 'l', form: 'file' };
 const over = { [Symbol.dispose]() {} };
 
 /**
- * A late view `key` without large layers. `list`: how the records of its volumes are listed. `prepare`: builds the
- * ordinary view.
+ * A late view `key` with large layers that never come, by default none. `list`: how the records of its volumes are
+ * listed. `prepare`: builds the ordinary view.
  */
-function open(list: () => Promise<readonly { readonly view: string }[]>, prepare = async () => {}) {
+function open(
+  list: () => Promise<readonly { readonly view: string }[]>,
+  prepare = async () => {},
+  layers: readonly LayerPlan[] = [],
+) {
   const ended: string[] = [];
   const warned: string[] = [];
-  const late = { key: 'key', layers: [], isShown: () => true, chunksOf: () => undefined };
-  const started = { late, view: {}, origin: {}, layers: [], reads: [], failure: () => undefined };
+  const late = {
+    key: 'key',
+    layers: layers.map(({ descriptor }) => descriptor),
+    isShown: () => false,
+    chunksOf: () => undefined,
+    prepare: async () => {},
+  };
+  const reads = layers.map(() => ({ waiting: () => 0, problem: () => undefined }));
+  const started = { late, view: {}, origin: {}, layers, reads, failure: () => undefined };
   const world = {
     starts: {
       start: async () => ({ ...started, end() {}, unmount: async () => void ended.push('key') }),
+    },
+    source: {
+      isHeld: async () => false,
+      progress: () => 0,
+      bring: (_layer: unknown, _errand: unknown, signal: AbortSignal) =>
+        abortable(new Promise(() => {}), signal),
     },
     lateViews: { find: async () => late, keys: async () => ['key'], remove: async () => {} },
     landings: { open: async () => ({}), leave() {}, support: () => ({ kind: 'on' }) },
@@ -33,11 +54,16 @@ function open(list: () => Promise<readonly { readonly view: string }[]>, prepare
   };
   const options = { lingerMs: 0, checkMs: 1_000, hasLeft: async () => false };
   const onDemand = createOnDemand(world as never, options);
-  const content: Partial<AdmittedContent> = { id: 'content', registry: 'r' };
+  const content: Partial<AdmittedContent> = {
+    id: 'content',
+    registry: 'r',
+    knows: () => true,
+    silenceMs: async () => 0,
+  };
   content.waitingBy = () => content as AdmittedContent;
   const call = {
     request: {},
-    viewPlan: { key: 'view', reference: 'r', plan: { layers: [] }, held: new Set() },
+    viewPlan: { key: 'view', reference: 'r', plan: { layers }, held: new Set() },
     content,
     caller: { id: 'c', who: {}, tenant: 't', onReport() {} },
     record: async () => {},
@@ -76,6 +102,19 @@ test('a view whose first volume is published while another one ends stays', asyn
   first[Symbol.dispose]();
   await onDemand.ended('key');
   assert.deepEqual(ended, ['key']);
+  await onDemand.stop();
+});
+
+test('a view whose pull was cancelled is stopped, which is no problem, until another pod shows it', async () => {
+  const { onDemand, use } = open(async () => [], undefined, [large]);
+  using _use = await use();
+  for (const flight of onDemand.list()) await flight.cancel(new ArtifactError('cancelled', 'by hand'));
+  const { stopped, problem } = onDemand.status('key') ?? assert.fail();
+  assert.deepEqual({ stopped, problem }, { stopped: true, problem: undefined });
+  const { loading, stalled } = onDemand.summary();
+  assert.deepEqual({ loading, stalled }, { loading: 1, stalled: 0 });
+  (await use())[Symbol.dispose]();
+  assert.equal(onDemand.status('key')?.stopped, undefined);
   await onDemand.stop();
 });
 
