@@ -81,6 +81,8 @@ export function createLateFlight(
     waiting[number]?.resolve();
     waiting[number] = Promise.withResolvers();
   };
+  /** Layers that failed, until bytes of them come. */
+  const failing = new Set<number>();
   let isHeld = false;
   let work: { readonly tracker: ProgressTracker; readonly tenants: BuildContext['tenants'] } | undefined;
   let heardAt = 0;
@@ -99,6 +101,7 @@ export function createLateFlight(
     const { tracker, tenants } = work;
     const alive = (): void => {
       heardAt = performance.now();
+      failing.delete(number);
       heard();
     };
     const came = (): void => {
@@ -128,6 +131,7 @@ export function createLateFlight(
     }
     if (!late.isShown(number)) return;
     reads[number]?.serve(() => late.open(number));
+    failing.delete(number);
     tracker.done(layer);
     settle(number);
   };
@@ -139,6 +143,7 @@ export function createLateFlight(
       failed(piece, error) {
         const { layer: number, of } = pieces.at(piece);
         const layer = layers[number];
+        failing.add(number);
         if (of?.hasLied() === true) {
           lie ??= error;
           reads[number]?.refuse(error);
@@ -163,7 +168,8 @@ export function createLateFlight(
     for (const [number, layer] of layers.entries()) {
       const chunks = late.chunksOf(number);
       if (chunks === undefined) continue;
-      const isSettled = (): boolean => late.isShown(number) || isHeld || loading.problem() !== undefined;
+      const isSettled = (): boolean =>
+        late.isShown(number) || isHeld || failing.has(number) || chunks.hasLied();
       const settled = async (signal: AbortSignal): Promise<void> => {
         if (!isSettled()) await abortable(waiting[number]?.promise ?? Promise.resolve(), signal);
       };
