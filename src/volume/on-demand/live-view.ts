@@ -31,7 +31,7 @@ export type LiveView = {
   readonly id: string;
   /** The key of the view that all of its content makes. */
   readonly complete: string;
-  /** Whether reads of missing bytes wait. */
+  /** Whether reads of missing bytes wait. They fail once it is stopped, also if it is still mounted. */
   hasReads(): boolean;
   /** Whether all of its content is here. The view for later volumes may still be built. */
   isComplete(): boolean;
@@ -151,7 +151,7 @@ export function openLiveView(
     key: late.key,
     id,
     complete: late.complete,
-    hasReads: () => started.failure() === undefined && !flight.hasLied(),
+    hasReads: () => !ending.signal.aborted && started.failure() === undefined && !flight.hasLied(),
     isComplete: flight.isLoaded,
     problem,
     lie: () => flight.lie()?.message,

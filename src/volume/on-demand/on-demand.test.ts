@@ -22,6 +22,7 @@ function open(
   prepare = async () => {},
   layers: readonly LayerPlan[] = [],
 ) {
+  const begun: string[] = [];
   const ended: string[] = [];
   const warned: string[] = [];
   const late = {
@@ -32,10 +33,18 @@ function open(
     prepare: async () => {},
   };
   const reads = layers.map(() => ({ waiting: () => 0, problem: () => undefined }));
+  let isBusy = false;
+  const unmount = async (): Promise<void> => {
+    if (isBusy) throw new ArtifactError('unavailable', 'the mount is busy');
+    ended.push('key');
+  };
   const started = { late, view: {}, origin: {}, layers, reads, failure: () => undefined };
   const world = {
     starts: {
-      start: async () => ({ ...started, end() {}, unmount: async () => void ended.push('key') }),
+      async start() {
+        begun.push('key');
+        return { ...started, end() {}, unmount };
+      },
     },
     source: {
       isHeld: async () => false,
@@ -69,7 +78,8 @@ function open(
     record: async () => {},
   };
   const use = async () => (await onDemand.open(call as unknown as LateCall, never)) ?? assert.fail();
-  return { onDemand, ended, warned, use };
+  const keepBusy = (value: boolean): void => void (isBusy = value);
+  return { onDemand, begun, ended, warned, use, keepBusy };
 }
 
 test('a view that a volume has begun to show while another one ended stays', async () => {
@@ -102,6 +112,18 @@ test('a view whose first volume is published while another one ends stays', asyn
   first[Symbol.dispose]();
   await onDemand.ended('key');
   assert.deepEqual(ended, ['key']);
+  await onDemand.stop();
+});
+
+test('a view that ended and is still mounted is not shown by another pod', async () => {
+  const { onDemand, begun, use, keepBusy } = open(async () => [], undefined, [large]);
+  (await use())[Symbol.dispose]();
+  (await use())[Symbol.dispose]();
+  assert.equal(begun.length, 1);
+  keepBusy(true);
+  await assert.rejects(onDemand.ended('key'), /the mount is busy/);
+  (await use())[Symbol.dispose]();
+  assert.equal(begun.length, 2);
   await onDemand.stop();
 });
 
