@@ -54,8 +54,8 @@ export type LiveView = {
   release(): void;
   status(): LateStatus;
   /**
-   * As a pull in progress; undefined once it is complete and the view for later volumes is built, and after it was
-   * cancelled: only what reads wait for comes then.
+   * As a pull in progress; undefined once it is complete, although the view for later volumes may still be built, and
+   * after it was cancelled: only what reads wait for comes then.
    */
   flight(): Flight<Progress, Wanter> | undefined;
   /** Ends the work, and fails reads of missing bytes. The mount stays. */
@@ -95,7 +95,6 @@ export function openLiveView(
   });
   let users = 0;
   let usedAt = performance.now();
-  let isBuilt = false;
   let latest: Progress | undefined;
   let failure: string | undefined;
   let isHeld = false;
@@ -105,7 +104,6 @@ export function openLiveView(
       const report = (progress: Progress): void => void (latest = progress);
       try {
         await flight.fly({ report, tally: createOriginTally(), tenants, record }, ending.signal);
-        isBuilt = true;
         failure = undefined;
         return;
       } catch (thrown) {
@@ -184,7 +182,7 @@ export function openLiveView(
       };
     },
     flight: () =>
-      isBuilt || isHeld
+      flight.isLoaded() || isHeld
         ? undefined
         : {
             since,

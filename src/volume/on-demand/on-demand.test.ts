@@ -140,6 +140,23 @@ test('a view whose pull was cancelled is stopped, which is no problem, until ano
   await onDemand.stop();
 });
 
+test('a view of which all is here is no pull, although the view for later volumes is still built', async () => {
+  const building = Promise.withResolvers<void>();
+  const built = Promise.withResolvers<void>();
+  const { onDemand, use } = open(
+    async () => [],
+    () => {
+      building.resolve();
+      return built.promise;
+    },
+  );
+  using _use = await use();
+  await building.promise;
+  assert.deepEqual(onDemand.list(), []);
+  built.resolve();
+  await onDemand.stop();
+});
+
 test('a view of which all is here is complete, although the view for later volumes cannot be built', async () => {
   const { onDemand, warned, use } = open(
     async () => [],
