@@ -31,6 +31,8 @@ export type LateFlight = {
   /** Loads only what reads wait for, until it is released. */
   hold(): void;
   release(): void;
+  /** Whether it is held and no read waits: nothing is tried. */
+  isIdle(): boolean;
   /** Why content failed last, until some of it comes. */
   problem(): ArtifactError | undefined;
   /** Whether content was shown of which the digest is wrong. */
@@ -192,6 +194,7 @@ export function createLateFlight(
       isHeld = false;
       loading.release();
     },
+    isIdle: loading.isIdle,
     problem: loading.problem,
     hasLied: () => layers.some((_, layer) => late.chunksOf(layer)?.hasLied() === true),
     lie: () => lie,

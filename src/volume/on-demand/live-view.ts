@@ -122,7 +122,8 @@ export function openLiveView(
   const running = run();
 
   const problem = (): string | undefined => {
-    const failed = flight.problem() ?? reads.map(each => each.problem()).find(Boolean);
+    const ofReads = flight.isIdle() ? [] : reads.map(each => each.problem());
+    const failed = flight.problem() ?? ofReads.find(Boolean);
     return (
       flight.lie()?.message ??
       failure ??

@@ -206,3 +206,26 @@ test('what is held brings only what reads wait for, until it is released', async
   await end(2);
   await ended;
 });
+
+test('what is held has no problem with what nobody asked for, and with a failed read until the next retry', async () => {
+  const { loading, started, end } = openWorks(4, { lanes: 2 });
+  const ending = new AbortController();
+  const ended = loading.run(ending.signal);
+  await end(0, refused);
+  await end(1, refused);
+  loading.ask(1); // it is tried again
+  assert.deepEqual(started(), [0, 1, 2, 3, 1]);
+  assert.equal(loading.problem(), refused);
+  loading.hold();
+  await end(99);
+  assert.deepEqual([loading.problem(), loading.isIdle()], [refused, false]);
+  await end(1);
+  assert.deepEqual([loading.problem(), loading.isIdle()], [undefined, true]);
+  loading.ask(2);
+  await end(2, refused);
+  assert.equal(loading.problem(), refused);
+  loading.retry();
+  assert.equal(loading.problem(), undefined);
+  ending.abort(new ArtifactError('cancelled', 'the test ends'));
+  await assert.rejects(ended, /the test ends/);
+});

@@ -13,8 +13,13 @@ export type Loading = {
   /** Ends the downloads for which no read waits, and begins none of those until it is released. */
   hold(): void;
   release(): void;
+  /** Whether it is held and no read waits: nothing is tried. */
+  isIdle(): boolean;
   states(): readonly PieceState[];
-  /** Why a piece failed last, until bytes of it come: a try that is under way may fail again. */
+  /**
+   * Why a piece failed last, until bytes of it come: a try that is under way may fail again. While it is held, only of
+   * pieces that reads wait for, or asked for since the last retry.
+   */
   problem(): ArtifactError | undefined;
   /** Loads the pieces until all are here. No failure ends it. @throws the signal's reason, after its works have ended. */
   run(signal: AbortSignal): Promise<void>;
@@ -71,8 +76,15 @@ export function createLoading(
     problems.set(piece, error);
     failed(piece, error);
   };
+  const isAwaited = (piece: number): boolean =>
+    downloads.get(piece)?.isJump === true || order.isAsked(asked => asked === piece);
+  /** Of what is not tried again while it is held. */
+  const dropProblems = (): void => {
+    for (const piece of problems.keys()) if (!isAwaited(piece)) problems.delete(piece);
+  };
   const retry = (): void => {
     resting.clear();
+    if (isHeld) dropProblems();
     for (const [piece, state] of states.entries()) if (state === 'failing') states[piece] = 'missing';
     pump();
   };
@@ -90,14 +102,15 @@ export function createLoading(
     retry,
     hold() {
       isHeld = true;
-      for (const [piece, { ending, isJump }] of downloads)
-        if (!isJump && !order.isAsked(asked => asked === piece))
-          ending.abort(new ArtifactError('cancelled', 'it is held'));
+      dropProblems();
+      for (const [piece, { ending }] of downloads)
+        if (!isAwaited(piece)) ending.abort(new ArtifactError('cancelled', 'it is held'));
     },
     release() {
       isHeld = false;
       pump();
     },
+    isIdle: () => isHeld && downloads.size === 0,
     states: () => states,
     problem: () => problems.values().next().value,
     async run(signal) {

@@ -11,6 +11,7 @@ import { createOnDemand } from './on-demand.ts';
 
 const never = new AbortController().signal;
 const large: LayerPlan = { descriptor: describeBlob(Buffer.alloc(30)), label: 'l', name: 'l', form: 'file' };
+const silence = new ArtifactError('unavailable', 'nothing came for a read');
 const over = { [Symbol.dispose]() {} };
 
 /**
@@ -32,7 +33,7 @@ function open(
     chunksOf: () => undefined,
     prepare: async () => {},
   };
-  const reads = layers.map(() => ({ waiting: () => 0, problem: () => undefined }));
+  const reads = layers.map(() => ({ waiting: () => 0, problem: () => silence }));
   let isBusy = false;
   const unmount = async (): Promise<void> => {
     if (isBusy) throw new ArtifactError('unavailable', 'the mount is busy');
@@ -130,7 +131,9 @@ test('a view that ended and is still mounted is not shown by another pod', async
 test('a view whose pull was cancelled is stopped, which is no problem, until another pod shows it', async () => {
   const { onDemand, use } = open(async () => [], undefined, [large]);
   using _use = await use();
+  assert.equal(onDemand.status('key')?.problem, silence.message);
   for (const flight of onDemand.list()) await flight.cancel(new ArtifactError('cancelled', 'by hand'));
+  while (onDemand.status('key')?.problem !== undefined) await sleep(1); // the downloads end
   const { stopped, problem } = onDemand.status('key') ?? assert.fail();
   assert.deepEqual({ stopped, problem }, { stopped: true, problem: undefined });
   const { loading, stalled } = onDemand.summary();
