@@ -126,3 +126,21 @@ test('a layer that its load has brought needs no room', async () => {
   await fetch();
   assert.deepEqual(reserved, [0]);
 });
+
+test('of several loads of one layer, a pull waits for the one that is furthest and has not ended', async () => {
+  const late = layerOf('late', 5 * MiB);
+  let isHere = false;
+  const waited: string[] = [];
+  const source = { progress: () => 0, isHeld: async () => isHere, bring: async () => void (isHere = true) };
+  const { content, fetch, share } = openWorld('n', [late], { source: source as unknown as World['source'] });
+  const open = (name: string, bytes: number): Disposable =>
+    share(late, content, { bytes: () => bytes, settled: async () => void waited.push(name) });
+  using _first = open('first', 2);
+  const second = open('second', 3);
+  using _third = open('third', 1);
+  await fetch();
+  second[Symbol.dispose]();
+  second[Symbol.dispose]();
+  await fetch();
+  assert.deepEqual(waited, ['second', 'first']);
+});

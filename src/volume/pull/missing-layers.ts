@@ -71,15 +71,21 @@ export function createMissingLayers(world: {
 }): MissingLayers {
   const { source, trees, blobs, room, meter, merges } = world;
 
-  const loads = new Map<string, SharedLoad>();
+  const loads = new Map<string, Set<SharedLoad>>();
   const keyOf = ({ descriptor: { digest, size } }: LayerPlan, { id }: AdmittedContent): string =>
     `${digest} ${size} ${id}`;
   const share: MissingLayers['share'] = (layer, content, load) => {
     const key = keyOf(layer, content);
-    loads.set(key, load);
-    const end = (): boolean => loads.get(key) === load && loads.delete(key);
-    return { [Symbol.dispose]: () => void end() };
+    const all = loads.get(key) ?? new Set();
+    loads.set(key, all.add(load));
+    const end = (): void => {
+      if (all.delete(load) && all.size === 0) loads.delete(key);
+    };
+    return { [Symbol.dispose]: end };
   };
+  /** Of several, the one that is furthest. */
+  const sharedLoad = (layer: LayerPlan, content: AdmittedContent): SharedLoad | undefined =>
+    [...(loads.get(keyOf(layer, content)) ?? [])].toSorted((a, b) => b.bytes() - a.bytes())[0];
 
   /** Large layers come last, in an order of this node. */
   const inOrder = async (layers: readonly LayerPlan[]): Promise<readonly LayerPlan[]> => {
@@ -103,7 +109,7 @@ export function createMissingLayers(world: {
     const given = new Set<LayerPlan>();
     const alone = new Set<LayerPlan>();
     const loadOf = (layer: LayerPlan): SharedLoad | undefined =>
-      alone.has(layer) ? undefined : loads.get(keyOf(layer, content));
+      alone.has(layer) ? undefined : sharedLoad(layer, content);
     const here = (layer: LayerPlan): number =>
       loadOf(layer)?.bytes() ?? source.progress(layer, content.registry);
     for (const layer of missing) tally.found(layer, here(layer));
