@@ -3,11 +3,13 @@ import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { describe, test } from 'node:test';
-import { driverName } from '../support/cluster/driver.ts';
+import { driverName, registriesConf } from '../support/cluster/driver.ts';
 import { artifact, claim, claimed, pod, secret, type Volume } from '../support/cluster/objects.ts';
 import { alice, hosts } from '../support/cluster/registries.ts';
+import { nodeAddress } from '../support/cluster/root.ts';
 import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
 import { tokenService, tokenServiceProgram } from '../support/cluster/token-service.ts';
+import { pushUnmountable, signaturePolicy, unmountable } from '../support/cluster/unmountable.ts';
 import { toolPath } from '../support/project/tools.ts';
 
 const tiny = `${hosts.open}/models/tiny:1`;
@@ -89,6 +91,45 @@ const refusals: Readonly<Record<string, { readonly volume: Volume; readonly mess
     volume: claimed('writable', false),
     message: /InvalidArgument desc = .*persistentVolumeClaim\.readOnly: true/,
   },
+  'a platform that the index lacks': {
+    volume: artifact(unmountable.elsewhere, { platform: 'linux/riscv64' }),
+    message:
+      /FailedPrecondition desc = .*has nothing for linux\/riscv64; it has linux\/s390x: set .*platform/,
+  },
+  'a path that leads out of the volume': {
+    volume: artifact(unmountable.hostile),
+    message:
+      /FailedPrecondition desc = layer 1 .*hostile:1: .*"\.\.\/\.\.\/etc\/passwd" leads out of its root/,
+  },
+  'layers that cannot be one tree': {
+    volume: artifact(unmountable.clash),
+    message: /FailedPrecondition desc = .*models\/tiny:clash.*"hello\.txt\/inside".*/,
+  },
+  'a malformed pull secret': {
+    volume: withSecret(closed, 'malformed'),
+    message: /InvalidArgument desc = .*\.dockerconfigjson of nodePublishSecretRef.*JSON/,
+  },
+  'a registry without TLS that is not marked insecure': {
+    volume: artifact(`${nodeAddress}:5000/models/tiny:1`),
+    message: /Unavailable desc = .*does not speak TLS.*mark the registry insecure in registries\.conf/,
+  },
+  'a registry that is blocked': {
+    volume: artifact(`${hosts.open}/shut/model:1`),
+    message: /PermissionDenied desc = .*shut\/model:1 is blocked: .*registries\.conf has blocked = true/,
+  },
+  'an artifact without the signature that a policy demands': {
+    volume: artifact(unmountable.unsigned),
+    message: /PermissionDenied desc = .*signed\/model:1 .*is refused by .*policy\.json: it is not signed/,
+  },
+  'an artifact larger than the node allows': {
+    volume: artifact(unmountable.large),
+    message:
+      /FailedPrecondition desc = .*models\/large:1 has 3\.\d MiB, and --max-artifact-size allows 2\.0 MiB/,
+  },
+  'wrong bytes from the registry': {
+    volume: artifact(unmountable.wrong),
+    message: /Unavailable desc = .*models\/wrong:1: blob sha256:\w+ is not stored: its \d+ bytes have digest/,
+  },
 };
 
 /** The ways in which a pod's owner gives a credential. */
@@ -142,12 +183,19 @@ describe("what a pod's owner is told", options, () => {
         tokenRequests: [{ audience: tokenService.audience }],
         credentialProviderConfig: { inline: JSON.stringify(providerConfig) },
         credentialProviderBinDir: { hostPath: providers },
+        registriesConf: {
+          inline: `${registriesConf}[[registry]]\nlocation = "${hosts.open}/shut"\nblocked = true\n`,
+        },
+        policy: { inline: signaturePolicy },
+        maxArtifactSize: '2MiB',
       }),
       push(tiny, { 'hello.txt': 'hello' }),
       push(closed, { 'secret.txt': 'secret' }),
       push(exchanged, { 'secret.txt': 'secret' }),
     ]);
+    await pushUnmountable(cluster, tiny);
     await apply(
+      secret('malformed', { '.dockerconfigjson': '{"auths": ' }),
       pullSecret('right', alice.password),
       pullSecret('wrong', 'guess'),
       olderPullSecret('older', alice.password),
