@@ -40,9 +40,9 @@ const longestName = 64;
 
 /**
  * Lets a node take blobs from a registry while it has one of its slots. A node that has none asks mirrors meanwhile, and
- * takes the blobs of a repository from the registry when it has waited for `patienceMs`, and mirrors have sent nothing
- * of the repository in that time: while they send, the time stands still. If the Kubernetes API fails, it does so after half a
- * minute, and at once if the API does not allow it to take slots.
+ * takes the blobs of a repository from the registry when it has waited for `patienceMs`, and mirrors have sent nothing of
+ * the repository in that time: while they send, the time stands still. If the Kubernetes API fails, it does so after half
+ * a minute, and at once if the API does not allow it to take slots.
  *
  * @param note is told of each new problem.
  */

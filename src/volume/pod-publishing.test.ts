@@ -1,24 +1,14 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { noImages } from '../../test/support/node/image-mounts.ts';
+import { podRequest } from '../../test/support/node/pod-request.ts';
 import type { VolumeEvent } from '../ports/events.ts';
 import type { PublishRequest } from '../ports/request.ts';
 import { DeadlineNear } from '../util/deadline-near.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import { createPodPublishing } from './pod-publishing.ts';
 
-const request: PublishRequest = {
-  volumeId: 'csi-1',
-  targetPath: '/kubelet/pods/u/volumes/kubernetes.io~csi/v/mount',
-  anywhere: false,
-  mountFlags: [],
-  fingerprint: 'f',
-  reference: 'model',
-  selection: { unpack: 'auto', include: [], exclude: [] },
-  secrets: {},
-  caller: 'pod',
-  pod: { namespace: 'shop', name: 'web-0', uid: 'u' },
-};
+const request: PublishRequest = { ...podRequest, pod: { namespace: 'shop', name: 'web-0', uid: 'u' } };
 
 /** The first call for a volume whose pull never ends. `pulling` is the signal of the pull, as soon as it began. */
 async function openCall(context: TestContext, withEvents: boolean) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { noImages } from '../../test/support/node/image-mounts.ts';
+import { podRequest } from '../../test/support/node/pod-request.ts';
 import { parseDigest } from '../oci/digest.ts';
 import type { TargetState } from '../ports/mounter.ts';
 import type { Origin } from '../ports/publishing.ts';
@@ -16,19 +17,8 @@ import type { Pull } from './pull/pull.ts';
 
 const never = new AbortController().signal;
 const digest = parseDigest(`sha256:${'d'.repeat(64)}`);
-const path = '/kubelet/pods/u/volumes/kubernetes.io~csi/v/mount';
-
-const request: PublishRequest = {
-  volumeId: 'csi-1',
-  targetPath: path,
-  anywhere: false,
-  mountFlags: [],
-  fingerprint: 'f',
-  reference: 'model',
-  selection: { unpack: 'auto', include: [], exclude: [] },
-  secrets: {},
-  caller: 'pod',
-};
+const request = podRequest;
+const path = request.targetPath;
 
 const view: View = {
   key: 'k',

@@ -61,16 +61,10 @@ export async function status(shell: Shell): Promise<void> {
         // Problems that affect readiness are shown above.
         ...problems.map(problem => ['problem', problem] as const),
         ...(node.prefetch.length === 0 ? [] : [['prefetch', formatPrefetch(node.prefetch)] as const]),
-        ...node.prefetch.flatMap(entry =>
-          entry.problem === undefined
-            ? []
-            : [
-                [
-                  'prefetch',
-                  `${entry.reference} ${entry.state === 'waiting' ? 'waits' : 'failed'}: ${entry.problem}`,
-                ] as const,
-              ],
-        ),
+        ...node.prefetch.flatMap(({ reference, state, problem }) => {
+          const what = state === 'waiting' ? 'waits' : 'failed';
+          return problem === undefined ? [] : [['prefetch', `${reference} ${what}: ${problem}`] as const];
+        }),
         ['pulls', pulls.length === 0 ? 'none under way' : `${pulls.length} under way`],
       ]) +
       (pulls.length === 0

@@ -81,11 +81,11 @@ export function createLateStart(world: {
     await using undo = new AsyncDisposableStack();
     using merged = await viewBuilder.merge(viewPlan, async () => 'bodies', tenants, signal);
     const { tree, record } = merged;
-    const isLate = new Set(missing.concat(held).map(({ descriptor }) => descriptor.digest));
+    const layers = [...missing, ...held];
+    const isLate = new Set(layers.map(({ descriptor }) => descriptor.digest));
     const isCopied = ({ source: { kind, digest } }: FileNode): boolean =>
       kind !== 'blob' || !isLate.has(digest);
     const { bytes: copied } = await doInSlices(measureTree(tree, isCopied), signal);
-    const layers = [...missing, ...held];
     const large = layers.map(({ descriptor: { digest, size } }) => ({
       digest,
       size,
