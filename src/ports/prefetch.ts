@@ -71,7 +71,7 @@ export type PrefetchStatus = {
   readonly state: PrefetchState;
   /** What it resolved to when it was ready last. For an index, the digest of the index. */
   readonly digest?: Digest;
-  /** Why it failed last, or what it waits for. */
+  /** Why it failed last, or what it waits for. It names the reference. */
   readonly problem?: string;
   /** When it is resolved next, in milliseconds since 1970; undefined for a digest that is ready. */
   readonly nextAt?: number;

@@ -248,7 +248,7 @@ test('an entry whose registry asks to wait gives its turn to the others', async 
   run();
   await pass(40_000);
   assert.equal(prefetch.status()[1]?.state, 'ready');
-  assert.equal(prefetch.status()[0]?.problem, 'r.example asks to wait');
+  assert.equal(prefetch.status()[0]?.problem, 'r.example/busy:1: r.example asks to wait');
 });
 
 test('a pull ends when its entry leaves the list, and the list is followed', async t => {
@@ -404,7 +404,7 @@ test('an entry of a resource is pulled with its secrets, for its namespace', asy
     requests.map(({ namespace, secrets }) => [namespace, secrets]),
     [['shop', { password: 'p' }]],
   );
-  assert.ok(told.includes('! r.example/b:1 is not prefetched: no right'));
+  assert.ok(told.includes('! a prefetch failed: r.example/b:1: no right'));
 });
 
 test('what is not ready at its deadline fails, until a later one is set; what is ready stays', async t => {

@@ -120,7 +120,7 @@ describe('prefetches of the Kubernetes API', clusterNeeds, () => {
     const message = await read(...of('other'), '-o=jsonpath={.status.failed[0].message}');
     assert.match(
       message,
-      /^the pull secret other\/registry cannot be read; add it to prefetchSecrets of the chart: /,
+      /^\S+: the pull secret other\/registry cannot be read; add it to prefetchSecrets of the chart: /,
     );
     const label = '-o=jsonpath={.items[0].metadata.labels}';
     await waitFor('the node is labelled', async () =>

@@ -173,7 +173,7 @@ test('a prefetch of a namespace gets what a pod of it would get, and says what i
   assert.match(await outcome('without one'), /needs a credential|is refused/);
   assert.match(
     await outcome('that may not be read'),
-    /^the pull secret other\/registry cannot be read; add it to prefetchSecrets of the chart: .*verbs: \[get\]/,
+    /^\S+: the pull secret other\/registry cannot be read; add it to prefetchSecrets of the chart: .*verbs: \[get\]/,
   );
   assert.match(
     await outcome('that is refused by the access policy'),

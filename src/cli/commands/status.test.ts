@@ -32,7 +32,7 @@ test('status shows both versions, kubelet, the disk, the volumes, and what is wr
       'node:            fs-verity: off',
       'problem:         /etc/y: line 3 is broken',
       'prefetch:        1 of 3 in the cache, 1 failed, 1 for other nodes',
-      'prefetch:        big:v1 failed: registry.example cannot be reached',
+      'prefetch:        failed: big:v1: registry.example cannot be reached',
       'pulls:           none under way',
       '',
     ].join('\n'),
@@ -72,6 +72,30 @@ test('what keeps a node from being ready is shown once, though it is a broken fi
   const { stdout } = await runShell(['status'], { artifacts: { ...around, status } });
   assert.equal(stdout.split(problem).length, 2, stdout);
   assert.ok(stdout.includes(nodeStatus.problems[0] ?? '-'), stdout);
+});
+
+test('status names a prefetch that waits, is late or fails once', async () => {
+  const late = 'r.example/b:1 was not ready at its deadline, 1970-01-01T00:01:00Z; set a later one';
+  const prefetch = [
+    ['waiting', 'a', 'r.example/a:1 waits for room in the cache: the disk is above its mark'],
+    ['failed', 'b', late],
+    ['pulling', 'c', 'r.example/c:1 does not exist'],
+    ['waiting', 'd', undefined],
+  ] as const;
+  const status = async (): Promise<NodeStatus> => ({
+    ...nodeStatus,
+    prefetch: prefetch.map(([state, name, problem]) => ({
+      reference: `r.example/${name}:1`,
+      state,
+      ...(problem && { problem }),
+    })),
+  });
+  const { stdout } = await runShell(['status'], { artifacts: { ...around, status } });
+  assert.deepEqual(stdout.match(/(?<=^prefetch: +)\S.*/gm)?.slice(1), [
+    'r.example/a:1 waits for room in the cache: the disk is above its mark',
+    `failed: ${late}`,
+    'failed: r.example/c:1 does not exist',
+  ]);
 });
 
 test('status lists the pulls in progress, oldest first, with their callers and waits', async () => {

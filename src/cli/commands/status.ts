@@ -61,9 +61,9 @@ export async function status(shell: Shell): Promise<void> {
         // Problems that affect readiness are shown above.
         ...problems.map(problem => ['problem', problem] as const),
         ...(node.prefetch.length === 0 ? [] : [['prefetch', formatPrefetch(node.prefetch)] as const]),
-        ...node.prefetch.flatMap(({ reference, state, problem }) => {
-          const what = state === 'waiting' ? 'waits' : 'failed';
-          return problem === undefined ? [] : [['prefetch', `${reference} ${what}: ${problem}`] as const];
+        ...node.prefetch.flatMap(({ state, problem }) => {
+          const what = state === 'waiting' ? '' : 'failed: ';
+          return problem === undefined ? [] : [['prefetch', `${what}${problem}`] as const];
         }),
         ['pulls', pulls.length === 0 ? 'none under way' : `${pulls.length} under way`],
       ]) +

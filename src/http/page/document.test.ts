@@ -57,7 +57,7 @@ test('the page says how far each prefetch is, and why one failed', () => {
     rows.map(row => [row[''], row['State'], row['Digest'], row['Next']]),
     [
       ['tiny:v1', 'ready', digest.slice(0, 19), 'in 3h'],
-      ['big:v1', 'failed registry.example cannot be reached', '–', 'in 3h'],
+      ['big:v1', 'failed big:v1: registry.example cannot be reached', '–', 'in 3h'],
       ['other:v1', 'elsewhere', '–', 'in 3h'],
       ['new:v1', 'waiting', '–', '–'],
     ],

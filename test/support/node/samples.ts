@@ -168,7 +168,12 @@ export const nodeStatus: NodeStatus = {
   },
   prefetch: [
     { reference: 'tiny:v1', state: 'ready', digest, nextAt: 1_700_000_000_000 },
-    { reference: 'big:v1', state: 'failed', problem: 'registry.example cannot be reached', nextAt: 1 },
+    {
+      reference: 'big:v1',
+      state: 'failed',
+      problem: 'big:v1: registry.example cannot be reached',
+      nextAt: 1,
+    },
     { reference: 'other:v1', state: 'elsewhere', nextAt: 1 },
   ],
 };
