@@ -43,9 +43,12 @@ export function createStandby(log: Pick<Logger, 'info'>, rehearse: () => Promise
       const failure = [toArtifactError(thrown).message];
       return { obstacles: () => failure, async [Symbol.asyncDispose]() {} };
     });
-    if (waiting === undefined) return opened[Symbol.asyncDispose]();
+    const end = async (): Promise<void> => {
+      await Promise.resolve(opened[Symbol.asyncDispose]()).catch(() => {}); // nothing of it is used any more
+    };
+    if (waiting === undefined) return await end();
     obstacles = opened.obstacles;
-    close = async () => opened[Symbol.asyncDispose]();
+    close = end;
     log.info(`standby: ${reason()}; then this daemon takes over at once`);
   };
 

@@ -115,6 +115,7 @@ async function serveLandings(
     await opened.disposeAsync();
   };
   const closed = close();
+  closed.catch(() => {}); // whoever closes it gets the error
 
   return {
     ...adding,

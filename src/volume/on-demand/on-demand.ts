@@ -6,6 +6,7 @@ import type { Brief, VolumeRecord, VolumeRecords } from '../../ports/records.ts'
 import type { PullRequest } from '../../ports/request.ts';
 import type { Views } from '../../ports/store.ts';
 import type { Progress, Wanter } from '../../ports/usecases.ts';
+import { doEach } from '../../util/each.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
 import { sleep } from '../../util/sleep.ts';
@@ -114,7 +115,7 @@ export function createOnDemand(
   };
 
   const ended = async (key: string): Promise<void> => {
-    if (!lives.has(key) && (await lateViews.find(key)) === undefined) return;
+    if (!lives.has(key) && !(await lateViews.keys()).includes(key)) return;
     const since = performance.now(); // a volume that comes later may not be in the list
     if ((await volumes.listBrief()).some(({ view }) => view === key)) return;
     await retire(key, since);
@@ -162,14 +163,19 @@ export function createOnDemand(
     if (lives.size === 0 && (await lateViews.keys()).length === 0) return; // as on most nodes
     const records = new Map((await volumes.listBrief()).map(record => [record.view, record]));
     const oldest = performance.now() - graceMs;
-    for (const key of lives.keys()) if (!records.has(key)) await retire(key, oldest);
-    for (const key of await lateViews.keys()) {
+    const goOn = async (key: string): Promise<void> => {
       const record = records.get(key);
-      if (lives.has(key) || (record === undefined && starting.list().length > 0)) continue;
+      if (lives.has(key) || (record === undefined && starting.list().length > 0)) return;
       if (record === undefined) await retire(key, oldest);
       else void revivals.revive(record, {}); // its registry may not answer
-    }
-    await reportLies();
+    };
+    const unshown = [...lives.keys()].filter(key => !records.has(key));
+    const steps = [
+      () => doEach(unshown, key => retire(key, oldest)),
+      async () => doEach(await lateViews.keys(), goOn),
+      reportLies,
+    ];
+    await doEach(steps, step => step());
   };
 
   return {

@@ -50,8 +50,8 @@ export function createResumption(
   };
 
   const keep = async (key: string, own: readonly Landing[]): Promise<AsyncDisposable | undefined> => {
-    const image = (await world.views.find(key))?.image;
     try {
+      const image = (await world.views.find(key))?.image;
       return image && world.images.keepMounted(image, own);
     } catch (thrown) {
       world.warn(toArtifactError(thrown).message); // its reads go on
@@ -59,9 +59,19 @@ export function createResumption(
     }
   };
 
+  /** Undefined also for one that cannot be read: its reads fail, and the others go on. */
+  const find = async (key: string): Promise<LateView | undefined> => {
+    try {
+      return await world.lateViews.find(key);
+    } catch (thrown) {
+      world.warn(`the late view ${key} cannot be continued: ${toArtifactError(thrown).message}`);
+      return undefined;
+    }
+  };
+
   return {
     async run() {
-      const found = await Promise.all((await world.lateViews.keys()).map(key => world.lateViews.find(key)));
+      const found = await Promise.all((await world.lateViews.keys()).map(find));
       const lates = found.filter(late => late !== undefined).map(late => ({ late, ...openReads(late) }));
       const landed = new Map<string, readonly Landing[]>();
       const landings = await world.landings.resume(adding => {

@@ -9,7 +9,7 @@ import { toArtifactError } from '../../util/error.ts';
 export type Revivals = {
   /**
    * Continues the late view of a volume, with what `request` knows better. Does nothing while that is tried, or if all of
-   * the view is here: it needs nobody then.
+   * the view is here: it needs nobody then. Never rejects.
    */
   revive(record: Brief<VolumeRecord>, request: Partial<PullRequest>): Promise<void>;
   /** It is loaded now, or no volume shows it any more. */
@@ -44,22 +44,28 @@ export function createRevivals(
       const { view: key, targetPath } = record;
       const before = revivals.get(key);
       if (before?.kind === 'tried' || before?.kind === 'complete') return;
-      const selection = (await world.views.find(key))?.selection;
-      const late = await world.lateViews.find(key);
-      if (late === undefined || selection === undefined) return;
-      if (late.layers.every((_, layer) => late.isShown(layer))) {
-        revivals.set(key, { kind: 'complete', bytes: late.layers.reduce((sum, { size }) => sum + size, 0) });
-        return;
-      }
       revivals.set(key, { kind: 'tried' });
+      /** Unless its last volume has ended meanwhile. */
+      const become = (revival: Revival | undefined): void => {
+        if (!revivals.has(key)) return;
+        if (revival === undefined) revivals.delete(key);
+        else revivals.set(key, revival);
+      };
       try {
+        const selection = (await world.views.find(key))?.selection;
+        const late = await world.lateViews.find(key);
+        if (late === undefined || selection === undefined) return become(before);
+        if (late.layers.every((_, layer) => late.isShown(layer))) {
+          const bytes = late.layers.reduce((sum, { size }) => sum + size, 0);
+          return become({ kind: 'complete', bytes });
+        }
         await world.pull(revivalOf(record, late, selection, request), signal);
         revivals.delete(key);
         await revived(key);
       } catch (thrown) {
-        if (!revivals.has(key)) return; // its last volume has ended
+        if (!revivals.has(key)) return;
         const { message } = toArtifactError(thrown);
-        revivals.set(key, { kind: 'failed', message });
+        become({ kind: 'failed', message });
         const isTold = before?.kind === 'failed' && before.message === message;
         if (!signal.aborted && !isTold)
           world.warn(`the volume at ${targetPath}, which is loaded on demand, is not continued: ${message}`);

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { LateView } from '../../ports/late-views.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { createResumption } from './resumption.ts';
+
+test('a late view that cannot be read is logged, and the others are resumed', async () => {
+  const warned: string[] = [];
+  const good = { key: 'good', layers: [], isShown: () => false } as unknown as LateView;
+  const resumption = createResumption(
+    {
+      lateViews: {
+        keys: async () => ['bad', 'good'],
+        async find(key) {
+          if (key === 'good') return good;
+          throw new ArtifactError('internal', 'EIO: i/o error, read');
+        },
+      },
+      views: { find: async () => undefined },
+      images: { keepMounted: () => assert.fail() },
+      landings: {
+        async resume(prepare) {
+          prepare({ add: () => assert.fail() });
+          return { failure: () => undefined } as never;
+        },
+      },
+      patienceMs: 1_000,
+      warn: text => void warned.push(text),
+    },
+    () => {},
+  );
+  await resumption.run();
+  assert.ok(resumption.find('good'));
+  assert.equal(resumption.find('bad'), undefined);
+  assert.deepEqual(warned, ['the late view bad cannot be continued: EIO: i/o error, read']);
+});

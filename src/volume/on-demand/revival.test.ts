@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { LateView } from '../../ports/late-views.ts';
+import type { Brief, VolumeRecord } from '../../ports/records.ts';
+import type { View } from '../../ports/store.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { createRevivals } from './revival.ts';
+
+const never = new AbortController().signal;
+const record = { view: 'key', targetPath: '/pods/p/mount', anywhere: false } as Brief<VolumeRecord>;
+const view = { key: 'key', selection: { unpack: 'auto', include: [], exclude: [] } } as unknown as View;
+const coming = { layers: [{ size: 7 }], isShown: () => false } as unknown as LateView;
+const unreadable = new ArtifactError('internal', 'EIO: i/o error, scandir');
+
+/** Revivals of one late view. What differs from a view that comes is in `different`. */
+function open(different: Partial<Parameters<typeof createRevivals>[0]>) {
+  const warned: string[] = [];
+  const revived: string[] = [];
+  const revivals = createRevivals(
+    {
+      views: { find: async () => view },
+      lateViews: { find: async () => coming },
+      pull: async () => {},
+      waitingReads: () => 0,
+      warn: text => void warned.push(text),
+      ...different,
+    },
+    async key => void revived.push(key),
+    never,
+  );
+  return { revivals, warned, revived };
+}
+
+const fail = async (): Promise<never> => {
+  throw unreadable;
+};
+
+for (const [what, different] of [
+  ['image', { views: { find: fail } }],
+  ['record', { lateViews: { find: fail } }],
+  ['content', { pull: fail }],
+] as const) {
+  test(`a late view whose ${what} cannot be read fails, is logged once, and is tried again`, async () => {
+    const { revivals, warned, revived } = open(different);
+    for (const _ of ['first', 'second']) {
+      await revivals.revive(record, {});
+      assert.equal(revivals.status('key')?.problem, unreadable.message);
+    }
+    assert.deepEqual(warned, [
+      `the volume at /pods/p/mount, which is loaded on demand, is not continued: ${unreadable.message}`,
+    ]);
+    assert.deepEqual(revivals.list(), { stalled: ['key'], complete: [] });
+    assert.deepEqual(revived, []);
+  });
+}
+
+test('a late view that comes is continued once, however often that is asked for', async () => {
+  let pulls = 0;
+  const pulling = Promise.withResolvers<void>();
+  const { revivals, revived } = open({ pull: () => (pulls++, pulling.promise) });
+  const both = [revivals.revive(record, {}), revivals.revive(record, {})];
+  pulling.resolve();
+  await Promise.all(both);
+  assert.deepEqual([pulls, revived], [1, ['key']]);
+  assert.equal(revivals.status('key'), undefined);
+});
+
+test('a late view of which all is here is complete, and one that is gone is nothing', async () => {
+  const whole = open({ lateViews: { find: async () => ({ ...coming, isShown: () => true }) } });
+  await whole.revivals.revive(record, {});
+  assert.deepEqual(whole.revivals.list(), { stalled: [], complete: ['key'] });
+  const gone = open({ lateViews: { find: async () => undefined } });
+  await gone.revivals.revive(record, {});
+  assert.equal(gone.revivals.status('key'), undefined);
+});
+
+test('a late view whose last volume ends while it is looked for stays forgotten', async () => {
+  const { revivals, warned } = open({
+    views: {
+      find: async () => {
+        revivals.forget('key');
+        throw unreadable;
+      },
+    },
+  });
+  await revivals.revive(record, {});
+  assert.equal(revivals.status('key'), undefined);
+  assert.deepEqual(warned, []);
+});
