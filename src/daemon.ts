@@ -21,6 +21,7 @@ import { returnMemory } from './linux/memory.ts';
 import type { Node } from './node.ts';
 import type { DiskUsage } from './ports/disk.ts';
 import type { DaemonStatus, NodeStatus } from './ports/node-status.ts';
+import { outliveRejections } from './rejections.ts';
 import { serveSharing } from './sharing.ts';
 import { type End, limitStop } from './shutdown.ts';
 import { createStandby, takeOver } from './takeover.ts';
@@ -71,6 +72,7 @@ async function run(
   log.info({ version, node: nodeId, stateDir, kubeletDir }, 'the daemon starts');
   for (const text of describeUnknown(process.env)) log.warn(text);
   process.on('SIGHUP', () => log.info(hupped));
+  const rejections = stack.use(outliveRejections(log));
   const standby = createStandby(log, () => openRehearsal(settings, log, cluster));
   const started = performance.now();
   const missing = new Set(['the cache is being opened']);
@@ -96,6 +98,7 @@ async function run(
     pulls: async () => node?.artifacts.pulls() ?? [],
     problems,
     droppedLines: dropped,
+    unhandledRejections: rejections.count,
     isSealed: () => node?.isSealed ?? false,
     imagesOff: () => (node === undefined ? 'the node is not open' : node.imagesOff),
     origins: () => node?.origins(),

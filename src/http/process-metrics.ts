@@ -7,6 +7,8 @@ export type ObservedProcess = {
   phase(): 'standby' | 'opening' | 'open';
   /** Log lines dropped since the start. */
   droppedLines(): number;
+  /** Failures of work in the background since the start that nothing handled. */
+  unhandledRejections(): number;
 };
 
 /** Gauges of this process. The returned function reads the state and sets all of them. */
@@ -28,6 +30,11 @@ export function observeProcess(registry: Registry, observed: ObservedProcess): (
     help: 'Log lines that were dropped because nothing read them',
     registers,
   });
+  const unhandled = new Counter({
+    name: 'oci_artifact_csi_unhandled_rejections_total',
+    help: 'Failures of work in the background that nothing handled: each is a bug, and in the log',
+    registers,
+  });
   const resident = gauge('process_resident_memory_bytes', 'Resident memory');
   const descriptors = gauge('process_open_fds', 'Open file descriptors');
   const start = gauge('process_start_time_seconds', 'Start of the process since 1970');
@@ -39,6 +46,8 @@ export function observeProcess(registry: Registry, observed: ObservedProcess): (
     standby.set(observed.phase() === 'standby' ? 1 : 0);
     dropped.reset();
     dropped.inc(observed.droppedLines());
+    unhandled.reset();
+    unhandled.inc(observed.unhandledRejections());
     cpu.reset();
     cpu.inc((user + system) / 1e6);
     resident.set(process.memoryUsage.rss());

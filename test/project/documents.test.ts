@@ -195,6 +195,7 @@ test('every metric is in docs/flags.md, and every one that is named exists', asy
     prefetch: () => [],
     phase: () => 'open',
     droppedLines: () => 0,
+    unhandledRejections: () => 0,
     isSealed: () => false,
     imagesOff: () => undefined,
     origins: () => undefined,
