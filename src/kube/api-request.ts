@@ -1,6 +1,7 @@
 import http, { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { abortable } from '../util/abortable.ts';
+import { createByteCollector } from '../util/byte-collector.ts';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import type { ClusterAccess } from './cluster.ts';
 
@@ -14,7 +15,7 @@ export type KubeRequest = {
   readonly type?: string;
   /** The media types of the answer, if it may differ from JSON. */
   readonly accept?: string;
-  /** Bytes of the answer that are read. */
+  /** Characters of the answer that are read. */
   readonly most: number;
 };
 
@@ -128,11 +129,11 @@ function responseTo(request: ClientRequest): Promise<IncomingMessage> {
   });
 }
 
+/** Bytes for each character, which has three at most: what is cut has more characters than are read. */
+const widest = 4;
+
 async function readText(response: IncomingMessage, most: number): Promise<string> {
-  let text = '';
-  for await (const chunk of response.setEncoding('utf8')) {
-    text += chunk as string;
-    if (text.length > most) break;
-  }
-  return text;
+  const body = createByteCollector(widest * most);
+  for await (const chunk of response) if (!body.add(chunk as Buffer)) break;
+  return body.bytes().toString();
 }

@@ -1,5 +1,5 @@
-import type { IncomingMessage } from 'node:http';
 import type { KubeChange, KubeObjects, KubePath } from '../ports/kube-objects.ts';
+import { createByteCollector } from '../util/byte-collector.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { isObject, type JsonObject } from '../util/json.ts';
 import { openStream } from './api-request.ts';
@@ -68,14 +68,30 @@ async function parseEvent(line: string, signal: AbortSignal): Promise<JsonObject
   }
 }
 
-async function* linesOf(response: IncomingMessage): AsyncGenerator<string, undefined> {
-  let rest = '';
-  for await (const chunk of response.setEncoding('utf8')) {
-    const lines = (rest + (chunk as string)).split('\n');
-    rest = lines.pop() ?? '';
-    if (rest.length > longestAnswer) throw new Error(`a change has more than ${longestAnswer} bytes`);
-    yield* lines.filter(line => line !== '');
+/** The bytes of a line are in one buffer, however small the chunks are. */
+async function* linesOf(response: AsyncIterable<Buffer>): AsyncGenerator<string, undefined> {
+  const line = createByteCollector(longestAnswer);
+  const keep = (part: Buffer): void => {
+    if (!line.add(part)) throw new Error(`a change has more than ${longestAnswer} bytes`);
+  };
+  const take = (): string => {
+    const text = line.bytes().toString();
+    line.clear();
+    return text;
+  };
+  for await (const chunk of response) {
+    let from = 0;
+    for (let end = chunk.indexOf(lineFeed); end >= 0; end = chunk.indexOf(lineFeed, from)) {
+      keep(chunk.subarray(from, end));
+      from = end + 1;
+      const text = take();
+      if (text !== '') yield text;
+    }
+    keep(chunk.subarray(from));
   }
-  if (rest !== '') yield rest;
+  const text = take();
+  if (text !== '') yield text;
   return undefined;
 }
+
+const lineFeed = 0x0a;

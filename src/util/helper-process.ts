@@ -1,6 +1,7 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import process from 'node:process';
 import type { Readable, Writable } from 'node:stream';
+import { createByteCollector } from './byte-collector.ts';
 import { ArtifactError, errnoOf } from './error.ts';
 
 /** A program that returns a credential. `path` without a slash is searched on PATH; no shell is involved. */
@@ -40,17 +41,14 @@ export async function runProgram(program: HelperProgram, signal: AbortSignal): P
   const abort = (): void => end(signal.reason);
   const late = setTimeout(() => fail(`did not end in ${limitMs / 1000} s`), limitMs);
   signal.addEventListener('abort', abort);
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+  const output = createByteCollector(maxBytes);
   child.stdout.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > maxBytes) fail(`wrote more than ${maxBytes} bytes`);
-    else chunks.push(chunk);
+    if (!output.add(chunk)) fail(`wrote more than ${maxBytes} bytes`);
   });
   child.on('error', error => end(unstartable(path, error)));
   child.on('close', (code, killedBy) => {
     if (code === null) fail(`was ended by ${killedBy ?? 'a signal'}`);
-    else resolve({ code, output: Buffer.concat(chunks).toString() });
+    else resolve({ code, output: output.bytes().toString() });
   });
   child.stdin.on('error', () => undefined); // it may end without reading
   child.stdin.end(program.input);

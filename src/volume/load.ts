@@ -14,6 +14,7 @@ import type { Disk } from '../ports/disk.ts';
 import type { Blobs } from '../ports/store.ts';
 import type { Archive, ArchiveFile } from '../ports/unpacker.ts';
 import type { Resolved } from '../ports/usecases.ts';
+import { createByteCollector } from '../util/byte-collector.ts';
 import { ArtifactError } from '../util/error.ts';
 import { doInSlices } from '../util/pace.ts';
 import type { AccessCheck } from './access/access-check.ts';
@@ -211,9 +212,9 @@ async function readSmall(entry: ArchiveFile): Promise<Uint8Array> {
       'invalid',
       `${entry.path} has ${entry.size} bytes; ${maxManifestBytes} are the most that is read`,
     );
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of entry.content) chunks.push(chunk.slice());
-  return Buffer.concat(chunks);
+  const kept = createByteCollector(entry.size);
+  for await (const chunk of entry.content) kept.add(chunk);
+  return kept.bytes();
 }
 
 function toNoLayout(name: string): ArtifactError {

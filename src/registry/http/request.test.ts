@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
+import process from 'node:process';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { createServer } from '../../../test/support/os/http.ts';
 import { lengths, shareBlobSource, sizes } from '../../../test/support/registry/blob-source.ts';
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
-import { formatRequest, maxHeadBytes, parseResponseStart } from './request.ts';
+import { collect, formatRequest, maxHeadBytes, parseResponseStart } from './request.ts';
 
 const parse = (...lines: string[]) =>
   parseResponseStart(Buffer.from(`${lines.join('\r\n')}\r\n\r\nbody`, 'latin1'));
@@ -115,6 +116,18 @@ test('a head of nothing but whitespace costs no more than any other', () => {
     });
     assert.ok(Math.min(...times) < 50);
   }
+});
+
+test('a body in chunks of one byte takes no more memory than its bytes', () => {
+  const length = 1024 * 1024;
+  const body = collect(length, () => assert.fail('it is too long'));
+  const chunk = Buffer.from('x');
+  const used = (): number => process.memoryUsage().heapUsed + process.memoryUsage().external;
+  const before = used();
+  for (let at = 0; at < length; at++) void body.receive(chunk);
+  const grown = used() - before;
+  assert.equal(body.bytes().toString(), 'x'.repeat(length));
+  assert.ok(grown < 16 * length, `${grown} bytes`);
 });
 
 const { signal } = new AbortController();

@@ -1,3 +1,4 @@
+import { createByteCollector } from '../../util/byte-collector.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { GrowingFile } from '../../util/growing-file.ts';
 import { formatSize } from '../../util/size.ts';
@@ -95,15 +96,12 @@ export function skip<T>(bytes: number, take: (chunk: Uint8Array) => T): (chunk: 
 
 /** Returns a receiver that keeps up to `limit` bytes, and the kept bytes. For more it throws `excess`. */
 export function collect(limit: number, excess: () => Error): { receive: Receiver; bytes(): Buffer } {
-  const chunks: Buffer[] = [];
-  let length = 0;
+  const kept = createByteCollector(limit);
   return {
     receive(chunk) {
-      length += chunk.length;
-      if (length > limit) throw excess();
-      chunks.push(Buffer.from(chunk));
+      if (!kept.add(chunk)) throw excess();
     },
-    bytes: () => Buffer.concat(chunks),
+    bytes: kept.bytes,
   };
 }
 
