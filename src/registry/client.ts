@@ -142,7 +142,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       onRetry(retry);
       waiting?.tell(retry);
     };
-    return openRetryPolicy(subject, clock, tell, waiting?.hasty);
+    return openRetryPolicy(subject, clock, tell, { hasty: waiting?.hasty ?? false, leastRate });
   }
 
   /** Sends a small request, whose response is complete or absent: once to each mirror, with retries to the registry. */

@@ -77,6 +77,32 @@ for (const size of sizes) {
     assert.deepEqual(clock.waits, [200, 400, 800, 1600, 3200, 6400, 12_800, 4600]);
   });
 
+  test(`a registry that cuts the ${size} blob after every byte is waited for, then abandoned`, async () => {
+    source.registry.fault(() => ({ kind: 'cut', after: 1 }));
+    await abandon();
+  });
+
+  test(`a registry that sends a byte of the ${size} blob for each request is waited for, then abandoned`, async () => {
+    source.registry.fault(({ headers }) => {
+      const [from] = /\d+/.exec(headers.range ?? '') ?? [];
+      if (from === undefined) return { kind: 'cut', after: 1 };
+      const range = `bytes ${from}-${from}/${length}`;
+      return { kind: 'headers', headers: { 'content-range': range, 'content-length': '1' } };
+    });
+    await abandon();
+  });
+
+  /** The first eight attempts that bring a byte do not count. */
+  async function abandon(): Promise<void> {
+    const clock = openFakeClock();
+    await assert.rejects(source.pull(size, { clock }), {
+      code: 'unavailable',
+      message: new RegExp(`^${source.subject(size)}: 17 B of .* gave up after 9 tries in 30 s`),
+    });
+    assert.equal(source.registry.asked.length, 17);
+    assert.deepEqual(clock.waits, [200, 400, 800, 1600, 3200, 6400, 12_800, 4600]);
+  }
+
   test(`a registry that always loses the beginning of the ${size} blob is abandoned`, async () => {
     source.registry.fault(({ headers }) =>
       headers.range === undefined ? { kind: 'cut', after: 65_536 } : { kind: 'status', status: 416 },

@@ -32,7 +32,7 @@ const noRange = new ArtifactError('unavailable', 'the server does not go on from
 
 /**
  * Downloads a blob into a sink, from `sink.offset` on. Each attempt begins at the registry. After an attempt that
- * brought new bytes, the next one starts at once and the retry policy starts over.
+ * brought new bytes, the retry policy is renewed.
  *
  * If a request for a range fails, the whole blob is requested at once, and the bytes that the sink has are skipped:
  * some servers, and storage behind them, answer a range with any error. If the range failed for a transient reason, the
@@ -53,11 +53,17 @@ export async function transfer(
   let wholeAskedAt: number | undefined;
   while (sink.offset < descriptor.size) {
     const { offset } = sink;
+    let began = performance.now();
+    let isWhole = false;
     const from = next === 'range' ? offset : 0;
     try {
       const left = descriptor.size - from;
       const bounds = bucket === undefined ? [] : [await beginAllowance(bucket, left, signal)];
-      const accept = (here: FinalResponse): Receiver => toReceiver(here, from, blob, bounds);
+      const accept = (here: FinalResponse): Receiver => {
+        isWhole = here.status === 200;
+        return toReceiver(here, from, blob, bounds);
+      };
+      began = performance.now();
       const arrival = await exchange(toRequest(blob, from), accept, signal);
       // A server may answer a range with a shorter range. A whole that is shorter is different content.
       if (sink.offset < descriptor.size) {
@@ -74,12 +80,17 @@ export async function transfer(
       }
       if (!(thrown instanceof TransientError)) throw thrown;
       if (next === 'whole-once') next = 'range';
-      if (isNew) {
-        policy.renew(thrown);
-        continue;
-      }
       const message = `${formatSize(sink.offset)} of ${formatSize(descriptor.size)} came, then: ${thrown.message}`;
-      await policy.wait(new TransientError(thrown.code, message, thrown, thrown.afterMs), signal);
+      const failure = new TransientError(thrown.code, message, thrown, thrown.afterMs);
+      const gain = {
+        bytes: sink.offset - offset,
+        received: isWhole ? sink.offset : sink.offset - offset,
+        ms: performance.now() - began,
+        host: blob.upstream.host,
+        isHeld: bucket !== undefined || sink.allowance !== undefined,
+      };
+      if (isNew) await policy.renew(failure, gain, signal);
+      else await policy.wait(failure, signal);
     }
   }
 }

@@ -25,8 +25,8 @@ export const noRange: ArtifactError = new ArtifactError(
 const wanted: ReadonlySet<number> = new Set([200, 206]);
 
 /**
- * Transfers a part of a blob into a sink, from `sink.offset` on. After an attempt that brought bytes, the next one
- * starts at once.
+ * Transfers a part of a blob into a sink, from `sink.offset` on. After an attempt that brought bytes, the policy is
+ * renewed.
  *
  * @throws `noRange`; as Exchange, when the retries are used up.
  */
@@ -39,11 +39,13 @@ export async function transferPart(
   const { sink, from, to, descriptor, bucket } = part;
   while (sink.offset < to - from) {
     const { offset } = sink;
+    let began = performance.now();
     const headers = { range: `bytes=${from + offset}-${to - 1}` };
     const request = { ...part, method: 'GET', path: `blobs/${descriptor.digest}`, headers, wanted } as const;
     try {
       const allowances =
         bucket === undefined ? [] : [await beginAllowance(bucket, to - from - offset, signal)];
+      began = performance.now();
       const accept = (head: FinalResponse): Receiver => {
         verifyRange(head, from + offset, to, descriptor.size);
         const write = (chunk: Uint8Array): Promise<void> | undefined => {
@@ -57,7 +59,10 @@ export async function transferPart(
       if (sink.offset < to - from) throw new TransientError('unavailable', 'the range ended early');
     } catch (thrown) {
       if (!(thrown instanceof TransientError)) throw thrown;
-      if (sink.offset > offset) policy.renew(thrown);
+      const bytes = sink.offset - offset;
+      const ms = performance.now() - began;
+      const gain = { bytes, received: bytes, ms, host: part.upstream.host, isHeld: bucket !== undefined };
+      if (bytes > 0) await policy.renew(thrown, gain, signal);
       else await policy.wait(thrown, signal);
     }
   }

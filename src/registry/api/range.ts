@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 import { type FileState, type GrowingFile, setSize, sizeOf } from '../../util/growing-file.ts';
 import type { Download, Downloads } from '../download/downloads.ts';
-import type { RetryPolicy } from '../http/retry.ts';
+import { startRangeRetries } from '../http/retry.ts';
 import type { Transfer } from './blob.ts';
 import type { Exchange } from './exchange.ts';
 import { type PartTransfer, transferPart } from './part.ts';
@@ -19,14 +19,6 @@ export type PartSource = {
   readonly file: GrowingFile;
   /** Converts a write error, which the owner of the file gets when all parts have ended. */
   readonly failed: (thrown: unknown) => Error;
-};
-
-/** An attempt that brought bytes is followed by another. */
-const hasty: RetryPolicy = {
-  renew() {},
-  async wait(failure) {
-    throw failure;
-  },
 };
 
 /** Fetches one range into its place in the file. */
@@ -54,5 +46,5 @@ export async function fetchPart(
     },
   };
   await using transport = downloads.open(into, to - from);
-  await transferPart(exchange, { ...blob, transport, sink, from, to }, hasty, signal);
+  await transferPart(exchange, { ...blob, transport, sink, from, to }, startRangeRetries(), signal);
 }

@@ -177,6 +177,26 @@ test('a range that is cut continues at its byte', async () => {
   assert.equal(registry.asked.filter(({ range }) => range?.endsWith('-')).length, 0, 'ranges went on');
 });
 
+test('a server that sends a byte of each range is asked few times, and then by one connection', async () => {
+  await using client = openClient();
+  registry.throttle = {
+    connection: 24 * MiB,
+    answer(request, response) {
+      const [, from, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
+      if (from === undefined) return false;
+      const body = bytes.subarray(Number(from), Number(last) + 1);
+      const range = `bytes ${from}-${last}/${bytes.length}`;
+      response.writeHead(206, { 'content-length': body.length, 'content-range': range });
+      response.write(body.subarray(0, 1), () => response.destroy());
+      return true;
+    },
+  };
+  await pullOnce(client);
+  const asked = registry.asked.length;
+  assert.ok(asked > 8 && asked < 50, `${asked} requests`);
+  assert.match(registry.asked.at(-1)?.range ?? '', /^bytes=\d+-$/);
+});
+
 test('an abort keeps what came without a hole, and the next pull continues there', async () => {
   await using directory = await temporaryDirectory();
   registry.throttle = { connection: 4 * MiB };

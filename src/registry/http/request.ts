@@ -1,6 +1,7 @@
 import { createByteCollector } from '../../util/byte-collector.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { GrowingFile } from '../../util/growing-file.ts';
+import { formatSeconds } from '../../util/retry.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Allowance } from '../../util/token-bucket.ts';
 import type { HostOrigin } from './host-origin.ts';
@@ -123,15 +124,22 @@ export function watchRate(
     const now = received();
     const came = (now ?? 0) - before;
     before = now ?? before;
-    if (now !== undefined && came < (rate.bytesPerSecond * rate.overMs) / 1000) end(tooSlow(rate, url, came));
+    if (now !== undefined && came < (rate.bytesPerSecond * rate.overMs) / 1000)
+      end(tooSlow(rate, url.host, came, rate.overMs));
   };
   return setInterval(look, rate.overMs).unref();
 }
 
-function tooSlow({ bytesPerSecond, overMs }: LeastRate, url: URL, came: number): ArtifactError {
+/** @param came the bytes that came in `ms` milliseconds. */
+export function tooSlow(
+  { bytesPerSecond }: LeastRate,
+  host: string,
+  came: number,
+  ms: number,
+): ArtifactError {
   return new ArtifactError(
     'unavailable',
-    `${url.host} sent ${formatSize(came)} in ${overMs / 1000} s, which is less than the ${formatSize(bytesPerSecond)}/s of --min-download-rate; the download was ended, and goes on from there when it is asked for again`,
+    `${host} sent ${formatSize(came)} in ${formatSeconds(ms)}, which is less than the ${formatSize(bytesPerSecond)}/s of --min-download-rate; the download was ended, and goes on from there when it is asked for again`,
   );
 }
 

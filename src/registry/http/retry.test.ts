@@ -58,7 +58,7 @@ test('for a command, an unreachable host is tried twice, and one that answers as
     [busy(), 9],
   ] as const) {
     const told: (object | undefined)[] = [];
-    const policy = openRetryPolicy('reg/a:v1', fakeClock(), retry => told.push(retry.tries), true);
+    const policy = openRetryPolicy('reg/a:v1', fakeClock(), retry => told.push(retry.tries), { hasty: true });
     const failing = retry(() => Promise.reject(failure), policy, signal);
     await assert.rejects(failing, { message: new RegExp(`gave up after ${tries} tries`) });
     assert.deepEqual(told[0], { next: 2, most: tries });
@@ -142,4 +142,59 @@ test('a clock that is set back makes the attempts last no longer', async () => {
     signal,
   );
   await assert.rejects(failing, /gave up after 9 tries in 30 s/);
+});
+
+const gainOf = (bytes: number, ms: number) => ({ bytes, received: bytes, ms, host: 'reg', isHeld: false });
+
+test('an attempt that brings 64 KiB, or takes two seconds, is followed by another at once', async () => {
+  for (const gain of [gainOf(64 * 1024, 0), gainOf(1, 2_000)]) {
+    const clock = fakeClock();
+    const policy = openRetryPolicy('x', clock, () => {});
+    for (let cuts = 0; cuts < 1_000; cuts++) await policy.renew(busy(), gain, signal);
+    assert.deepEqual(clock.waits, []);
+  }
+});
+
+test('attempts that bring next to nothing are waited for after eight of them, and end after 30 s', async () => {
+  const clock = fakeClock();
+  const policy = openRetryPolicy('reg/a:v1', clock, () => {});
+  let cuts = 0;
+  const dribble = async (): Promise<void> => {
+    for (; ; cuts++) await policy.renew(busy(), gainOf(1, 5), signal);
+  };
+  await assert.rejects(dribble(), {
+    code: 'unavailable',
+    message:
+      'reg/a:v1: reg answered 503; gave up after 9 tries in 30 s; check the host and the network path to it',
+  });
+  assert.equal(cuts, 16);
+  assert.deepEqual(clock.waits, [200, 400, 800, 1600, 3200, 6400, 12_800, 4600]);
+});
+
+test('one attempt that brings much makes up for eight that do not', async () => {
+  const clock = fakeClock();
+  const policy = openRetryPolicy('x', clock, () => {});
+  for (let round = 0; round < 100; round++) {
+    for (let cuts = 0; cuts < 8; cuts++) await policy.renew(busy(), gainOf(1, 5), signal);
+    await policy.renew(busy(), gainOf(64 * 1024, 5), signal);
+  }
+  assert.deepEqual(clock.waits, []);
+});
+
+test('a server that ends each response before its rate is measured is too slow all the same', async () => {
+  const leastRate = { bytesPerSecond: 16 * 1024, overMs: 60_000 };
+  const openPolicy = () => openRetryPolicy('x', fakeClock(), () => {}, { leastRate });
+  const slow = openPolicy();
+  for (let cuts = 0; cuts < 5; cuts++) await slow.renew(busy(), gainOf(10_000, 10_000), signal);
+  await assert.rejects(slow.renew(busy(), gainOf(10_000, 10_000), signal), {
+    code: 'unavailable',
+    message:
+      'reg sent 58.6 KiB in 60 s, which is less than the 16.0 KiB/s of --min-download-rate; the download was ended, and goes on from there when it is asked for again',
+  });
+  const [enough, held, again] = [openPolicy(), openPolicy(), openPolicy()];
+  for (let cuts = 0; cuts < 100; cuts++) {
+    await enough.renew(busy(), gainOf(164_000, 10_000), signal);
+    await held.renew(busy(), { ...gainOf(1, 10_000), isHeld: true }, signal);
+    await again.renew(busy(), { ...gainOf(1, 10_000), received: 164_000 }, signal);
+  }
 });

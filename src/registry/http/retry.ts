@@ -1,6 +1,7 @@
 import { ArtifactError, type ErrorCode, findCause } from '../../util/error.ts';
 import { findPause, Paused } from '../../util/pause.ts';
 import { formatSeconds, type Retry } from '../../util/retry.ts';
+import { anyRate, type LeastRate, tooSlow } from './request.ts';
 
 /** A failure that may pass, such as a cut or a 503. `afterMs` is the wait in milliseconds that the server asked for. */
 export class TransientError extends ArtifactError {
@@ -45,10 +46,34 @@ export const budgetMs = 30_000;
 const fewestTries = 3;
 const hastyTries = 2;
 
+/**
+ * The new bytes that an attempt brought before it failed, and how long it took. `received`: with known bytes that came
+ * again. `host`: who sent them. `isHeld`: their rate was bounded here, so it says nothing about the server.
+ */
+export type Gain = {
+  readonly bytes: number;
+  readonly received: number;
+  readonly ms: number;
+  readonly host: string;
+  readonly isHeld: boolean;
+};
+
+/** Less than this in less time than that is next to nothing: a server that sends it could be asked for ever. */
+const scantBytes = 64 * 1024;
+const scantMs = 2_000;
+/** The attempts in a row after which one that brings next to nothing counts as one that brings nothing. */
+const mostScant = 8;
+
 /** The remaining attempts. */
 export type RetryPolicy = {
-  /** Called if bytes arrived before the failure: the limits start over. @throws the failure itself, if they do not. */
-  renew(failure: TransientError): void;
+  /**
+   * Called if bytes arrived before the failure: the limits start over, and the next attempt begins at once. After too
+   * many attempts in a row that brought next to nothing, it is as `wait`.
+   *
+   * @throws the failure itself, if the limits do not start over; `unavailable` if the server is too slow, counting all
+   *   attempts.
+   */
+  renew(failure: TransientError, gain: Gain, signal: AbortSignal): Promise<void>;
   /**
    * Waits before the next attempt.
    *
@@ -62,12 +87,23 @@ export type RetryPolicy = {
  * Returns a policy with waits of 0.2 s, doubling, with jitter (half to one and a half), or as long as the server asked.
  * It ends after 30 s, including the attempts, but allows at least three attempts. `subject` names the request in the
  * last error, because a TransientError does not. `hasty`: two attempts are enough if the host does not answer.
+ * `leastRate`: for all attempts that bring bytes together; default none.
  */
-export function openRetryPolicy(subject: string, clock: Clock, onRetry: OnRetry, hasty = false): RetryPolicy {
+export function openRetryPolicy(
+  subject: string,
+  clock: Clock,
+  onRetry: OnRetry,
+  { hasty = false, leastRate = anyRate }: { readonly hasty?: boolean; readonly leastRate?: LeastRate } = {},
+): RetryPolicy {
   let start = clock.elapsed();
   let tries = 0;
-  return {
-    renew() {
+  let scant = 0;
+  const verifyRate = sumRate(leastRate);
+  const policy: RetryPolicy = {
+    async renew(failure, gain, signal) {
+      verifyRate(gain);
+      scant = isScant(gain) ? scant + 1 : 0;
+      if (scant > mostScant) return await policy.wait(failure, signal);
       start = clock.elapsed();
       tries = 0;
     },
@@ -92,6 +128,27 @@ export function openRetryPolicy(subject: string, clock: Clock, onRetry: OnRetry,
       await clock.sleep(waitMs, signal);
     },
   };
+  return policy;
+}
+
+function isScant({ bytes, ms }: Gain): boolean {
+  return bytes < scantBytes && ms < scantMs;
+}
+
+/**
+ * Adds up what attempts bring: each response has its own measurement, which a server could end by ending the response.
+ *
+ * @returns a function that throws `unavailable` if all of them together were too slow.
+ */
+function sumRate(rate: LeastRate): (gain: Gain) => void {
+  let sum = { bytes: 0, ms: 0 };
+  return ({ received, ms, host, isHeld }) => {
+    if (isHeld || rate.bytesPerSecond === 0) return;
+    sum = { bytes: sum.bytes + received, ms: sum.ms + ms };
+    if (sum.ms < rate.overMs) return;
+    if (sum.bytes < (rate.bytesPerSecond * sum.ms) / 1000) throw tooSlow(rate, host, sum.bytes, sum.ms);
+    sum = { bytes: 0, ms: 0 };
+  };
 }
 
 /** Estimates how many attempts still fit if each fails at once. */
@@ -110,9 +167,23 @@ const mostCuts = 8;
 export function startMirrorRetries(): RetryPolicy {
   let cuts = 0;
   return {
-    renew(failure) {
+    async renew(failure) {
       cuts += 1;
-      if (failure instanceof StalledError || cuts > mostCuts) throw failure;
+      if (findCause(failure, StalledError) !== undefined || cuts > mostCuts) throw failure;
+    },
+    async wait(failure) {
+      throw failure;
+    },
+  };
+}
+
+/** For one of several connections, which nothing depends on: an attempt is repeated only if it brought some bytes. */
+export function startRangeRetries(): RetryPolicy {
+  let scant = 0;
+  return {
+    async renew(failure, gain) {
+      scant = isScant(gain) ? scant + 1 : 0;
+      if (scant > mostScant) throw failure;
     },
     async wait(failure) {
       throw failure;

@@ -91,3 +91,10 @@ test('an interrupted part goes on where it ended', async () => {
   const [, start] = /^bytes=(\d+)-2499999$/.exec(ranges[1] ?? '') ?? [];
   assert.ok(Number(start) > from);
 });
+
+test('a registry that sends a byte of a part for each request is waited for, then abandoned', async () => {
+  for (const registry of [first, second]) registry.fault(() => ({ kind: 'status', status: 404 }));
+  home.fault(() => ({ kind: 'cut', after: 1 }));
+  await assert.rejects(fetchPart(), { code: 'unavailable', message: /gave up after 9 tries in 30 s/ });
+  assert.equal(home.asked.length, 17);
+});
