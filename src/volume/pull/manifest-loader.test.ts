@@ -30,6 +30,46 @@ const empty: Parameters<typeof createManifestLoader>[0] = {
   bandwidth: undefined,
 };
 
+test('few documents of one registry come at once, for one tenant and for all, and those of another do not wait', async () => {
+  const manifests = createManifestLoader(empty);
+  const coming = new Map<string, number>();
+  const open = Promise.withResolvers<void>();
+  let most = 0;
+  const select = async (name: string, registry: string, tenant: string): Promise<void> => {
+    const { descriptor, bytes } = manifestOf(name, 1024);
+    const content: Documents['content'] = {
+      registry,
+      admit: async () => assert.fail('nothing is held'),
+      note: () => undefined,
+      save: async () => undefined,
+      async fetchDocument() {
+        coming.set(tenant, (coming.get(tenant) ?? 0) + 1);
+        most = Math.max(most, sum());
+        if (registry === 'slow.example') await open.promise;
+        coming.set(tenant, (coming.get(tenant) ?? 0) - 1);
+        return { bytes, servedBy: {} };
+      },
+    };
+    const source = { content, tenants: openTenants(tenant), hold: async () => undefined };
+    await manifests.select(descriptor, platform, 'r/x', source, signal);
+  };
+  const sum = (): number => [...coming.values()].reduce((all, count) => all + count, 0);
+  const selectMany = (tenant: string): Promise<void>[] =>
+    Array.from({ length: 40 }, (_, n) => select(`${tenant} ${n}`, 'slow.example', tenant));
+
+  const stalled = selectMany('one');
+  await setTimeout(20);
+  assert.equal(sum(), 8);
+  stalled.push(...selectMany('two'), ...selectMany('three'));
+  await setTimeout(20);
+  assert.equal(coming.get('one'), 8);
+  assert.ok(sum() > 8 && sum() <= 16, `${sum()} at once`);
+  await select('another', 'quick.example', 'one');
+  open.resolve();
+  await Promise.all(stalled);
+  assert.ok(most <= 17, `${most} at once`);
+});
+
 test('few large documents come at once, and small ones and those of others do not wait for them', async () => {
   const manifests = createManifestLoader(empty);
   const coming = new Set<string>();

@@ -12,8 +12,7 @@ import { type Platform, selectPlatform } from '../../oci/platform.ts';
 import type { Content } from '../../ports/registry.ts';
 import type { Blobs } from '../../ports/store.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import type { Tenants } from '../../util/fair-slots.ts';
-import { createFairSlots } from '../../util/fair-slots.ts';
+import { createFairSlots, type Shares, type Tenants } from '../../util/fair-slots.ts';
 import { createRecall } from '../../util/memo.ts';
 import { createSharedTurns } from '../../util/mutex.ts';
 import { doInSlices } from '../../util/pace.ts';
@@ -56,14 +55,14 @@ const maxDepth = 4;
 const rememberedBytes = 4 * 1024 * 1024;
 
 /** Concurrent fetches. */
-const requestShares = { total: 32, perPlace: 8 };
+const requestShares: Shares = { total: 32, perRegistry: 8 };
 
 /**
  * Few documents are larger. These take up to 4 MiB of bytes and several times as much parsed, so fewer are fetched at
  * once.
  */
 const largeBytes = 256 * 1024;
-const largeShares = { total: 8, perPlace: 4 };
+const largeShares: Shares = { total: 8, perRegistry: 4 };
 
 /** Remembers parsed documents, so that a repeated publish reads no blob. */
 export function createManifestLoader(world: {

@@ -4,7 +4,7 @@ import type { Ingest, Layers } from '../../ports/store.ts';
 import type { Unpacker, UnpackSource } from '../../ports/unpacker.ts';
 import type { LayerForm } from '../../tree/toc.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import { createFairSlots } from '../../util/fair-slots.ts';
+import { createFairSlots, type Shares } from '../../util/fair-slots.ts';
 import { createSharedTurns } from '../../util/mutex.ts';
 import { quoteName } from '../../util/name.ts';
 import { sleep } from '../../util/sleep.ts';
@@ -41,9 +41,9 @@ export type UnpackErrand = Pick<Errand, 'tenants' | 'form'> & {
 };
 
 /** Each unpacks with one thread, uncompresses with another, and may write small files with a third. */
-const unpackShares = { total: 4, perTenant: 2 };
+const unpackShares: Shares = { total: 4, perTenant: 2 };
 /** Slots of their own, since a registry may be slow for hours. */
-const earlyShares = { total: 2, perTenant: 1 };
+const earlyShares: Shares = { total: 2, perTenant: 1 };
 /** A smaller layer is here before a thread has started. */
 const leastEarly = 1024 * 1024;
 /** ms. A layer that is here by then is unpacked afterwards: both at once took a fifth more CPU time. */

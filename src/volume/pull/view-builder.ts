@@ -7,7 +7,7 @@ import type { Blobs, Layers, View, ViewRecord, Views } from '../../ports/store.t
 import type { LayerForm } from '../../tree/toc.ts';
 import { type DirectoryNode, measureTree } from '../../tree/tree.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import { createFairSlots, type Tenants } from '../../util/fair-slots.ts';
+import { createFairSlots, type Shares, type Tenants } from '../../util/fair-slots.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import type { Admitted, AdmittedContent } from '../access/admitted-content.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
@@ -188,7 +188,7 @@ export function createViewBuilder(world: {
 }
 
 /** Concurrent merges: each tree may have as many entries as a layer may. */
-const mergeShares = { total: 4, perTenant: 2 };
+const mergeShares: Shares = { total: 4, perTenant: 2 };
 
 function refuse(viewPlan: ViewPlan): never {
   throw new ArtifactError('internal', `content of ${viewPlan.reference} was fetched, and is not admitted`);
