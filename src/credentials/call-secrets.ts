@@ -1,4 +1,5 @@
 import { tokensKey } from '../oci/credential.ts';
+import { formatReference, type Reference } from '../oci/reference.ts';
 import type { Caller } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
@@ -72,7 +73,8 @@ const words: Readonly<Record<NonNullable<Caller['caller']>, Words>> = {
 export function toCallSources({
   secrets,
   caller,
-}: Pick<Caller, 'secrets' | 'caller'>): readonly CredentialSource[] {
+  candidates = [],
+}: Pick<Caller, 'secrets' | 'caller' | 'candidates'>): readonly CredentialSource[] {
   const { config, login, whole } = wordsFor({ caller });
   const holder = { kind: 'secret' } as const;
   const sources: CredentialSource[] = [];
@@ -104,11 +106,22 @@ export function toCallSources({
           why: `they name no host, so they are for ${mirrorOf} and not for its mirrors`,
         };
       }
+      if (isAmbiguous(candidates)) {
+        return {
+          kind: 'none',
+          why: `they name no host, and the short name may stand for ${candidates.map(formatReference).join(' or ')}; write one of them`,
+        };
+      }
       const credential = toBasic(username, password, '', origin);
       return credential === undefined ? { kind: 'none' } : { kind: 'credential', credential };
     },
   });
   return sources;
+}
+
+/** Whether a credential that names no host could be meant for several registries: the first of them would see it. */
+export function isAmbiguous(candidates: readonly Reference[]): boolean {
+  return new Set(candidates.map(({ registry }) => registry)).size > 1;
 }
 
 /** Reads one pull secret of a pod; undefined if it has none of the keys. @throws as parseDockerConfig. */

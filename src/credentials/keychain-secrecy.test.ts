@@ -48,6 +48,17 @@ describe('the id of a keyring', () => {
     );
   });
 
+  test('differs for a login that is not used, because its name may stand for several registries', () => {
+    using keychain = openKeychain({});
+    const at = (...registries: string[]) => registries.map(registry => ({ registry, path: 'm' }));
+    const secrets = { username: 'u', password: 'p' };
+    const one = idOf(keychain, { secrets });
+    assert.equal(idOf(keychain, { secrets, candidates: at('a.io') }), one);
+    assert.notEqual(idOf(keychain, { secrets, candidates: at('a.io', 'b.io') }), one);
+    const none = idOf(keychain, { secrets: {} });
+    assert.equal(idOf(keychain, { secrets: {}, candidates: at('a.io', 'b.io') }), none);
+  });
+
   test('cannot be guessed from a secret: it differs between processes', () => {
     const secrets = { username: 'u', password: 'p' };
     using one = openKeychain({});

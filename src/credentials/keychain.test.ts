@@ -82,6 +82,34 @@ describe('the order of the sources', () => {
     );
   });
 
+  test('a login that names no host is for the one registry of a name, and for none of several', async () => {
+    const bare = { username: 'keys', password: 'pw' };
+    const at = (...registries: string[]) => registries.map(registry => ({ registry, path: 'm', tag: 'v1' }));
+    const open = (candidates: ReturnType<typeof at>, secrets: Readonly<Record<string, string>> = bare) =>
+      keychainOf().open({ secrets, candidates });
+    const refused = await open(at('a.io', 'r.io')).find(endpoint, never);
+    assert.deepEqual(
+      [refused.kind, refused.source],
+      [
+        'anonymous',
+        'anonymous (username and password of nodePublishSecretRef: they name no host, and the short name may stand for a.io/m:v1 or r.io/m:v1; write one of them)',
+      ],
+    );
+    for (const candidates of [at('r.io'), at('r.io', 'r.io')])
+      assert.equal(nameOf(await open(candidates).find(endpoint, never)), 'keys');
+    const named = { ...bare, '.dockerconfigjson': auths('json') };
+    assert.equal(nameOf(await open(at('a.io', 'r.io'), named).find(endpoint, never)), 'json');
+    const [line] = await keychainOf().explain(
+      endpoint,
+      { secrets: bare, candidates: at('a.io', 'r.io') },
+      never,
+    );
+    assert.match(
+      line ?? '',
+      /^username and password of nodePublishSecretRef: they name no host, and the short/,
+    );
+  });
+
   test('without an entry for the registry, the next source is used', async () => {
     const other = {
       '.dockerconfigjson': auths('json', 'other.io'),

@@ -9,7 +9,7 @@ import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createMemo } from '../util/memo.ts';
 import { openAuthFile } from './auth-file.ts';
 import { canonicalHost } from './auth-key.ts';
-import { toCallSources, wordsFor } from './call-secrets.ts';
+import { isAmbiguous, toCallSources, wordsFor } from './call-secrets.ts';
 import { openCredentialHelpers } from './credential-helper.ts';
 import type { CredentialSource, FoundCredential } from './credential-source.ts';
 import { openPodSecrets } from './pod-secrets.ts';
@@ -31,7 +31,7 @@ export type KeychainOptions = {
  * The credentials of a caller. The first source with a match for an upstream wins:
  *
  * 1. the secrets of the call (nodePublishSecretRef, or the flags of a command): `.dockerconfigjson`, `.dockercfg`,
- *    `username` and `password`;
+ *    `username` and `password`, which name no host: not for mirrors, nor for a short name of several registries;
  * 2. with `pods`, the pull secrets of the pod and of its service account;
  * 3. kubelet's credential provider plugins;
  * 4. the auth file, and the credential helpers that it names;
@@ -81,7 +81,7 @@ export function openKeychain(options: KeychainOptions): NodeKeychain {
   problems(); // reports what is wrong from the start
 
   /** Everything that decides the result, and nothing else: callers with equal ids share a download. */
-  const idOf = ({ secrets, pod }: Caller): string => {
+  const idOf = ({ secrets, pod, candidates = [] }: Caller): string => {
     const { [tokensKey]: tokens, ...others } = secrets;
     const decisive = [
       Object.keys(others)
@@ -89,6 +89,7 @@ export function openKeychain(options: KeychainOptions): NodeKeychain {
         .map(key => [key, others[key]]),
       podSecrets === undefined ? undefined : pod?.uid,
       providers === undefined ? undefined : [tokens, pod?.namespace, pod?.serviceAccount],
+      ...(isAmbiguous(candidates) && 'username' in others ? ['without the login'] : []),
     ];
     return createHmac('sha256', salt).update(JSON.stringify(decisive)).digest('hex');
   };

@@ -24,12 +24,14 @@ export type Keychain = {
 
 /**
  * On whose behalf credentials are looked up. `secrets` are those of the call. `caller` decides how messages name them;
- * the default is a pod.
+ * the default is a pod. `candidates`: what the reference of the call may stand for, if that decides who may see a
+ * secret that names no host; default one.
  */
 export type Caller = {
   readonly secrets: Readonly<Record<string, string>>;
   readonly caller?: PullRequest['caller'];
   readonly pod?: Pod;
+  readonly candidates?: readonly Reference[];
 };
 
 /**

@@ -101,7 +101,8 @@ export function createArtifacts(world: {
     async resolve(text, secrets, signal, onProgress = () => {}) {
       const wanted = { reference: text, caller: 'administrator' } as const;
       const waiting = { hasty: true, tell: withRetries(onProgress).tell };
-      const keyring = { ...keychain.open({ secrets, caller: 'administrator' }), waiting };
+      const candidates = world.expander.expand(text);
+      const keyring = { ...keychain.open({ secrets, caller: 'administrator', candidates }), waiting };
       const resolution = await resolver.resolve(wanted, 'Always', keyring, signal);
       const { data: _, ...descriptor } = resolution.descriptor;
       const reference = formatReference(resolution.reference);
@@ -123,11 +124,12 @@ export function createArtifacts(world: {
     },
     async explain(text, { secrets, pod: name }, signal) {
       const pod = name === undefined ? undefined : await findPod(name, signal);
+      const candidates = world.expander.expand(text);
       const caller =
         pod === undefined
-          ? { secrets, caller: 'administrator' as const }
-          : { secrets, caller: 'pod' as const, pod };
-      const endpoints = world.expander.expand(text).flatMap(reference => world.endpoints(reference));
+          ? { secrets, caller: 'administrator' as const, candidates }
+          : { secrets, caller: 'pod' as const, pod, candidates };
+      const endpoints = candidates.flatMap(reference => world.endpoints(reference));
       return Promise.all(
         endpoints.map(async endpoint => ({
           endpoint: `${endpoint.host}/${endpoint.path}`,

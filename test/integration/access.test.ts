@@ -76,6 +76,34 @@ test('a pod without access does not get what another pod pulled, with the regist
   await assert.rejects(publish(daemon, reference, {}, {}, 5_000), /UNAVAILABLE|ABORTED/);
 });
 
+test('a login that names no host is sent to the registry of its name, and to none of several', async () => {
+  const [first, second] = [await closed(), await closed()];
+  await second.push('team/model', 'v1', [weights]);
+  const startWith = async (search: readonly FaultyRegistry[]): Promise<TestDaemon> => {
+    const node = own(await testNode([first.host, second.host]));
+    const text = readFileSync(node.registriesConf, 'utf8');
+    const list = JSON.stringify(search.map(({ host }) => host));
+    writeFileSync(
+      node.registriesConf,
+      text.replace(/^unqualified.*$/m, `unqualified-search-registries = ${list}`),
+    );
+    return own(await startDaemon(node));
+  };
+  const sawLogin = ({ asked }: FaultyRegistry): boolean =>
+    asked.some(({ headers }) => headers.authorization !== undefined);
+
+  const several = await startWith([first, second]);
+  await assert.rejects(
+    publish(several, 'team/model:v1', alice),
+    /they name no host, and the short name may stand for .*\/team\/model:v1 or .*; write one of them/,
+  );
+  assert.ok(first.asked.length > 0 && second.asked.length > 0);
+  assert.deepEqual([sawLogin(first), sawLogin(second)], [false, false]);
+  const one = await startWith([second]);
+  await publish(one, 'team/model:v1', alice);
+  assert.deepEqual([sawLogin(first), sawLogin(second)], [false, true]);
+});
+
 test('a refused load gives no pod access to its repository', async () => {
   const registry = await closed();
   const { reference } = await registry.push('team/model', 'v1', [weights]);

@@ -3,7 +3,7 @@ import type { Platform } from '../../oci/platform.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
 import type { Kubelet } from '../../ports/kubelet.ts';
 import type { Origin } from '../../ports/publishing.ts';
-import type { Keychain } from '../../ports/registry.ts';
+import type { Expander, Keychain } from '../../ports/registry.ts';
 import type { PullPolicy, PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
 import type { Blobs, Layers, View, Views } from '../../ports/store.ts';
@@ -26,7 +26,6 @@ import { createPendingPulls, type PendingPull } from './pending-pulls.ts';
 import { createOriginTally, whilePaused, withRetries } from './progress.ts';
 import { type Admission, defaultPullPolicy } from './resolver.ts';
 import { createFlights, type Flight, type FlightCaller, type FlightOptions } from './single-flight.ts';
-
 import { about } from './subject.ts';
 import type { ViewBuilder } from './view-builder.ts';
 import { planView, type ViewPlan, viewKey } from './view-plan.ts';
@@ -83,6 +82,7 @@ export function createPull(
     readonly viewBuilder: ViewBuilder;
     readonly onDemand: Pick<OnDemand, 'open' | 'release' | 'list' | 'stop'>;
     readonly keychain: Keychain;
+    readonly expander: Expander;
     readonly blobs: Pick<Blobs, 'size'>;
     readonly layers: Pick<Layers, 'has'>;
     readonly naming: Naming;
@@ -165,7 +165,8 @@ export function createPull(
     const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
     const { tell } = withRetries(onProgress);
     const waiting = { hasty: request.caller === 'administrator', tell };
-    const keyring = { ...keychain.open(request), waiting };
+    const candidates = world.expander.expand(request.reference);
+    const keyring = { ...keychain.open({ ...request, candidates }), waiting };
     const content = await admit(request, policy, keyring, signal);
     const { resolution } = content;
     const { reference, descriptor } = resolution;
