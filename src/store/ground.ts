@@ -38,6 +38,7 @@ export type GroundOptions = {
   readonly bootId?: string;
   /** Why it is read-only, for errors: then nothing in it is created, changed or removed. */
   readonly reads?: string | undefined;
+  readonly log?: { warn(details: object, message: string): void };
 };
 
 /**
@@ -87,7 +88,8 @@ const toMigrations = ({ selinuxLabel, selinuxDirectory = '/sys/fs/selinux' }: Gr
 ];
 
 async function takeGround(options: GroundOptions, isOwn: boolean): Promise<Ground> {
-  const { stateDir, bootId = readBootId() } = options;
+  const { stateDir, bootId = readBootId(), log } = options;
+  const note = (text: string): void => log?.warn({}, text);
   const held = new AsyncDisposableStack();
   const directory = async (name: string): Promise<Directory> =>
     held.use(await openDirectory(join(stateDir, name)));
@@ -96,7 +98,7 @@ async function takeGround(options: GroundOptions, isOwn: boolean): Promise<Groun
     if (!isOwn) await markOwn(stateDir);
     held.use(await takeLock(stateDir));
     await openFormat(root, toMigrations(options));
-    const scratch = held.use(await openScratch(join(stateDir, 'tmp')));
+    const scratch = held.use(await openScratch(join(stateDir, 'tmp'), note));
     const journal = await openJournal(join(stateDir, 'verified'), scratch.fresh);
     const sizes = await openJournal(join(stateDir, 'sizes'), scratch.fresh);
     const { list, left } = await openDurableList(join(stateDir, 'unsynced'), root, scratch.fresh, bootId);

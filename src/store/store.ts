@@ -2,11 +2,12 @@ import { rename } from 'node:fs/promises';
 import { readBootId } from '../linux/boot-id.ts';
 import { hexOf } from '../oci/digest.ts';
 import type { Disk } from '../ports/disk.ts';
-import type { Durability } from '../ports/durability.ts';
+import type { Durability, Stored } from '../ports/durability.ts';
 import type { AccessRecord, NameRecord, SignatureRecord, VolumeRecord } from '../ports/records.ts';
 import type { Item } from '../ports/store.ts';
 import type { LayerForm } from '../tree/toc.ts';
-import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { doEach } from '../util/each.ts';
+import { ArtifactError, isFullDisk, toArtifactError } from '../util/error.ts';
 import { type BlobStore, openBlobs } from './blobs/blobs.ts';
 import { findAbsence, findWriteProblem, openDisk } from './disk.ts';
 import { openDigestDirectories } from './files/directory.ts';
@@ -71,10 +72,6 @@ export type Store = AsyncDisposable & {
   retire(): Promise<void>;
 };
 
-export type StoreOptions = GroundOptions & {
-  readonly log?: { warn(details: object, message: string): void };
-};
-
 /**
  * Opens the state directory, created with its parents if absent, and locks it. It reads the records and nothing else
  * that grows with the cache: what a crash left incomplete is moved aside by name and deleted in the background. A
@@ -83,7 +80,7 @@ export type StoreOptions = GroundOptions & {
  * @throws `busy` while another process has it; `invalid` for a newer layout, or a directory with foreign files;
  *   `exhausted`.
  */
-export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<Store> {
+export function openStore(options: GroundOptions, signal?: AbortSignal): Promise<Store> {
   const { stateDir, log } = options;
   return attempt(`opening the state directory ${stateDir}`, async () => {
     signal?.throwIfAborted();
@@ -96,6 +93,9 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       if (!noted.has(text)) log?.warn({}, text);
       noted.add(text);
     };
+    /** What cannot be removed at the start stays, and keeps nothing else from being served. */
+    const goOn = (thrown: unknown): void =>
+      note(`a leftover in ${stateDir} stays: ${toArtifactError(thrown).message}`);
     const blobDirectories = await openDigestDirectories('blobs', directory);
     const formStore = async (form: LayerForm): Promise<FormStore> =>
       openLayers(await openDigestDirectories(`layers/${form}`, directory), scratch, unsynced);
@@ -132,11 +132,15 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const lateViews = openLateViews(await directory('late'), lateWorld, options.bootId ?? readBootId());
     // Views first: removing one leaves its files as they are.
     const torn = ground.torn.flatMap(name => parseStored(name) ?? []);
-    for (const stored of torn) if (stored.kind === 'views') await views.remove(stored.key);
-    for (const stored of torn) {
-      if (stored.kind === 'blobs') await blobs.remove(stored.digest);
-      if (stored.kind === 'layers') await layers.remove(stored.digest);
-    }
+    const removeTorn = (stored: Stored): Promise<void> =>
+      stored.kind === 'views'
+        ? views.remove(stored.key)
+        : (stored.kind === 'blobs' ? blobs : layers).remove(stored.digest);
+    for (const stored of torn.toSorted((a, b) => Number(b.kind === 'views') - Number(a.kind === 'views')))
+      await removeTorn(stored).catch((thrown: unknown) => {
+        if (isFullDisk(thrown)) throw thrown; // what can be read must not be used
+        goOn(thrown);
+      });
     const durability = toDurability(unsynced);
     const quarantine = openQuarantine(await directory('quarantine'), scratch.discard);
     const putAway = async ({ kind, digest }: Item): Promise<void> => {
@@ -157,9 +161,9 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const salt = await openSalt(root, scratch);
 
     if (!scratch.isClosed) {
-      await blobs.retire(path => rename(path, scratch.fresh()));
-      await views.retireStrays();
-      await lateViews.retire();
+      await blobs.retire(path => rename(path, scratch.fresh())).catch(goOn);
+      await views.retireStrays().catch(goOn);
+      await lateViews.retire().catch(goOn);
     }
     scratch.sweep().catch((thrown: unknown) => {
       log?.warn(
@@ -171,8 +175,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const resources = opened.move();
     const disk = openDisk(stateDir);
     const retire = async (): Promise<void> => {
-      await blobs.retire(scratch.discard);
-      await quarantine.retire();
+      await doEach([() => blobs.retire(scratch.discard), quarantine.retire], step => step());
     };
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
     const content = { blobs, layers, views, lateViews, evidence, verity, imageSupport, durability, putAway };

@@ -27,6 +27,7 @@ export type Program =
   | 'busybox'
   | 'setfattr'
   | 'mkfs.ext4'
+  | 'debugfs'
   | 'mkfs.xfs'
   | 'fsck.erofs'
   | 'curl'
@@ -171,6 +172,7 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   busybox: fromDebian('test', 'busybox-static'),
   setfattr: fromDebian('test', 'attr'),
   'mkfs.ext4': fromDebian('test', 'e2fsprogs'),
+  debugfs: fromDebian('test', 'e2fsprogs'),
   'mkfs.xfs': fromDebian('test', 'xfsprogs'),
   'fsck.erofs': fromDebian('test', 'erofs-utils'),
   curl: fromDebian('test', 'curl'),

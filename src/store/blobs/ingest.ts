@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf, isDigest, toDigest } from '../../oci/digest.ts';
 import type { Ingest } from '../../ports/store.ts';
+import { doEach } from '../../util/each.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { announce, beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
 import { isIrregular } from '../../util/regular-file.ts';
@@ -221,11 +222,11 @@ export async function retirePartials(
   takeAway: (path: string) => Promise<void>,
 ): Promise<void> {
   const oldest = Date.now() - idle;
-  for (const name of readdirSync(directory)) {
-    if (isOpen(name)) continue;
+  await doEach(readdirSync(directory), async name => {
+    if (isOpen(name)) return;
     const path = join(directory, name);
     // The file may have ended in the meantime.
     const status = lstatSync(path, { throwIfNoEntry: false });
     if (status !== undefined && status.mtimeMs < oldest) await takeAway(path);
-  }
+  });
 }

@@ -6,7 +6,8 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
-import { removeTree } from './scratch.ts';
+import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
+import { openScratch, removeTree } from './scratch.ts';
 
 test('a run of empty directories is removed in slices that leave the event loop free', async () => {
   await using directory = await temporaryDirectory();
@@ -76,4 +77,18 @@ test('a tree whose files and directories were made immutable is removed', async 
     execFileSync('chattr', ['+i', join(tree, path)]);
   await removeTree(tree, new AbortController().signal);
   assert.deepEqual(readdirSync(directory.path), []);
+});
+
+test('what cannot be deleted is logged once it is out of its place, and keeps nothing else', async () => {
+  await using directory = await temporaryDirectory();
+  const [tmp, tree] = ['tmp', 'tree'].map(name => join(directory.path, name)) as [string, string];
+  const notes: string[] = [];
+  await using scratch = await openScratch(tmp, text => void notes.push(text));
+  mountTmpfs(join(tree, 'mount'), 'size=64k'); // a mount point cannot be removed
+  await scratch.discard(tree);
+  assert.equal(existsSync(tree), false);
+  assert.match(notes.join('\n'), /^\S+\/tmp\/\S+, removed from \S+\/tree, cannot be deleted.*EBUSY/);
+  for (const name of ['0', 'zzz']) writeFileSync(join(tmp, name), '');
+  await assert.rejects(scratch.sweep(), { code: 'EBUSY' });
+  for (const name of ['0', 'zzz']) assert.equal(existsSync(join(tmp, name)), false);
 });

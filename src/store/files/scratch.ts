@@ -3,7 +3,8 @@ import { lstatSync, opendirSync, readdirSync, renameSync, rmdirSync, type Stats,
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { clearChangeFlags } from '../../linux/io.ts';
-import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { doEach } from '../../util/each.ts';
+import { ArtifactError, errnoOf, toArtifactError } from '../../util/error.ts';
 import { type Pace, startPace } from '../../util/pace.ts';
 import { openDirectory } from './directory.ts';
 
@@ -16,9 +17,12 @@ export type Scratch = AsyncDisposable & {
   readonly isClosed: boolean;
   /** Returns an unused path in it. @throws the reason if it is closed. */
   fresh(): string;
-  /** Moves a file or tree here in one rename, then deletes it in slices. A missing path is success. */
+  /**
+   * Moves a file or tree here in one rename, then deletes it in slices. A missing path is success, and so is a rename
+   * after which the disk refuses to delete something: that is logged, and the next start tries again.
+   */
   discard(path: string): Promise<void>;
-  /** Deletes its present content. */
+  /** Deletes its present content. @throws the first failure, after everything else is deleted. */
   sweep(): Promise<void>;
 };
 
@@ -36,7 +40,8 @@ export function closedScratch(why: string): Scratch {
   };
 }
 
-export async function openScratch(path: string): Promise<Scratch> {
+/** @param note logs what cannot be deleted. */
+export async function openScratch(path: string, note: (text: string) => void = () => {}): Promise<Scratch> {
   const directory = await openDirectory(path);
   const closing = new AbortController();
   const removals = new Set<Promise<void>>();
@@ -59,11 +64,14 @@ export async function openScratch(path: string): Promise<Scratch> {
     fresh,
     async discard(doomed) {
       const aside = fresh();
-      if (moveThere(doomed, aside)) await remove(aside);
+      if (!moveThere(doomed, aside)) return;
+      await remove(aside).catch((thrown: unknown) =>
+        note(
+          `${aside}, removed from ${doomed}, cannot be deleted, and takes room; the next start tries again: ${toArtifactError(thrown).message}`,
+        ),
+      );
     },
-    async sweep() {
-      for (const name of readdirSync(path)) await remove(join(path, name));
-    },
+    sweep: async () => doEach(readdirSync(path), name => remove(join(path, name))),
     async [Symbol.asyncDispose]() {
       closing.abort();
       await Promise.allSettled(removals);

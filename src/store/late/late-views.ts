@@ -6,6 +6,7 @@ import type { Digest } from '../../oci/digest.ts';
 import type { LateLayer, LateView, LateViewPlan, LateViews } from '../../ports/late-views.ts';
 import type { ViewImage } from '../../ports/store.ts';
 import type { FileNode } from '../../tree/tree.ts';
+import { doEach } from '../../util/each.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { doInSlices } from '../../util/pace.ts';
 import { openRegular } from '../../util/regular-file.ts';
@@ -30,7 +31,10 @@ import { packSmallFiles } from './small-files.ts';
  * record. The image is that of a view with the same key.
  */
 export type LateViewStore = LateViews & {
-  /** Removes those of an earlier boot, and incomplete ones. To be called before anything else. */
+  /**
+   * Removes those of an earlier boot, and incomplete ones. To be called before anything else. One of this boot that the
+   * disk does not give stays: a volume may show it.
+   */
   retire(): Promise<void>;
 };
 
@@ -41,7 +45,7 @@ const blockSize = 4096;
 export function openLateViews(
   directory: Directory,
   world: {
-    readonly views: Pick<ViewStore, 'find' | 'build' | 'remove'>;
+    readonly views: Pick<ViewStore, 'find' | 'build' | 'remove' | 'keys'>;
     readonly blobs: Pick<BlobStore, 'share' | 'adopt' | 'path' | 'size'>;
     readonly sources: Pick<ViewContents, 'path'>;
     readonly scratch: Scratch;
@@ -213,7 +217,10 @@ export function openLateViews(
     keys: () => attempt('listing the late views', () => directory.list()),
     remove: key => attempt(`removing late view ${key}`, () => remove(key)),
     async retire() {
-      for (const key of await directory.list()) if ((await find(key)) === undefined) await remove(key);
+      const there = new Set(await views.keys());
+      const isOver = (key: string): boolean =>
+        readLate(recordOf(key), key)?.bootId !== bootId || !there.has(key);
+      await doEach((await directory.list()).filter(isOver), remove);
     },
   };
 }

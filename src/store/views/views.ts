@@ -16,10 +16,10 @@ import type { EvidenceStore } from '../integrity/evidence.ts';
 import type { RecordWarning } from '../records/records.ts';
 import { containsInode } from './tree-inodes.ts';
 import { compareTree } from './view-compare.ts';
-import { checkImage, compareImage, type ImageSources, isWhole, raiseImage, toView } from './view-image.ts';
+import { checkImage, compareImage, type ImageSources, raiseImage } from './view-image.ts';
 import { createViewIndex, itemsOf } from './view-index.ts';
 import { isImagePath, keysOf, openPlaces, strays } from './view-places.ts';
-import { readView } from './view-record.ts';
+import { openViewReader } from './view-reader.ts';
 import { openShape, readShape } from './view-shape.ts';
 import { raiseTree, type ViewContents } from './view-tree.ts';
 
@@ -28,6 +28,8 @@ import { raiseTree, type ViewContents } from './view-tree.ts';
  * there and complete, and an image has all its layers.
  */
 export type ViewStore = Views & {
+  /** Returns the keys of all that is there, complete or not, without reading it. */
+  keys(): Promise<readonly string[]>;
   /** Returns trees without a record, which is missing or unreadable. Some may be mounted. */
   listLost(): Promise<readonly string[]>;
   /** Writes the record of such a tree again. Returns whether it is a view then. */
@@ -50,6 +52,7 @@ export function openViews(
   const locks = createKeyedMutex();
 
   const places = openPlaces(directory.path);
+  const reader = openViewReader(places, sources, note);
   const nameOf = (key: string): string => formatStored({ kind: 'views', key });
   const sidecarOf = places.record;
   const writable = openShape(key => places.find(key) ?? places.tree(key), places.shape, scratch.fresh);
@@ -57,20 +60,16 @@ export function openViews(
   const touchSidecar = async (key: string, now: Date): Promise<void> => utimesSync(sidecarOf(key), now, now);
 
   async function find(key: string): Promise<View | undefined> {
-    const path = places.find(key);
+    const path = reader.place(key);
     const view = known.get(key);
-    if (view !== undefined && view.path === path && isWhole(view)) return view;
+    if (view !== undefined && view.path === path && reader.isWhole(view)) return view;
     known.delete(key);
     if (path === undefined) return undefined;
-    const read = await readRecord(key);
-    const found = read === undefined ? undefined : toView(read, path, sources);
-    if (found !== undefined) known.set(found);
+    const read = await reader.record(key);
+    const found = read && reader.view(read, path);
+    if (found) known.set(found);
     return found;
   }
-
-  const readRecord = (key: string) => readView(sidecarOf(key), key, note);
-
-  const isPresent = (key: string): boolean => places.find(key) !== undefined;
 
   const findAll = async (keys: readonly string[]): Promise<readonly View[]> => {
     const views: View[] = [];
@@ -90,9 +89,8 @@ export function openViews(
 
   /** Registers a view whose tree and record are at their paths. Undefined for an image that lacks a file. */
   async function settle(record: ViewRecord): Promise<View | undefined> {
-    const { key } = record;
-    const read = { ...record, usedAt: (await stat(sidecarOf(key))).mtimeMs };
-    const view = toView(read, places.find(key) ?? places.tree(key), sources);
+    const read = { ...record, usedAt: (await stat(sidecarOf(record.key))).mtimeMs };
+    const view = reader.view(read, reader.place(record.key) ?? places.tree(record.key));
     if (view !== undefined) known.set(view);
     return view;
   }
@@ -112,7 +110,7 @@ export function openViews(
     { form = 'bodies', raised, raiseLate }: BuildOptions,
   ): Promise<View> {
     const { key } = record;
-    const present = isPresent(key) && (await restore(record));
+    const present = reader.place(key) && (await restore(record));
     if (present) return present;
     const aside = scratch.fresh();
     try {
@@ -225,6 +223,8 @@ export function openViews(
         await directory.sync();
       }),
 
+    keys: async () => keysOf(await directory.list()),
+
     listLost: () =>
       attempt('looking for views without a record', async () => {
         const keys = keysOf(await directory.list());
@@ -234,10 +234,10 @@ export function openViews(
 
     restore: record =>
       attempt(`restoring the record of view ${record.key}`, async () => {
-        const path = places.find(record.key);
+        const path = reader.place(record.key);
         // An image that has its record lacks other files, which a new record would not bring.
         const isLeft =
-          path === undefined || (isImagePath(path) && (await readRecord(record.key)) !== undefined);
+          path === undefined || (isImagePath(path) && (await reader.record(record.key)) !== undefined);
         return !isLeft && (await restore(record)) !== undefined;
       }),
 

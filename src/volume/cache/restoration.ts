@@ -3,6 +3,7 @@ import { parseManifest } from '../../oci/manifest.ts';
 import type { Mounter } from '../../ports/mounter.ts';
 import type { VolumeRecord, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, ViewRecord } from '../../ports/store.ts';
+import { toArtifactError } from '../../util/error.ts';
 import { doAtOnce } from '../../util/pace.ts';
 import { findShowing } from './shown.ts';
 
@@ -44,15 +45,19 @@ export async function restoreViews(world: {
     return 'it is removed, and built again when it is asked for';
   };
 
-  return Array.fromAsync(lost, async key => `the view ${key} had no record: ${await lookAfter(key)}`);
+  const stays = (thrown: unknown): string => `it stays as it is: ${toArtifactError(thrown).message}`;
+  return Array.fromAsync(
+    lost,
+    async key => `the view ${key} had no record: ${await lookAfter(key).catch(stays)}`,
+  );
 }
 
 /** The manifest may list more than the view contains, if parts were excluded. That only keeps them longer. */
 async function toViewRecord(volume: VolumeRecord, blobs: Pick<Blobs, 'read'>): Promise<ViewRecord> {
-  const manifest = await blobs.read(volume.manifest).then(
-    bytes => doAtOnce(parseManifest(bytes, '', volume.resolved)),
-    () => undefined,
-  );
+  const manifest = await blobs
+    .read(volume.manifest)
+    .then(bytes => doAtOnce(parseManifest(bytes, '', volume.resolved)))
+    .catch(() => undefined); // its layers are found when it is asked for
   const isKnown = manifest?.kind === 'manifest';
   const layers: readonly Digest[] = isKnown ? manifest.layers.map(({ digest }) => digest) : [];
   const config = isKnown ? [manifest.config.digest] : [];
