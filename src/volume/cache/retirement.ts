@@ -1,6 +1,7 @@
 import type { Mounter } from '../../ports/mounter.ts';
 import type { VolumeRecord, VolumeRecords } from '../../ports/records.ts';
 import type { View, ViewRecord, Views } from '../../ports/store.ts';
+import { doEach } from '../../util/each.ts';
 import type { KeyedMutex } from '../../util/mutex.ts';
 import { shownKey } from './shown.ts';
 
@@ -67,7 +68,8 @@ export function createRetirement(world: {
       const retired = (await views.list()).filter(view => view.damage !== undefined);
       if (retired.length === 0) return;
       const targetsOf = await listTargets();
-      for (const view of retired) if (targetsOf(view).length === 0) await views.remove(view.key);
+      const unshown = retired.filter(view => targetsOf(view).length === 0);
+      await doEach(unshown, view => views.remove(view.key));
     },
   };
 }

@@ -11,7 +11,10 @@ export type Upkeep = {
 /** How often disk usage is checked between pulls. */
 const tidyEveryMs = 60_000;
 
-/** @param tidying steps that are repeated, one after the other. @param work never rejects, and ends with its signal. */
+/**
+ * @param tidying steps that are repeated, one after the other; one that fails does not hold up the others.
+ * @param work never rejects, and ends with its signal.
+ */
 export function createUpkeep(
   tidying: readonly ((signal: AbortSignal) => unknown)[],
   work: readonly ((signal: AbortSignal) => Promise<void>)[],
@@ -19,11 +22,15 @@ export function createUpkeep(
   signal: AbortSignal,
 ): Upkeep {
   const tidy = async (): Promise<void> => {
-    for (const step of tidying) await step(signal);
+    for (const step of tidying) {
+      try {
+        await step(signal);
+      } catch (thrown) {
+        warn(`collection failed: ${toArtifactError(thrown).message}`);
+      }
+    }
   };
-  const interval = setInterval(() => {
-    tidy().catch((thrown: unknown) => warn(`collection failed: ${toArtifactError(thrown).message}`));
-  }, tidyEveryMs).unref();
+  const interval = setInterval(() => void tidy(), tidyEveryMs).unref();
   signal.addEventListener('abort', () => clearInterval(interval));
   let working: Promise<unknown> | undefined;
   return {

@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createUpkeep } from './upkeep.ts';
+
+test('a step that fails is logged, and the later ones are done', t => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const closing = new AbortController();
+  const warned: string[] = [];
+  const done = Promise.withResolvers<void>();
+  const fail = (why: string) => (): never => {
+    throw new Error(why);
+  };
+  const reject = async (): Promise<never> => fail('rejected')();
+  const steps = [fail('thrown'), reject, () => done.resolve()];
+  createUpkeep(steps, [], text => void warned.push(text), closing.signal);
+  t.mock.timers.tick(60_000);
+  return done.promise.then(() => {
+    assert.deepEqual(warned, ['collection failed: thrown', 'collection failed: rejected']);
+    closing.abort();
+  });
+});
