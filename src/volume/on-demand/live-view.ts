@@ -33,6 +33,8 @@ export type LiveView = {
   readonly complete: string;
   /** Whether reads of missing bytes wait. They fail once it is stopped, also if it is still mounted. */
   hasReads(): boolean;
+  /** Whether its work has ended, because no volume shows it. It may still be mounted. */
+  isStopped(): boolean;
   /** Whether all of its content is here. The view for later volumes may still be built. */
   isComplete(): boolean;
   /** Why reads of missing bytes fail; undefined if none does. */
@@ -54,8 +56,8 @@ export type LiveView = {
   release(): void;
   status(): LateStatus;
   /**
-   * As a pull in progress; undefined once it is complete, although the view for later volumes may still be built, and
-   * after it was cancelled: only what reads wait for comes then.
+   * As a pull in progress; undefined once it is complete, although the view for later volumes may still be built, once
+   * it is stopped, and after it was cancelled: only what reads wait for comes then.
    */
   flight(): Flight<Progress, Wanter> | undefined;
   /** Ends the work, and fails reads of missing bytes. The mount stays. */
@@ -145,12 +147,14 @@ export function openLiveView(
     isHeld = false;
     flight.release();
   };
+  const isStopped = (): boolean => ending.signal.aborted;
 
   return {
     key: late.key,
     id,
     complete: late.complete,
-    hasReads: () => !ending.signal.aborted && started.failure() === undefined && !flight.hasLied(),
+    hasReads: () => !isStopped() && started.failure() === undefined && !flight.hasLied(),
+    isStopped,
     isComplete: flight.isLoaded,
     problem,
     lie: () => flight.lie()?.message,
@@ -183,7 +187,7 @@ export function openLiveView(
       };
     },
     flight: () =>
-      flight.isLoaded() || isHeld
+      flight.isLoaded() || isHeld || isStopped()
         ? undefined
         : {
             since,

@@ -128,6 +128,21 @@ test('a view that ended and is still mounted is not shown by another pod', async
   await onDemand.stop();
 });
 
+test('a view that ended and is still mounted is no pull, and is not counted', async () => {
+  const { onDemand, ended, use, keepBusy } = open(async () => [], undefined, [large]);
+  (await use())[Symbol.dispose]();
+  assert.equal(onDemand.list().length, 1);
+  keepBusy(true);
+  await assert.rejects(onDemand.ended('key'), /the mount is busy/);
+  assert.deepEqual(onDemand.list(), []);
+  const { loading, stalled, complete, missingBytes } = onDemand.summary();
+  assert.deepEqual([loading, stalled, complete, missingBytes], [0, 0, 0, 0]);
+  keepBusy(false);
+  await onDemand.ended('key');
+  assert.deepEqual(ended, ['key']);
+  await onDemand.stop();
+});
+
 test('a view whose pull was cancelled is stopped, which is no problem, until another pod shows it', async () => {
   const { onDemand, use } = open(async () => [], undefined, [large]);
   using _use = await use();

@@ -205,7 +205,7 @@ export function createOnDemand(
     },
     status: key => lives.get(key)?.status() ?? revivals.status(key),
     summary() {
-      const all = [...lives.values()];
+      const all = [...lives.values()].filter(live => !live.isStopped());
       const complete = all.filter(live => live.isComplete()).length;
       const failing = all.filter(live => live.problem() !== undefined).length;
       const statuses = all.map(live => live.status());
