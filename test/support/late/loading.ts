@@ -65,23 +65,24 @@ export function compareFile(path: string, copy: string, withinMs = 30_000): Prom
   });
 }
 
-/** Compares again and again until it is told to stop, with so many processes. Returns what they found. */
-export function watchFile(
-  path: string,
-  copy: string,
-  readers = 2,
-): { stop(): Promise<ReadonlySet<Compared>> } {
+/** Readers that compare a file again and again. Disposing ends them. */
+export type Watch = AsyncDisposable & {
+  /** Ends them, and returns what they found. */
+  stop(): Promise<ReadonlySet<Compared>>;
+};
+
+/** Compares with so many processes, of which each is killed after a random time. */
+export function watchFile(path: string, copy: string, readers = 2): Watch {
   const found = new Set<Compared>();
-  let isOver = false;
+  const ending = new AbortController();
   const read = async (): Promise<void> => {
-    while (!isOver) found.add(await compareFile(path, copy, 100 + Math.random() * 1_000));
+    while (!ending.signal.aborted) found.add(await compareFile(path, copy, 100 + Math.random() * 1_000));
   };
   const reading = Promise.all(Array.from({ length: readers }, read));
-  return {
-    async stop() {
-      isOver = true;
-      await reading;
-      return found;
-    },
+  const stop = async (): Promise<ReadonlySet<Compared>> => {
+    ending.abort();
+    await reading;
+    return found;
   };
+  return { stop, [Symbol.asyncDispose]: async () => void (await stop()) };
 }
