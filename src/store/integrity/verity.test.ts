@@ -100,3 +100,25 @@ test('missing files are not sealed, and a read-only state directory is not tried
   const closed = await openVerity(scratch, { relink }, () => undefined);
   assert.match(closed.off ?? '', /only read/);
 });
+
+test('a seal that was aborted is tried again, and of many items only the latest are remembered', async () => {
+  await using directory = await temporaryDirectory();
+  writeFileSync(join(directory.path, '0'), '');
+  const filesOf: FilesOf = () => ({ count: 1, files: [[directory.path, '0']] });
+  const relink = async <T>(_: readonly Item[], work: () => Promise<T>): Promise<T> => work();
+  let asked = -1; // the first one is the probe
+  const enable = async (): Promise<void> => void asked++;
+  const scratch = { isClosed: false, fresh: () => join(directory.path, 'probe') };
+  const verity = await openVerity(scratch, { relink }, filesOf, enable);
+  const itemAt = (nth: number): Item => ({
+    kind: 'blobs',
+    digest: toDigest('sha256', nth.toString(16).padStart(64, '0')),
+  });
+  await assert.rejects(verity.seal(itemAt(0), AbortSignal.abort(new Error('enough'))), /enough/);
+  for (let nth = 0; nth <= 20_000; nth++) await verity.seal(itemAt(nth), never);
+  assert.equal(asked, 20_001);
+  await verity.seal(itemAt(20_000), never);
+  assert.equal(asked, 20_001);
+  await verity.seal(itemAt(0), never);
+  assert.equal(asked, 20_002);
+});

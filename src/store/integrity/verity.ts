@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { sealFile } from '../../linux/io.ts';
 import type { Item } from '../../ports/store.ts';
 import { errnoOf } from '../../util/error.ts';
+import { createRecall } from '../../util/memo.ts';
 import { openRegular } from '../../util/regular-file.ts';
 import type { Scratch } from '../files/scratch.ts';
 import type { EvidenceStore, FilesOf } from './evidence.ts';
@@ -32,8 +33,8 @@ export async function openVerity(
   enable: Enable = sealFile,
 ): Promise<Verity> {
   const off = scratch.isClosed ? 'the state directory is only read' : await probe(scratch.fresh(), enable);
-  /** The items done by this process: sealing again does no harm. */
-  const tried = new Set<string>();
+  /** The inodes of the latest items that were tried, by item. Trying one again does no harm, and opens its files. */
+  const tried = createRecall<string, number>(mostRemembered, 1);
 
   const sealAll = async (item: Item, signal: AbortSignal): Promise<void> => {
     for (const [directory, name] of filesOf(item)?.files ?? []) {
@@ -47,18 +48,23 @@ export async function openVerity(
     async seal(item, signal) {
       const [first] = off === undefined ? (filesOf(item)?.files ?? []) : [];
       const ino = first === undefined ? undefined : lstatSync(join(...first), { throwIfNoEntry: false })?.ino;
-      const key = `${item.kind} ${item.digest} ${ino}`;
-      if (ino === undefined || tried.has(key)) return;
-      tried.add(key);
+      const key = `${item.kind} ${item.digest}`;
+      if (ino === undefined || tried.get(key) === ino) return;
       try {
         await evidence.relink([item], () => sealAll(item, signal));
       } catch (thrown) {
-        if (!transient.has(errnoOf(thrown) ?? '')) throw thrown;
-        tried.delete(key);
+        signal.throwIfAborted();
+        if (transient.has(errnoOf(thrown) ?? '')) return;
+        tried.keep(key, ino, 1);
+        throw thrown;
       }
+      tried.keep(key, ino, 1);
     },
   };
 }
+
+/** Items: some MB. A cache of more is sealed again in each round of the scrub, which is little beside its reads. */
+const mostRemembered = 20_000;
 
 /** These errors end once the file is closed or sealed. */
 const transient = new Set(['ETXTBSY', 'EBUSY']);
