@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createUpkeep } from './upkeep.ts';
 
-test('a step that fails is logged, and the later ones are done', t => {
+test('a step that fails is logged, and the later ones are done', async t => {
   t.mock.timers.enable({ apis: ['setInterval'] });
   const closing = new AbortController();
   const warned: string[] = [];
@@ -14,8 +14,7 @@ test('a step that fails is logged, and the later ones are done', t => {
   const steps = [fail('thrown'), reject, () => done.resolve()];
   createUpkeep(steps, [], text => void warned.push(text), closing.signal);
   t.mock.timers.tick(60_000);
-  return done.promise.then(() => {
-    assert.deepEqual(warned, ['collection failed: thrown', 'collection failed: rejected']);
-    closing.abort();
-  });
+  await done.promise;
+  assert.deepEqual(warned, ['collection failed: thrown', 'collection failed: rejected']);
+  closing.abort();
 });
