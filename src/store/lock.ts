@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { lockFile } from '../linux/lock.ts';
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, isFullDisk } from '../util/error.ts';
 import { readRegular } from '../util/regular-file.ts';
 import { unlessAbsent } from './files/absent.ts';
 import { openHandle } from './files/directory.ts';
@@ -17,7 +17,10 @@ export async function takeLock(stateDir: string): Promise<AsyncDisposable> {
   try {
     if (!lockFile(file.fd)) throw toBusy(stateDir);
     await file.truncate();
-    await file.write(`process ${process.pid} on ${hostname()} since ${new Date().toISOString()}\n`, 0);
+    const name = `process ${process.pid} on ${hostname()} since ${new Date().toISOString()}\n`;
+    await file.write(name, 0).catch((thrown: unknown) => {
+      if (!isFullDisk(thrown)) throw thrown; // others do not learn who has it
+    });
     return {
       async [Symbol.asyncDispose]() {
         await file.truncate().catch(() => {}); // a process that only reads locks it without a name

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { isFullDisk } from '../util/error.ts';
 import { readRegular } from '../util/regular-file.ts';
 import { unlessAbsent } from './files/absent.ts';
 import { writeAside } from './files/atomic-file.ts';
@@ -13,7 +14,11 @@ export async function openSalt(root: Directory, scratch: Scratch): Promise<strin
   if (known !== undefined && /^[0-9a-f]{64}$/.test(known)) return known;
   const salt = randomBytes(32).toString('hex');
   if (scratch.isClosed) return salt;
-  await writeAside(scratch.fresh(), path, salt, true);
-  await root.sync();
+  try {
+    await writeAside(scratch.fresh(), path, salt, true);
+    await root.sync();
+  } catch (thrown) {
+    if (!isFullDisk(thrown)) throw thrown; // what is hashed with it counts for this process
+  }
   return salt;
 }

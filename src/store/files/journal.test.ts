@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
+import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
+import { needs } from '../../../test/support/project/tools.ts';
 import { type Journal, openJournal, readJournal } from './journal.ts';
 
 const directory = await temporaryDirectory();
@@ -77,3 +79,30 @@ test('a read-only journal is not changed', async () => {
   await journal.close();
   assert.equal(readFileSync(path, 'utf8'), 'a 1\nclosed\n');
 });
+
+test(
+  'a journal on a full disk opens, as after an end that was not clean, and says so until it has all lines again',
+  needs('root'),
+  async () => {
+    const disk = mountTmpfs(join(directory.path, 'disk'), 'size=16k');
+    const [path, filler] = [join(disk, 'journal'), join(disk, 'filler')];
+    const openThere = (): Promise<Journal> => openJournal(path, () => join(disk, String(made++)));
+    const many = 'v'.repeat(8_000);
+    writeFileSync(path, 'a 1\nclosed\n');
+    assert.throws(() => writeFileSync(filler, Buffer.alloc(2 ** 20)), { code: 'ENOSPC' });
+    {
+      const journal = await openThere();
+      assert.deepEqual([Object.fromEntries(journal.lines), journal.closed], [{ a: '1' }, false]);
+      assert.equal(readJournal(path).closed, false);
+      journal.put('b', many);
+      await journal.close();
+      assert.equal(readJournal(path).closed, false, 'a line is lost');
+    }
+    const journal = await openThere();
+    journal.put('c', many);
+    await new Promise(resolve => setTimeout(resolve, 400)); // it is tried in vain
+    rmSync(filler);
+    await journal.close();
+    assert.deepEqual([linesOf(path), readJournal(path).closed], [{ a: '1', c: many }, true]);
+  },
+);

@@ -1,4 +1,5 @@
-import { closeSync, constants, fsyncSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, ftruncateSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { errnoOf } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
 import { isIrregular, openRegular, readRegular } from '../../util/regular-file.ts';
 import { writeAside } from './atomic-file.ts';
@@ -30,19 +31,38 @@ export function readJournal(path: string): Journal {
   return { ...parse(path), put() {}, async close() {} };
 }
 
-/** Keys and values contain no line break, and keys no space. An empty value removes a key. */
+/**
+ * Keys and values contain no line break, and keys no space. An empty value removes a key. On a full disk it opens as
+ * after an end that was not clean: it says less, and what is put may be lost.
+ *
+ * @throws on a disk that is read-only.
+ */
 export async function openJournal(path: string, aside: () => string): Promise<Journal> {
   makeWay(path);
-  const { lines, closed } = parse(path);
+  const { lines, closed: wasClosed } = parse(path);
   const values = new Map(lines);
   let waiting: string[] = [];
   let timer: NodeJS.Timeout | undefined;
   let written = 0;
   let rewriting: Promise<void> | undefined;
+  /** Whether the file lacks lines that were put. */
+  let isBehind = false;
 
   const rewrite = async (): Promise<void> => {
     written = 0;
     await writeAside(aside(), path, formatInParts(values), true);
+    isBehind = false;
+  };
+  /** Removes the closing mark of the last process, durably. Returns whether it is known how that one ended. */
+  const begin = async (): Promise<boolean> => {
+    try {
+      await rewrite();
+      return true;
+    } catch (thrown) {
+      if (errnoOf(thrown) === 'EROFS') throw thrown;
+      removeMark(path);
+      return false;
+    }
   };
   const flush = (): void => {
     clearTimeout(timer);
@@ -54,7 +74,7 @@ export async function openJournal(path: string, aside: () => string): Promise<Jo
     try {
       if (text !== '') append(path, text);
     } catch {
-      // A full disk: what is not recorded is verified again.
+      isBehind = true; // A full disk: what is not recorded is verified again.
     }
     if (written > values.size + slack) {
       rewriting = rewrite()
@@ -66,7 +86,7 @@ export async function openJournal(path: string, aside: () => string): Promise<Jo
     }
   };
 
-  await rewrite(); // so the closing mark of the last process is gone, durably
+  const closed = (await begin()) && wasClosed;
   return {
     lines,
     closed,
@@ -80,12 +100,30 @@ export async function openJournal(path: string, aside: () => string): Promise<Jo
       await rewriting;
       flush();
       try {
+        if (isBehind) await rewrite();
         append(path, `${end}\n`, fsyncSync);
       } catch {
         // A full disk: the next process does not know how this one ended, and verifies more.
       }
     },
   };
+}
+
+/** Removes the closing mark without room for more, or all lines: then nothing is known. */
+function removeMark(path: string): void {
+  try {
+    const fd = openRegular(path, constants.O_RDWR);
+    try {
+      const bytes = readFileSync(fd);
+      const mark = Buffer.from(`${end}\n`);
+      if (bytes.subarray(-mark.length).equals(mark)) ftruncateSync(fd, bytes.length - mark.length);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    rmSync(path, { recursive: true, force: true });
+  }
 }
 
 /** Removes something that is no file, which could never be written. */

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeImage } from '../../erofs/image.ts';
 import { planImage } from '../../erofs/image-plan.ts';
@@ -7,9 +7,10 @@ import { longestSource } from '../../linux/fs-context.ts';
 import { toDigest } from '../../oci/digest.ts';
 import { tarBlock } from '../../tree/toc.ts';
 import { blobAttributes, type DirectoryNode, type FileNode, plainAttributes } from '../../tree/tree.ts';
-import { errnoOf } from '../../util/error.ts';
+import { errnoOf, isFullDisk } from '../../util/error.ts';
 import { doAtOnce } from '../../util/pace.ts';
 import type { Scratch } from '../files/scratch.ts';
+import { isImagePath } from './view-places.ts';
 
 /**
  * Whether views can be images. `off`: why not; undefined if they can. `isDirect`: whether the disk gives bytes past the
@@ -37,10 +38,21 @@ export function probeImages(scratch: Pick<Scratch, 'isClosed' | 'fresh'>, stateD
     if (!isShown({ image, devices: [device] })) return off('the kernel shows other bytes');
     return { off: undefined, isDirect: isShownDirectly({ image, devices: [device] }) };
   } catch (thrown) {
+    // Without images, those that are there would count as lost.
+    if (isFullDisk(thrown) && hasImages(join(stateDir, 'views'))) return { off: undefined, isDirect: false };
     return off(reasons[errnoOf(thrown) ?? ''] ?? errnoOf(thrown) ?? String(thrown));
   } finally {
     rmSync(image, { force: true });
     rmSync(device, { force: true });
+  }
+}
+
+/** Whether an earlier process, which had room to test it, has made images. */
+function hasImages(views: string): boolean {
+  try {
+    return readdirSync(views).some(isImagePath);
+  } catch {
+    return false;
   }
 }
 

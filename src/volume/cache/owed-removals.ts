@@ -1,8 +1,8 @@
 import type { Complete, VolumeRecord, VolumeRecords } from '../../ports/records.ts';
 import { errnoOf, toArtifactError } from '../../util/error.ts';
 
-/** Errors of a disk that cannot be written. */
-const unwritable = new Set(['EROFS', 'EIO']);
+/** Errors of a disk that cannot be written, or has no room even for that. */
+const unwritable = new Set(['EROFS', 'EIO', 'ENOSPC', 'EDQUOT']);
 
 /** Volume records on a disk that may turn read-only. */
 export type DeferringRecords = VolumeRecords &
