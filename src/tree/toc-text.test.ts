@@ -5,7 +5,7 @@ import { decodeToc, encodeToc } from '../../test/support/oci/toc.ts';
 import { toDigest } from '../oci/digest.ts';
 import { decodeName } from '../util/name.ts';
 import type { TocEntry } from './toc.ts';
-import { createTocEncoder, parseTail, tailLength } from './toc-text.ts';
+import { createTocDecoder, createTocEncoder, parseTail, tailLength } from './toc-text.ts';
 
 const digest = toDigest('sha512', 'ab'.repeat(64));
 const diffId = toDigest('sha256', 'cd'.repeat(32));
@@ -68,6 +68,17 @@ test('a line longer than one read is complete', () => {
   ];
   const file = encodeToc({ digest, diffId, notes: [], entries });
   assert.deepEqual(decodeToc(file, 64 * 1024).entries, entries);
+});
+
+test('a line that no encoder writes is refused before it ends, however small the reads are', () => {
+  const file = Buffer.alloc(6 * 1024 * 1024, '[');
+  const decoder = createTocDecoder();
+  let at = 0;
+  const read = (): void => {
+    for (; at < file.length; at += 64 * 1024) decoder.push(file.subarray(at, at + 64 * 1024));
+  };
+  assert.throws(read, /a line has more than 4194304 bytes/);
+  assert.equal(at, 4 * 1024 * 1024);
 });
 
 test('the totals are in the last bytes of a file, however long the rest', () => {

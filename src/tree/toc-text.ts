@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type Digest, isDigest } from '../oci/digest.ts';
+import { createByteCollector } from '../util/byte-collector.ts';
 import type { DataFile, TocEntry, TocSummary } from './toc.ts';
 import { formatRow, parseRow } from './toc-row.ts';
 
@@ -14,8 +15,14 @@ export type TocTotals = Omit<TocSummary, 'notes'>;
 
 /** The version of the format, in the totals. A layer with any other version is unpacked again. */
 const version = 3;
+/**
+ * The most bytes of a line. One of an entry has at most six for each character of its path and its target, and for each
+ * byte of its attributes.
+ */
+const maxLine = 4 * 1024 * 1024;
 /** The approximate bytes of one write. */
 const step = 64 * 1024;
+const lineFeed = 0x0a;
 /** The maximum bytes of totals and checksum: two digests, four numbers, their names, and two files. */
 export const tailLength = 1024;
 /** A sha256 in hex, and the end of its line. */
@@ -73,17 +80,28 @@ export type TocDecoder = {
 export function createTocDecoder(): TocDecoder {
   const hash = createHash('sha256');
   const notes: string[] = [];
-  let carry: Buffer = Buffer.alloc(0);
+  /** The beginning of a line. */
+  const carry = createByteCollector(maxLine);
   let totals: TocTotals | undefined;
+  const keep = (bytes: Buffer): void => {
+    if (!carry.add(bytes)) throw new Error(`a line has more than ${maxLine} bytes`);
+  };
   return {
     push(bytes) {
       hash.update(bytes);
-      const known = carry.length === 0 ? bytes : Buffer.concat([carry, bytes]);
-      const whole = known.lastIndexOf(0x0a) + 1;
-      carry = Buffer.from(known.subarray(whole));
+      const whole = bytes.lastIndexOf(lineFeed) + 1;
       const entries: TocEntry[] = [];
+      let from = 0;
+      let begun = '';
+      if (whole > 0 && carry.bytes().length > 0) {
+        from = bytes.indexOf(lineFeed);
+        keep(bytes.subarray(0, from));
+        begun = carry.bytes().toString();
+        carry.clear();
+      }
+      keep(bytes.subarray(whole));
       if (whole === 0) return entries;
-      for (const line of known.toString('utf8', 0, whole - 1).split('\n')) {
+      for (const line of `${begun}${bytes.toString('utf8', from, whole - 1)}`.split('\n')) {
         if (line.startsWith('[')) entries.push(parseRow(line));
         else if (line.startsWith('"')) notes.push(JSON.parse(line) as string);
         else totals = parseTotals(line);
@@ -91,7 +109,7 @@ export function createTocDecoder(): TocDecoder {
       return entries;
     },
     end(checksum) {
-      const isWhole = checksum === `${hash.digest('hex')}\n` && carry.length === 0;
+      const isWhole = checksum === `${hash.digest('hex')}\n` && carry.bytes().length === 0;
       return isWhole && totals !== undefined ? { ...totals, notes } : undefined;
     },
   };

@@ -3,6 +3,15 @@ import type { Digest } from '../oci/digest.ts';
 /** The kept extended attributes of an entry: `user.*` names to values, each value latin1 (one character per byte). */
 export type Xattrs = Readonly<Record<string, string>>;
 
+/** The most bytes of the full name of an attribute, and of its value, that Linux takes (xattr(7)). */
+export const maxXattrName = 255;
+export const maxXattrValue: number = 64 * 1024;
+/** The most bytes of all attributes of an entry: an image has no room for more in one inode. */
+export const maxXattrs: number = 256 * 1024;
+
+/** The most characters of a path or target. Linux follows 4,096 bytes, to which a longer text may be normalized. */
+export const maxPathText: number = 64 * 1024;
+
 /** `mode`: permission bits and sticky only, with setuid and setgid cleared. `mtime`: nanoseconds since 1970. */
 export type EntryAttributes = {
   readonly mode: number;

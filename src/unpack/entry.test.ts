@@ -6,7 +6,7 @@ import { paxEntry, rawTar } from '../../test/support/oci/raw-tar.ts';
 import { small } from '../../test/support/oci/small-tar.ts';
 import { openUnpacking, showToc } from '../../test/support/oci/unpacking.ts';
 import { getXattr } from '../linux/xattr.ts';
-import { bodyName } from '../tree/layer-files.ts';
+import { bodyName, tocName } from '../tree/layer-files.ts';
 
 const { unpack, label } = await openUnpacking();
 
@@ -208,3 +208,56 @@ test('an attribute that the filesystem cannot store is omitted with a log messag
   );
   assert.deepEqual(toc.notes, [`${label}: left out attributes of entries: "user.big" of 1`]);
 });
+
+/** The attributes of a directory, which no filesystem has to store. */
+async function unpackDirectory(records: Readonly<Record<string, string>>) {
+  const xattrs = Object.entries(records).map(([name, value]) => [`SCHILY.xattr.${name}`, value] as const);
+  const toc = await unpack(rawTar(paxEntry(Object.fromEntries(xattrs)), { name: 'd', type: '5' }));
+  const [entry] = toc.entries;
+  assert.ok(entry?.kind === 'directory');
+  return { kept: Object.keys(entry.xattrs ?? {}), notes: toc.notes, into: toc.into };
+}
+
+test('an attribute with a name or a value that Linux cannot have is omitted with a log message', async () => {
+  const [longest, longer] = [`user.${'n'.repeat(250)}`, `user.${'m'.repeat(251)}`];
+  const { kept, notes } = await unpackDirectory({
+    'user.fits': 'x'.repeat(65_536),
+    'user.big': 'x'.repeat(65_537),
+    [longest]: 'x',
+    [longer]: 'x',
+  });
+  assert.deepEqual(kept, ['user.fits', longest]);
+  assert.deepEqual(notes, [
+    `${label}: left out attributes of entries: "user.big" of 1, "${longer.slice(0, 200)}…" of 1`,
+  ]);
+});
+
+test('attributes of an entry that have more bytes together than an image can hold are omitted', async () => {
+  const names = Array.from({ length: 60 }, (_, n) => `user.${n}`);
+  const { kept, notes, into } = await unpackDirectory(
+    Object.fromEntries(names.map(name => [name, '\x01'.repeat(60_000)])),
+  );
+  assert.deepEqual(kept, names.slice(0, 4));
+  assert.match(notes[0] ?? '', /"user\.4" of 1.* and 51 more$/);
+  assert.ok(statSync(join(into, tocName)).size < 2 * 1024 * 1024);
+});
+
+test('many names of omitted attributes are one short log message', async () => {
+  const names = Array.from({ length: 1_100 }, (_, n) => `trusted.${n}.${'n'.repeat(300)}`);
+  const { notes } = await unpackDirectory(Object.fromEntries(names.map(name => [name, 'x'])));
+  assert.match(notes[0] ?? '', /"trusted\.0\.n{190}…" of 1, .* and at least 995 more$/);
+});
+
+for (const [what, record, entry] of [
+  ['path', 'path', { name: 'f' }],
+  ['target', 'linkpath', { name: 'l', type: '2' }],
+] as const) {
+  test(`an entry with a ${what} of more than 65,536 characters is refused`, async () => {
+    const tar = (length: number) => rawTar(paxEntry({ [record]: 'p/'.repeat(length / 2) }), entry);
+    await unpack(tar(65_536));
+    await assert.rejects(unpack(tar(65_538)), {
+      code: 'unmountable',
+      message: new RegExp(`, entry "(?:p/)*p?…?l?": a ${what} of more than 65536 characters$`),
+    });
+  });
+}

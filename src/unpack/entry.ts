@@ -1,5 +1,12 @@
-import type { EntryAttributes, TocEntry } from '../tree/toc.ts';
-import { decodeName } from '../util/name.ts';
+import {
+  type EntryAttributes,
+  maxPathText,
+  maxXattrName,
+  maxXattrs,
+  maxXattrValue,
+  type TocEntry,
+} from '../tree/toc.ts';
+import { decodeName, nameLength } from '../util/name.ts';
 import type { Header, PaxRecords } from './headers.ts';
 
 /** The header data of one entry. GNU's long names are undefined if there are none. */
@@ -28,6 +35,8 @@ export function toEntryHead(headers: Headers, onDropped: (name: string) => void)
   const { header, pax } = headers;
   const path = pathOf(headers);
   const target = headers.longLink ?? nameOf(pax.get('linkpath')) ?? header.linkname;
+  if (path.length > maxPathText) throw new Error(`a path of more than ${maxPathText} characters`);
+  if (target.length > maxPathText) throw new Error(`a target of more than ${maxPathText} characters`);
   switch (typeOf(header, path)) {
     case '0':
     case '7':
@@ -99,10 +108,17 @@ function toXattrs(
 ): Readonly<Record<string, string>> | undefined {
   if (pax.size === 0) return undefined;
   const kept: [string, string][] = [];
+  let size = 0;
   for (const [key, value] of pax) {
-    if (key.startsWith('SCHILY.xattr.user.')) kept.push([key.slice(13), value.toString('latin1')]);
-    else if (key.startsWith('SCHILY.xattr.')) onDropped(key.slice(13));
-    else if (key.startsWith('SCHILY.acl.') || key.startsWith('RHT.')) onDropped(key);
+    if (key.startsWith('SCHILY.xattr.')) {
+      const name = key.slice('SCHILY.xattr.'.length);
+      const bytes = nameLength(name) + value.length;
+      const fits = nameLength(name) <= maxXattrName && value.length <= maxXattrValue;
+      if (name.startsWith('user.') && fits && size + bytes <= maxXattrs) {
+        kept.push([name, value.toString('latin1')]);
+        size += bytes;
+      } else onDropped(name);
+    } else if (key.startsWith('SCHILY.acl.') || key.startsWith('RHT.')) onDropped(key);
   }
   return kept.length === 0 ? undefined : Object.fromEntries(kept);
 }

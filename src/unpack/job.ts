@@ -55,7 +55,7 @@ export async function unpackLayer(
   const file = arriving === undefined ? inspectFile(source) : await inspectArriving(source, arriving, more);
   const bound = boundBytes(limits, file);
   const dropped = new Map<string, number>();
-  const onDropped = (name: string): void => void dropped.set(name, (dropped.get(name) ?? 0) + 1);
+  const onDropped = (name: string): void => countDropped(dropped, name);
   const growth = openGrowth(grow);
   using toc = openTocWriter(into);
   await using bodies = form === 'tar' ? openTarFiles(into) : openBodyFiles(into, setXattrs, onDropped);
@@ -99,9 +99,24 @@ export async function unpackLayer(
   return toc.end({ digest, diffId, notes: noteOf(dropped, label), ...(files !== undefined && { files }) });
 }
 
+/** The most names of dropped attributes that are counted, and the characters of each: more than are shown. */
+const mostDropped = 1000;
+const droppedLength = 256;
+
+function countDropped(dropped: Map<string, number>, name: string): void {
+  // A copy: a part of a text keeps the whole in memory.
+  const short =
+    name.length > droppedLength
+      ? Buffer.from(name.slice(0, droppedLength), 'utf16le').toString('utf16le')
+      : name;
+  const count = dropped.get(short) ?? 0;
+  if (count > 0 || dropped.size < mostDropped) dropped.set(short, count + 1);
+}
+
 function noteOf(dropped: ReadonlyMap<string, number>, label: string): string[] {
   if (dropped.size === 0) return [];
   const shown = [...dropped].slice(0, 5).map(([name, count]) => `${quoteName(name)} of ${count}`);
-  const more = dropped.size > 5 ? ` and ${dropped.size - 5} more` : '';
+  const atLeast = dropped.size === mostDropped ? 'at least ' : '';
+  const more = dropped.size > 5 ? ` and ${atLeast}${dropped.size - 5} more` : '';
   return [`${label}: left out attributes of entries: ${shown.join(', ')}${more}`];
 }
