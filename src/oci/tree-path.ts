@@ -28,6 +28,36 @@ export function parseTreePath(text: string, label: string): string[] {
   return parts;
 }
 
+/** A path inside a tree: its directory, and its name there, which the root does not have. */
+export type TreePath = { readonly above: readonly string[]; readonly name: string | undefined };
+
+/**
+ * Returns a function that splits paths as `parseTreePath` does. Neighbors in a tar nearly always have the same
+ * directory, which is parsed once: their `above` is one array.
+ */
+export function createPathSplitter(label: string): (text: string) => TreePath {
+  let directory = '';
+  let above: readonly string[] = [];
+  return text => {
+    const end = text.lastIndexOf('/') + 1;
+    const name = text.slice(end);
+    if (end !== directory.length || !text.startsWith(directory) || !isOrdinary(text, name)) {
+      const parts = parseTreePath(text, label);
+      const last = parts.pop();
+      if (last !== name) return { above: parts, name: last };
+      directory = text.slice(0, end);
+      above = parts;
+    }
+    return { above, name };
+  };
+}
+
+/** Whether a path is valid if its directory is; true for nearly all. */
+function isOrdinary(path: string, name: string): boolean {
+  if (3 * path.length > maxPath || 3 * name.length > maxPart) return false;
+  return !['', '.', '..'].includes(name) && name.isWellFormed() && !name.includes('\0');
+}
+
 /** @throws ArtifactError `unmountable` for a path over 4,096 bytes. */
 export function verifyPathLength(text: string, label: string): void {
   // Each unit of a JavaScript string has a byte at the least.

@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
-import { parseFilePath, parseTreePath } from '../oci/tree-path.ts';
+import { createPathSplitter, parseFilePath, parseTreePath, type TreePath } from '../oci/tree-path.ts';
 import { ArtifactError } from '../util/error.ts';
 import { nameLength, quoteName } from '../util/name.ts';
 import { formatSize } from '../util/size.ts';
@@ -26,8 +26,8 @@ export type TreeBuilder = {
 };
 
 export type TarEntries = {
-  /** Adds an entry, in the tar's order. Returns its path. @throws ArtifactError `unmountable`, naming layer and entry. */
-  add(entry: TocEntry): readonly string[];
+  /** Adds an entry, in the tar's order. @throws ArtifactError `unmountable`, naming layer and entry. */
+  add(entry: TocEntry): void;
   /** The omitted parts of the layer, a message each, for the log. */
   notes(): readonly string[];
 };
@@ -107,7 +107,7 @@ export function createTreeBuilder(
           'takes the artifact past the directories that the names of all its layers may need',
         );
       const source: LayerContent = { kind: 'blob', digest };
-      const directory = merge.enter(rootNumber, parts, parts.length - 1);
+      const directory = merge.enter(rootNumber, parts.slice(0, -1), parts.at(-1));
       const file = { kind: 'file', source, body: 0, size, attributes: blobAttributes, layer: label } as const;
       merge.place(directory, parts.at(-1) ?? '', file);
     },
@@ -116,17 +116,18 @@ export function createTreeBuilder(
       merge.begin(label);
       const base = merge.enter(rootNumber, at);
       const leftOut = createFew();
+      const splitPath = createPathSplitter(label);
 
       /** Applies a whiteout; false for other names of AUFS, which have no meaning here. */
-      function applyWhiteout(path: readonly string[]): boolean {
+      function applyWhiteout({ above, name = '' }: TreePath): boolean {
+        const path = [...above, name];
         if (path.some(part => part.startsWith('.wh..wh.') && part !== opaqueName)) return false;
-        const name = path.at(-1) ?? '';
         const hidden = name.slice(4);
-        if (path.findIndex(isReserved) < path.length - 1 || ['', '.', '..'].includes(hidden)) {
+        if (above.some(isReserved) || ['', '.', '..'].includes(hidden)) {
           const why = 'is no whiteout, yet has a name that is reserved for them (.wh.)';
           throw refusal(label, `${quoteName(path.join('/'))} ${why}`);
         }
-        const directory = merge.enter(base, path, path.length - 1);
+        const directory = merge.enter(base, above);
         if (name === opaqueName) merge.hideAll(directory);
         else merge.hide(directory, hidden);
         return true;
@@ -136,11 +137,11 @@ export function createTreeBuilder(
         add(entry) {
           budget.spendNode(label);
           spendBytes(entry, label);
-          const path = parseTreePath(entry.path, label);
-          const name = path.at(-1);
-          if (kind === 'image' && path.some(isReserved)) {
+          const path = splitPath(entry.path);
+          const { above, name } = path;
+          if (kind === 'image' && ((name !== undefined && isReserved(name)) || above.some(isReserved))) {
             if (!applyWhiteout(path)) leftOut.add(() => `AUFS metadata ${quoteName(entry.path)}`);
-            return path;
+            return;
           }
           if (entry.kind === 'special') {
             const what = `${entry.what} ${quoteName(entry.path)}`;
@@ -149,10 +150,8 @@ export function createTreeBuilder(
           }
           if (entry.kind === 'directory') {
             const directory =
-              name === undefined ? base : merge.makeDirectory(merge.enter(base, path, path.length - 1), name);
-            const { mode, uid, gid, mtime, xattrs } = entry;
-            const attributes = { mode, uid, gid, mtime };
-            merge.describe(directory, xattrs === undefined ? attributes : { ...attributes, xattrs });
+              name === undefined ? base : merge.makeDirectory(merge.enter(base, above, name), name);
+            merge.describe(directory, entry);
           } else if (name === undefined) {
             throw refusal(label, `the root ${quoteName(entry.path)} is a ${entry.kind}, not a directory`);
           } else {
@@ -160,9 +159,8 @@ export function createTreeBuilder(
               entry.kind === 'link'
                 ? findLinked(base, entry.path, entry.target, label)
                 : toLeaf(entry, source, label);
-            merge.place(merge.enter(base, path, path.length - 1), name, what);
+            merge.place(merge.enter(base, above, name), name, what);
           }
-          return path;
         },
         notes() {
           const list = leftOut.format();
@@ -182,9 +180,8 @@ function toLeaf(
 ): Leaf {
   switch (entry.kind) {
     case 'file': {
-      const { body, size, mode, uid, gid, mtime, xattrs } = entry;
-      const attributes = { mode, uid, gid, mtime, ...(xattrs !== undefined && { xattrs }) };
-      return { kind: 'file', source, body, size, attributes, layer };
+      const { body, size } = entry;
+      return { kind: 'file', source, body, size, attributes: entry, layer };
     }
     case 'symlink': {
       const { target, mode, uid, gid, mtime } = entry;

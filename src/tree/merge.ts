@@ -28,10 +28,11 @@ export type NoteHidden = (describe: () => string) => void;
 export type Merge = {
   begin(layer: string): void;
   /**
-   * Returns the directory at the first `length` names of a path, relative to another one; all names if `length` is
-   * absent. It is created if it does not exist. Symlinks are followed, and `base` is never left.
+   * Returns the directory at a path relative to another one. It is created if it does not exist. Symlinks are followed,
+   * and `base` is never left. The same array again costs nothing: neighbors in a tar nearly always have one directory.
+   * `name` is a name in it, for errors.
    */
-  enter(base: NodeNumber, path: readonly string[], length?: number): NodeNumber;
+  enter(base: NodeNumber, path: readonly string[], name?: string): NodeNumber;
   /** Resolves a path below a directory, and follows symlinks except the last name; undefined if it does not exist. */
   find(base: NodeNumber, path: readonly string[]): NodeNumber | undefined;
   kindOf(node: NodeNumber): Kind | undefined;
@@ -62,6 +63,8 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
   const nodes = createNodeTable();
   const ages = createAges();
   let layer = '';
+  /** The directory that was entered last; undefined once its path may lead elsewhere. */
+  let latest: { base: NodeNumber; path: readonly string[]; at: NodeNumber } | undefined;
 
   /** Returns the node that a name has now. `directory` was entered. */
   function look(directory: NodeNumber, name: string): NodeNumber | undefined {
@@ -74,14 +77,14 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
   }
 
   function makeDirectory(directory: NodeNumber, name: string): NodeNumber {
-    const there = look(directory, name);
-    if (there !== undefined && nodes.kindOf(there) === 'directory') {
-      ages.inherit(directory, there);
-      touch(there);
-      return there;
-    }
-    if (there !== undefined) refuseClash(directory, name, there, 'directory');
     const node = addName(directory, name);
+    const isThere = isSeen(directory, node);
+    if (isThere && nodes.kindOf(node) === 'directory') {
+      ages.inherit(directory, node);
+      touch(node);
+      return node;
+    }
+    if (isThere) refuseClash(directory, name, node, 'directory');
     if (nodes.kindOf(node) === 'directory' && ages.isCovered(node, directory)) {
       ages.inherit(directory, node);
       ages.hideLower(node);
@@ -99,10 +102,8 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
   }
 
   function addName(directory: NodeNumber, name: string): NodeNumber {
-    const length = nameLength(name);
-    if (length <= maxName && names.pathLengthOf(directory) + 1 + length <= maxPath)
-      return names.add(directory, name);
-    const most = length > maxName ? `a name of ${maxName} bytes` : `${maxPath} bytes`;
+    if (names.fits(directory, name, maxPath)) return names.add(directory, name);
+    const most = nameLength(name) > maxName ? `a name of ${maxName} bytes` : `${maxPath} bytes`;
     throw refusal(`the path ${pathOf(directory, name)} is longer than ${most}, which the cache cannot hold`);
   }
 
@@ -152,6 +153,7 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
   }
 
   function refuseClash(directory: NodeNumber, name: string, node: NodeNumber, above: Kind): void {
+    latest = undefined; // its path may go through this name
     const below = nodes.kindOf(node);
     if (kind === 'image' || ages.isOurs(node) || (below === 'directory') === (above === 'directory')) return;
     throw new ArtifactError(
@@ -183,24 +185,27 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
   return {
     begin(label) {
       layer = label;
+      latest = undefined;
       ages.begin();
     },
-    enter(base, path, length = path.length) {
-      const { here, missing, blocked } = walk(base, path.slice(0, length));
+    enter(base, path, name) {
+      if (latest?.path === path && latest.base === base) return latest.at;
+      const { here, missing, blocked } = walk(base, path);
       if (blocked !== undefined) {
-        const [name = ''] = missing;
-        refuseClash(here, name, blocked, 'directory');
+        const [first = ''] = missing;
+        refuseClash(here, first, blocked, 'directory');
         // Of a lower layer it is replaced, as under overlayfs.
         if (ages.isOurs(blocked)) {
-          const through = `goes through the ${nodes.kindOf(blocked)} at ${pathOf(here, name)}`;
-          throw refusePath(path, `${through}, which is no directory`);
+          const through = `goes through the ${nodes.kindOf(blocked)} at ${pathOf(here, first)}`;
+          throw refusePath(name === undefined ? path : [...path, name], `${through}, which is no directory`);
         }
       }
       touch(here);
-      return missing.reduce((directory, name) => {
+      const at = missing.reduce((directory, name) => {
         budget.spendNode(layer);
         return makeDirectory(directory, name);
       }, here);
+      return (latest = { base, path, at }).at;
     },
     find(base, path) {
       const { here, missing } = walk(base, path.slice(0, -1));
@@ -210,17 +215,15 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
     },
     kindOf: nodes.kindOf,
     place(directory, name, what) {
-      const known = names.find(directory, name);
-      const there = isSeen(directory, known) ? known : undefined;
-      const leaf = typeof what === 'number' ? nodes.leafOf(what) : what;
-      if (there !== undefined) {
-        refuseClash(directory, name, there, leaf.kind);
-        noteHidden(directory, name, there, leaf);
-      }
-      const node = known === 0 ? addName(directory, name) : known;
-      if (there !== undefined && nodes.kindOf(there) === 'directory') {
-        ages.inherit(directory, there);
-        ages.hideAll(node);
+      const node = addName(directory, name);
+      if (isSeen(directory, node)) {
+        const leaf = typeof what === 'number' ? nodes.leafOf(what) : what;
+        refuseClash(directory, name, node, leaf.kind);
+        noteHidden(directory, name, node, leaf);
+        if (nodes.kindOf(node) === 'directory') {
+          ages.inherit(directory, node);
+          ages.hideAll(node);
+        }
       }
       if (typeof what === 'number') nodes.copyLeaf(what, node);
       else nodes.putLeaf(node, what);
@@ -229,6 +232,7 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
     makeDirectory,
     describe: (directory, attributes) => nodes.putDirectory(directory, attributes, layer),
     hide(directory, name) {
+      latest = undefined;
       const node = look(directory, name);
       if (node === undefined) return;
       if (nodes.kindOf(node) === 'directory') {
@@ -237,7 +241,10 @@ export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hid
       }
       if (!ages.isOurs(node)) ages.hide(node);
     },
-    hideAll: ages.hideLower,
+    hideAll(directory) {
+      latest = undefined;
+      ages.hideLower(directory);
+    },
     root: () => showTree({ names, nodes, ages }),
   };
 }

@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto';
-import { decodeName, encodeName } from '../util/name.ts';
+import { decodeName, encodeName, nameLength } from '../util/name.ts';
 import { createArena, createColumns, offsetIn } from './columns.ts';
 
 /**
@@ -7,6 +7,8 @@ import { createArena, createColumns, offsetIn } from './columns.ts';
  * each name three times that. A name is never removed. 0 is not a number.
  */
 export type NameTable = {
+  /** Whether a name has at most 255 bytes, and its path from the root no more than these. */
+  fits(directory: number, name: string, maxPath: number): boolean;
   /** 0 if the directory has no such name. */
   find(directory: number, name: string): number;
   /** Returns its number, which is new if the directory had no such name. @param name at most 255 bytes. */
@@ -122,6 +124,10 @@ export function createNameTable(): NameTable {
 
   return {
     find,
+    fits(directory, name, maxPath) {
+      const most = Math.min(maxName, maxPath - 1 - columns.get(directory, pathLength));
+      return 3 * name.length <= most || nameLength(name) <= most; // only long names need counting
+    },
     add(directory, name) {
       if (last > 0.7 * index.length) grow();
       const length = encode(name);

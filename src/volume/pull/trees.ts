@@ -89,8 +89,8 @@ export function createTrees(layers: Pick<Layers, 'has' | 'readToc'>, maxEntries:
       const entries = tree.openTar({ kind: plan.stored, digest }, label, check === undefined ? path : []);
       const take = (some: readonly TocEntry[]): void => {
         for (const entry of some) {
-          const parts = entries.add(entry);
-          check?.add(parts, entry.kind);
+          entries.add(entry);
+          check?.add(parseTreePath(entry.path, label), entry.kind);
         }
       };
       const toc = await layers.readToc(digest, take, signal, plan.stored);
