@@ -127,7 +127,7 @@ export function* listContents(
     entries,
     targetOf(inode) {
       const address = inodes.targetOf(inode);
-      return names.page(address).subarray(offsetIn(address), offsetIn(address) + inodes.sizeOf(inode));
+      return names.page(address).subarray(offsetIn(address), offsetIn(address) + inodes.read(inode).size);
     },
   };
 }

@@ -37,7 +37,7 @@ export function putEntries(
   for (let entry = from, at = 0; entry < end; entry++, at += direntSize) {
     const inode = entries.inodeOf(entry);
     const type = direntTypes[inodes.modeOf(inode) & typeBits] ?? 0;
-    putDirent(to, at, { slot: inodes.positionOf(inode).slot, nameAt, type });
+    putDirent(to, at, { slot: inodes.slotOf(inode), nameAt, type });
     nameAt += copyName(names, entries.nameOf(entry), to, nameAt);
   }
 }

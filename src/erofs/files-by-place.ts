@@ -8,6 +8,8 @@ export type FilesByPlace = {
   add(place: Place, inode: number): void;
 };
 
+type Spot = Pick<Place, 'device' | 'block'>;
+
 /** The share of slots in use. */
 const maxLoad = 0.75;
 
@@ -16,7 +18,7 @@ export function createFilesByPlace(inodes: InodeTable): FilesByPlace {
   let used = 0;
 
   /** Returns the slot of a place, or the free one for it. A slot has an inode's number, plus 1. */
-  function slotOf(place: Place): number {
+  function slotOf(place: Spot): number {
     let at = hash(place) & (slots.length - 1);
     for (let found = slots[at] ?? 0; found !== 0; found = slots[at] ?? 0) {
       if (inodes.hasPlace(found - 1, place)) return at;
@@ -28,7 +30,7 @@ export function createFilesByPlace(inodes: InodeTable): FilesByPlace {
   function grow(): void {
     const before = slots;
     slots = new Uint32Array(2 * before.length);
-    for (const found of before) if (found !== 0) slots[slotOf(inodes.placeOf(found - 1))] = found;
+    for (const found of before) if (found !== 0) slots[slotOf(inodes.read(found - 1))] = found;
   }
 
   return {
@@ -43,7 +45,7 @@ export function createFilesByPlace(inodes: InodeTable): FilesByPlace {
   };
 }
 
-function hash({ device, block }: Place): number {
+function hash({ device, block }: Spot): number {
   const mixed = Math.imul(block ^ Math.imul(device, 0x9e37_79b1), 0x85eb_ca6b);
   return (mixed ^ (mixed >>> 15)) >>> 0;
 }

@@ -35,8 +35,8 @@ export const layout = { plain: 0, inline: 2, chunks: 4 } as const;
 /** The block of an inode without data. */
 export const noBlock = 0xffff_ffff;
 
-/** Most files are one chunk, and so have at most 2^40 bytes. */
-const wholeFile = 2 ** 40;
+/** Most files are one chunk of 2^40 bytes, and so have no more. */
+const wholeFile = 40;
 /** A chunk names its device and its block. */
 const chunkIndexes = 0x20;
 
@@ -76,55 +76,67 @@ export function putSuperblock(to: Buffer, superblock: Superblock): void {
   for (const [index, size] of devices.entries()) to.writeUInt32LE(size, table + index * deviceSlotSize + 64);
 }
 
-export type InodeFields = {
+type InodeFields = Time & {
   readonly isCompact: boolean;
-  readonly layout: (typeof layout)[keyof typeof layout];
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
   readonly links: number;
   readonly size: number;
-  /** The first block of its data, or `chunkFormat`. */
-  readonly data: number;
-  /** From 1. */
+};
+
+/**
+ * `number`: from 1. `data`: the first block of its data, or `chunkFormat`. `xattrs`: the bytes of its extended
+ * attributes.
+ */
+type InodeData = {
   readonly number: number;
-  /** Bytes of its extended attributes. */
+  readonly layout: (typeof layout)[keyof typeof layout];
+  readonly data: number;
   readonly xattrs: number;
-} & Time;
+};
 
 /** Writes an inode, into zeros. */
-export function putInode(to: Buffer, at: number, inode: InodeFields): void {
-  to.writeUInt16LE((inode.isCompact ? 0 : 1) | (inode.layout << 1), at);
-  to.writeUInt16LE(inode.xattrs === 0 ? 0 : (inode.xattrs - xattrHeader) / 4 + 1, at + 2);
-  to.writeUInt16LE(inode.mode, at + 4);
+export function putInode(to: Buffer, at: number, inode: InodeFields, data: InodeData): void {
+  put16(to, at, (inode.isCompact ? 0 : 1) | (data.layout << 1));
+  put16(to, at + 2, data.xattrs === 0 ? 0 : (data.xattrs - xattrHeader) / 4 + 1);
+  put16(to, at + 4, inode.mode);
+  put32(to, at + 8, inode.size);
+  put32(to, at + 16, data.data);
+  put32(to, at + 20, data.number);
   if (inode.isCompact) {
-    to.writeUInt16LE(inode.links, at + 6);
-    to.writeUInt32LE(inode.size, at + 8);
-    to.writeUInt32LE(inode.data, at + 16);
-    to.writeUInt32LE(inode.number, at + 20);
-    to.writeUInt16LE(inode.uid, at + 24);
-    to.writeUInt16LE(inode.gid, at + 26);
+    put16(to, at + 6, inode.links);
+    put16(to, at + 24, inode.uid);
+    put16(to, at + 26, inode.gid);
     return;
   }
-  putSize(to, at + 8, inode.size);
-  to.writeUInt32LE(inode.data, at + 16);
-  to.writeUInt32LE(inode.number, at + 20);
-  to.writeUInt32LE(inode.uid, at + 24);
-  to.writeUInt32LE(inode.gid, at + 28);
-  to.writeUInt32LE(inode.low, at + 32);
-  to.writeUInt32LE(inode.high, at + 36);
-  to.writeUInt32LE(inode.nanoseconds, at + 40);
-  to.writeUInt32LE(inode.links, at + 44);
+  put32(to, at + 12, Math.floor(inode.size / 2 ** 32));
+  put32(to, at + 24, inode.uid);
+  put32(to, at + 28, inode.gid);
+  put32(to, at + 32, inode.low);
+  put32(to, at + 36, inode.high);
+  put32(to, at + 40, inode.nanoseconds);
+  put32(to, at + 44, inode.links);
 }
 
-function putSize(to: Buffer, at: number, size: number): void {
-  to.writeUInt32LE(size % 2 ** 32, at);
-  to.writeUInt32LE(Math.floor(size / 2 ** 32), at + 4);
+/** Writes the lower 16 bits of a number, without the checks of Buffer's methods, which take longer than that. */
+function put16(to: Buffer, at: number, value: number): void {
+  to[at] = value;
+  to[at + 1] = value >>> 8;
 }
 
-/** What the inode of a file says of its chunks. */
-export function chunkFormat(blockSize: number, chunkSize: number = wholeFile): number {
-  return chunkIndexes | Math.log2(chunkSize / blockSize);
+/** The same for 32 bits. */
+function put32(to: Buffer, at: number, value: number): void {
+  to[at] = value;
+  to[at + 1] = value >>> 8;
+  to[at + 2] = value >>> 16;
+  to[at + 3] = value >>> 24;
+}
+
+/** What the inode of a file says of its chunks. @param chunkSize of a late file. */
+export function chunkFormat(blockSize: number, chunkSize?: number): number {
+  const exponent = chunkSize === undefined ? wholeFile : Math.log2(chunkSize);
+  return chunkIndexes | (exponent - (31 - Math.clz32(blockSize)));
 }
 
 /**
@@ -134,17 +146,17 @@ export function chunkFormat(blockSize: number, chunkSize: number = wholeFile): n
 export type Place = { readonly device: number; readonly block: number; readonly chunkSize?: number };
 
 /** Writes the chunk of a file, after its inode. */
-export function putChunk(to: Buffer, at: number, { device, block }: Place): void {
-  to.writeUInt16LE(device, at + 2);
-  to.writeUInt32LE(block, at + 4);
+export function putChunk(to: Buffer, at: number, { device, block }: Omit<Place, 'chunkSize'>): void {
+  put16(to, at + 2, device);
+  put32(to, at + 4, block);
 }
 
 /** `nameAt`: the offset of the name in the block of the entry; `type` is one of `direntTypes`. */
 type Dirent = { readonly slot: number; readonly nameAt: number; readonly type: number };
 
 export function putDirent(to: Buffer, at: number, { slot, nameAt, type }: Dirent): void {
-  to.writeUInt32LE(slot, at);
-  to.writeUInt16LE(nameAt, at + 8);
+  put32(to, at, slot);
+  put16(to, at + 8, nameAt);
   to[at + 10] = type;
 }
 

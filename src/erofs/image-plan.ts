@@ -13,6 +13,7 @@ import {
   type Time,
   typeBits,
 } from './format.ts';
+import type { Inode } from './inode-table.ts';
 
 /**
  * The files that contain the bytes of an image's files, given beside the image when it is mounted.
@@ -45,7 +46,7 @@ export function* planImage(
   placeOf: (file: FileNode) => Place,
 ): Generator<void, ImagePlan> {
   const contents = yield* listContents(root, placeOf);
-  const time = contents.inodes.timeOf(0);
+  const time = contents.inodes.read(0);
   const { end, dataBlocks } = yield* placeInodes(contents, time, blockSize);
   const dataBlock = roundUp(inodesAt({ blockSize, devices }) + end, blockSize) / blockSize;
   return { contents, blockSize, devices, time, dataBlock, blocks: dataBlock + dataBlocks };
@@ -64,17 +65,17 @@ function* placeInodes(
     const type = inodes.modeOf(inode) & typeBits;
     if (type === modeType.directory)
       inodes.setSize(inode, yield* measureDirectory(contents, inode, blockSize));
-    inodes.setForm(inode, time);
-    const size = inodes.sizeOf(inode);
-    const own = type === modeType.file ? 0 : size;
-    const head =
-      own < size ? chunkAt(contents, inode) + chunkBytes(inodes, inode) : headSize(contents, inode);
+    const found = inodes.read(inode);
+    const isCompact = fitsCompact(found, time);
+    const own = type === modeType.file ? 0 : found.size;
+    const before = headSize({ isCompact, xattrs: found.xattrs });
+    const head = own < found.size ? roundUp(before, chunkIndexSize) + chunkBytes(found) : before;
     const tail = own % blockSize;
     const isInline = tail > 0 && head + tail <= blockSize;
     const length = isInline ? head + tail : head;
     // Data that follow an inode must be in the block in which they begin.
     if (isInline && (end % blockSize) + length > blockSize) end = roundUp(end, blockSize);
-    inodes.setPosition(inode, { slot: end / slotSize, block: dataBlocks, isInline });
+    inodes.setPosition(inode, { slot: end / slotSize, isCompact, isInline, block: dataBlocks });
     end = roundUp(end + length, slotSize);
     dataBlocks += isInline ? Math.floor(own / blockSize) : Math.ceil(own / blockSize);
     if (inode % batch === 0) yield;
@@ -85,12 +86,15 @@ function* placeInodes(
 /** The inodes between two yields. */
 const batch = 64;
 
+/** Whether the compact form can express an inode, in an image of this time. Its links are counted before. */
+function fitsCompact({ uid, gid, links, size, low, high, nanoseconds }: Inode, time: Time): boolean {
+  if (uid > 0xffff || gid > 0xffff || links > 0xffff || size > 0xffff_ffff) return false;
+  return low === time.low && high === time.high && nanoseconds === time.nanoseconds;
+}
+
 /** Returns the bytes of the entries of a file's chunks. */
-function chunkBytes(inodes: Contents['inodes'], inode: number): number {
-  const chunkSize = inodes.chunkSizeOf(inode);
-  return (
-    chunkIndexSize * (chunkSize === undefined ? 1 : countChunks({ size: inodes.sizeOf(inode), chunkSize }))
-  );
+function chunkBytes({ size, chunkSize }: Inode): number {
+  return chunkIndexSize * (chunkSize === undefined ? 1 : countChunks({ size, chunkSize }));
 }
 
 /** Returns the bytes of the entries of a directory. */
@@ -108,23 +112,19 @@ function* measureDirectory(
 }
 
 /** Returns the bytes of an inode and its attributes. */
-export function headSize({ inodes }: Pick<Contents, 'inodes'>, inode: number): number {
-  const size = inodes.isCompact(inode) ? inodeSize.compact : inodeSize.extended;
-  return size + (inodes.xattrsOf(inode)?.length ?? 0);
+export function headSize({ isCompact, xattrs }: Pick<Inode, 'isCompact' | 'xattrs'>): number {
+  return (isCompact ? inodeSize.compact : inodeSize.extended) + (xattrs?.length ?? 0);
 }
 
 /** Returns the map of a late file; undefined for every other inode. */
-export function chunkMapOf(plan: ImagePlan, inode: number): ChunkMap | undefined {
-  const { contents, blockSize } = plan;
-  const { inodes } = contents;
-  const chunkSize = inodes.chunkSizeOf(inode);
+export function chunkMapOf(plan: ImagePlan, found: Inode): ChunkMap | undefined {
+  const { chunkSize, device, size } = found;
   if (chunkSize === undefined) return undefined;
-  const at = inodesAt(plan) + inodes.positionOf(inode).slot * slotSize + chunkAt(contents, inode);
-  const { device } = inodes.placeOf(inode);
-  return { at, device, size: inodes.sizeOf(inode), chunkSize, blockSize };
+  const at = inodesAt(plan) + found.slot * slotSize + chunkAt(found);
+  return { at, device, size, chunkSize, blockSize: plan.blockSize };
 }
 
 /** Returns the offset of the entry of a file's first chunk from its inode. */
-export function chunkAt(contents: Pick<Contents, 'inodes'>, inode: number): number {
-  return roundUp(headSize(contents, inode), chunkIndexSize);
+export function chunkAt(found: Pick<Inode, 'isCompact' | 'xattrs'>): number {
+  return roundUp(headSize(found), chunkIndexSize);
 }

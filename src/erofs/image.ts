@@ -33,11 +33,12 @@ function* writeInodes(plan: ImagePlan, slices: Slices): Generator<Buffer> {
   const { inodes } = plan.contents;
   const base = inodesAt(plan);
   for (let inode = 0; inode < inodes.count(); inode++) {
-    const at = base + inodes.positionOf(inode).slot * slotSize;
+    const found = inodes.read(inode);
+    const at = base + found.slot * slotSize;
     const full = slices.reserve(at, maxRecord);
     if (full !== undefined) yield full;
-    putRecord(slices.view(at, maxRecord), plan, inode);
-    const map = chunkMapOf(plan, inode);
+    putRecord(slices.buffer(), slices.offset(at), plan, inode, found);
+    const map = chunkMapOf(plan, found);
     if (map !== undefined) yield* writeChunks(slices, map);
   }
 }
@@ -62,10 +63,9 @@ function* writeBlocks({ contents, blockSize, dataBlock }: ImagePlan, slices: Sli
   for (let inode = 0; inode < inodes.count(); inode++) {
     const type = inodes.modeOf(inode) & typeBits;
     if (type === modeType.file) continue;
-    const { block: first, isInline } = inodes.positionOf(inode);
+    const { block: first, isInline, size } = inodes.read(inode);
     let at = (dataBlock + first) * blockSize;
     if (type === modeType.symlink) {
-      const size = inodes.sizeOf(inode);
       const full = slices.reserve(at, size);
       if (full !== undefined) yield full;
       targetOf(inode).copy(slices.view(at, size), 0, 0, isInline ? size - (size % blockSize) : size);

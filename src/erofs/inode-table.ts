@@ -12,34 +12,45 @@ export type InodeTable = {
   /** Counts one more name of a file, or one more directory in a directory. */
   addLink(inode: number): void;
   count(): number;
+  read(inode: number): Inode;
   modeOf(inode: number): number;
-  ownerOf(inode: number): { readonly uid: number; readonly gid: number };
-  timeOf(inode: number): Time;
-  linksOf(inode: number): number;
-  /** Gives an inode the compact form if that can express it, in an image of this time. Its links are counted before. */
-  setForm(inode: number, time: Time): void;
-  isCompact(inode: number): boolean;
-  sizeOf(inode: number): number;
   setFirstEntry(directory: number, entry: number): void;
   firstEntryOf(directory: number): number;
   setSize(directory: number, size: number): void;
-  /** The place of a file. */
-  placeOf(inode: number): Place;
-  hasPlace(inode: number, place: Place): boolean;
-  /** The size of the chunks of a late file; undefined for another one. */
-  chunkSizeOf(inode: number): number | undefined;
+  hasPlace(file: number, place: Place): boolean;
   lateFiles(): readonly number[];
-  /** The target of a symlink. */
+  /** The address of the target of a symlink. */
   targetOf(inode: number): number;
-  /** The extended attributes, encoded; undefined if it has none. */
-  xattrsOf(inode: number): Buffer | undefined;
-  /** Sets where the inode is, and the first block of its data that is not in a device. */
   setPosition(inode: number, position: Position): void;
-  positionOf(inode: number): Position;
+  slotOf(inode: number): number;
 };
 
-/** `isInline`: the last part of its data follows the inode. */
-export type Position = { readonly slot: number; readonly block: number; readonly isInline: boolean };
+/**
+ * Where and how an inode is written: in the compact form or not; whether the last part of its data follows it; the first
+ * block of its data, counted from the first one of all data that is not in devices.
+ */
+export type Position = {
+  readonly slot: number;
+  readonly isCompact: boolean;
+  readonly isInline: boolean;
+  readonly block: number;
+};
+
+/**
+ * An inode. `block`: that of a file is in its device. `chunkSize`: of a late file. `xattrs`: the extended attributes,
+ * encoded, if it has any.
+ */
+export type Inode = Position &
+  Time & {
+    readonly mode: number;
+    readonly uid: number;
+    readonly gid: number;
+    readonly links: number;
+    readonly size: number;
+    readonly device: number;
+    readonly chunkSize: number | undefined;
+    readonly xattrs: Buffer | undefined;
+  };
 
 const [modeAt, uidAt, gidAt, lowAt, highAt, nanosecondsAt] = [0, 1, 2, 3, 4, 5];
 const [sizeAt, upperAt, placeAt, linksAt, slotAt] = [6, 7, 8, 9, 10];
@@ -64,22 +75,44 @@ export function createInodeTable(): InodeTable {
     const { mode, uid, gid, mtime } = attributes;
     if (latest.mtime !== mtime) latest = { mtime, time: toTime(mtime) };
     const { low, high, nanoseconds } = latest.time;
-    columns.set(inode, modeAt, type | mode);
-    columns.set(inode, uidAt, uid);
-    columns.set(inode, gidAt, gid);
-    columns.set(inode, lowAt, low);
-    columns.set(inode, highAt, high);
-    columns.set(inode, nanosecondsAt, nanoseconds);
-    columns.set(inode, linksAt, links);
+    const row = columns.page(inode);
+    const at = columns.start(inode);
+    row[at + modeAt] = type | mode;
+    row[at + uidAt] = uid;
+    row[at + gidAt] = gid;
+    row[at + lowAt] = low;
+    row[at + highAt] = high;
+    row[at + nanosecondsAt] = nanoseconds;
+    row[at + linksAt] = links;
     const encoded = attributes.xattrs && encodeXattrs(attributes.xattrs);
     if (encoded !== undefined && encoded.length > 0) xattrs.set(inode, encoded);
     return inode;
   }
 
-  const modeOf = (inode: number): number => columns.get(inode, modeAt) & 0xffff;
-  const isFile = (inode: number): boolean => (modeOf(inode) & typeBits) === modeType.file;
-  const sizeOf = (inode: number): number =>
-    columns.get(inode, sizeAt) + (isFile(inode) ? (columns.get(inode, upperAt) >>> 16) * 2 ** 32 : 0);
+  function read(inode: number): Inode {
+    const row = columns.page(inode);
+    const at = columns.start(inode);
+    const mode = row[at + modeAt] ?? 0;
+    const upper = row[at + upperAt] ?? 0;
+    const isFile = (mode & typeBits) === modeType.file;
+    return {
+      isCompact: (mode & compactFlag) !== 0,
+      isInline: (mode & inlineFlag) !== 0,
+      mode: mode & 0xffff,
+      uid: row[at + uidAt] ?? 0,
+      gid: row[at + gidAt] ?? 0,
+      low: row[at + lowAt] ?? 0,
+      high: row[at + highAt] ?? 0,
+      nanoseconds: row[at + nanosecondsAt] ?? 0,
+      links: row[at + linksAt] ?? 0,
+      size: (row[at + sizeAt] ?? 0) + (isFile ? (upper >>> 16) * 2 ** 32 : 0),
+      slot: row[at + slotAt] ?? 0,
+      device: isFile ? upper & 0xffff : 0,
+      block: isFile ? (row[at + placeAt] ?? 0) : upper,
+      chunkSize: chunkSizes.size === 0 ? undefined : chunkSizes.get(inode),
+      xattrs: xattrs.size === 0 ? undefined : xattrs.get(inode),
+    };
+  }
 
   return {
     addDirectory: attributes => add(modeType.directory, attributes, 2),
@@ -92,57 +125,33 @@ export function createInodeTable(): InodeTable {
     addFile(attributes, size, { device, block, chunkSize }) {
       const inode = add(modeType.file, attributes, 1);
       if (chunkSize !== undefined) chunkSizes.set(inode, chunkSize);
-      columns.set(inode, sizeAt, size % 2 ** 32);
-      columns.set(inode, upperAt, Math.floor(size / 2 ** 32) * 0x1_0000 + device);
-      columns.set(inode, placeAt, block);
+      const row = columns.page(inode);
+      const at = columns.start(inode);
+      row[at + sizeAt] = size; // the lower 32 bits
+      row[at + upperAt] = Math.floor(size / 2 ** 32) * 0x1_0000 + device;
+      row[at + placeAt] = block;
       return inode;
     },
     addLink: inode => columns.set(inode, linksAt, columns.get(inode, linksAt) + 1),
     count: () => count,
-    modeOf,
-    ownerOf: inode => ({ uid: columns.get(inode, uidAt), gid: columns.get(inode, gidAt) }),
-    timeOf: inode => ({
-      low: columns.get(inode, lowAt),
-      high: columns.get(inode, highAt),
-      nanoseconds: columns.get(inode, nanosecondsAt),
-    }),
-    linksOf: inode => columns.get(inode, linksAt),
-    sizeOf,
-    setForm(inode, { low, high, nanoseconds }) {
-      const isCompact =
-        columns.get(inode, uidAt) <= 0xffff &&
-        columns.get(inode, gidAt) <= 0xffff &&
-        columns.get(inode, linksAt) <= 0xffff &&
-        sizeOf(inode) <= 0xffff_ffff &&
-        columns.get(inode, lowAt) === low &&
-        columns.get(inode, highAt) === high &&
-        columns.get(inode, nanosecondsAt) === nanoseconds;
-      if (isCompact) columns.set(inode, modeAt, columns.get(inode, modeAt) | compactFlag);
-    },
-    isCompact: inode => (columns.get(inode, modeAt) & compactFlag) !== 0,
+    read,
+    modeOf: inode => columns.get(inode, modeAt) & 0xffff,
     setFirstEntry: (directory, entry) => columns.set(directory, placeAt, entry),
     firstEntryOf: directory => columns.get(directory, placeAt),
     setSize: (directory, size) => columns.set(directory, sizeAt, size),
-    placeOf: inode => ({
-      device: columns.get(inode, upperAt) & 0xffff,
-      block: columns.get(inode, placeAt),
-    }),
-    hasPlace: (inode, { device, block }) =>
-      columns.get(inode, placeAt) === block && (columns.get(inode, upperAt) & 0xffff) === device,
-    chunkSizeOf: inode => chunkSizes.get(inode),
+    hasPlace: (file, { device, block }) =>
+      columns.get(file, placeAt) === block && (columns.get(file, upperAt) & 0xffff) === device,
     lateFiles: () => [...chunkSizes.keys()],
     targetOf: inode => columns.get(inode, placeAt),
-    xattrsOf: inode => xattrs.get(inode),
-    setPosition(inode, { slot, block, isInline }) {
-      columns.set(inode, slotAt, slot);
-      if (isInline) columns.set(inode, modeAt, columns.get(inode, modeAt) | inlineFlag);
-      if (!isFile(inode)) columns.set(inode, upperAt, block);
+    setPosition(inode, { slot, isCompact, isInline, block }) {
+      const row = columns.page(inode);
+      const at = columns.start(inode);
+      const mode = row[at + modeAt] ?? 0;
+      row[at + modeAt] = mode | (isCompact ? compactFlag : 0) | (isInline ? inlineFlag : 0);
+      row[at + slotAt] = slot;
+      if ((mode & typeBits) !== modeType.file) row[at + upperAt] = block;
     },
-    positionOf: inode => ({
-      slot: columns.get(inode, slotAt),
-      block: isFile(inode) ? 0 : columns.get(inode, upperAt),
-      isInline: (columns.get(inode, modeAt) & inlineFlag) !== 0,
-    }),
+    slotOf: inode => columns.get(inode, slotAt),
   };
 }
 

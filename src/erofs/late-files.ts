@@ -61,9 +61,9 @@ export function chunkMapsOf(
   { places }: Pick<LateLayout, 'places'>,
 ): readonly (ChunkMap | undefined)[] {
   const { inodes } = plan.contents;
-  const inodeOf = new Map(inodes.lateFiles().map(inode => [inodes.placeOf(inode).device, inode]));
+  const inodeOf = new Map(inodes.lateFiles().map(inode => [inodes.read(inode).device, inode]));
   return places.map(({ device }) => {
     const inode = inodeOf.get(device);
-    return inode === undefined ? undefined : chunkMapOf(plan, inode);
+    return inode === undefined ? undefined : chunkMapOf(plan, inodes.read(inode));
   });
 }

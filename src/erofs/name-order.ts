@@ -15,7 +15,8 @@ const keyBytes = 6;
 export function* sortNames(arena: Arena, addresses: readonly number[]): Generator<void, Uint32Array> {
   const { length } = addresses;
   const compare = yield* createComparison(arena, addresses);
-  let order = Uint32Array.from(addresses, (_, at) => at);
+  let order = new Uint32Array(length);
+  for (let at = 0; at < length; at++) order[at] = at;
   for (let at = 0; at < length; at += batch) {
     order.subarray(at, at + batch).sort(compare);
     yield;
@@ -52,13 +53,13 @@ function* merge(
 function* createComparison(arena: Arena, addresses: readonly number[]): Generator<void, Compare> {
   let shared = 255;
   const first = addresses[0] ?? 0;
-  for (const [at, address] of addresses.entries()) {
-    shared = Math.min(shared, sharedBytes(arena, first, address, shared));
+  for (let at = 0; at < addresses.length; at++) {
+    shared = sharedBytes(arena, first, addresses[at] ?? 0, shared);
     if (at % batch === 0) yield;
   }
   const keys = new Float64Array(addresses.length);
-  for (const [at, address] of addresses.entries()) {
-    keys[at] = keyOf(arena, address, shared);
+  for (let at = 0; at < addresses.length; at++) {
+    keys[at] = keyOf(arena, addresses[at] ?? 0, shared);
     if (at % batch === 0) yield;
   }
   return (one, other) =>
@@ -66,8 +67,10 @@ function* createComparison(arena: Arena, addresses: readonly number[]): Generato
 }
 
 function sharedBytes(arena: Arena, one: number, other: number, most: number): number {
-  const [a, b] = [arena.page(one), arena.page(other)];
-  const [x, y] = [offsetIn(one) + 1, offsetIn(other) + 1];
+  const a = arena.page(one);
+  const b = arena.page(other);
+  const x = offsetIn(one) + 1;
+  const y = offsetIn(other) + 1;
   const end = Math.min(most, a[x - 1] ?? 0, b[y - 1] ?? 0);
   for (let at = 0; at < end; at++) if (a[x + at] !== b[y + at]) return at;
   return end;

@@ -34,7 +34,9 @@ export function copyName(arena: Arena, address: number, to: Buffer, at: number):
 
 /** Compares by bytes. */
 export function compareNames(arena: Arena, one: number, other: number): number {
-  const [a, b] = [arena.page(one), arena.page(other)];
-  const [x, y] = [offsetIn(one) + 1, offsetIn(other) + 1];
+  const a = arena.page(one);
+  const b = arena.page(other);
+  const x = offsetIn(one) + 1;
+  const y = offsetIn(other) + 1;
   return a.compare(b, y, y + (b[y - 1] ?? 0), x, x + (a[x - 1] ?? 0));
 }

@@ -2,7 +2,10 @@
 export type Slices = {
   /** Makes room for the next bytes. Returns the bytes before them if there is none; they are valid until the next ones. */
   reserve(at: number, length: number): Buffer | undefined;
-  /** The reserved bytes, to be written. */
+  /** The buffer with the reserved bytes, which are at `offset` in it, and zeros until they are written. */
+  buffer(): Buffer;
+  offset(at: number): number;
+  /** The reserved bytes alone. */
   view(at: number, length: number): Buffer;
 };
 
@@ -19,6 +22,8 @@ export function createSlices(size: number): Slices {
       start = at;
       return full;
     },
+    buffer: () => buffer,
+    offset: at => at - start,
     view: (at, length) => buffer.subarray(at - start, at - start + length),
   };
 }

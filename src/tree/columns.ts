@@ -7,6 +7,9 @@
 export type Columns = {
   get(row: number, column: number): number;
   set(row: number, column: number, value: number): void;
+  /** Returns the numbers of a page with a row, from `start` on: for many numbers of one row. */
+  page(row: number): Uint32Array;
+  start(row: number): number;
 };
 
 const pageBits = 14;
@@ -16,15 +19,18 @@ const inPage = pageRows - 1;
 
 export function createColumns(width: number): Columns {
   const pages: Uint32Array[] = [];
+  const pageOf = (row: number): Uint32Array =>
+    (pages[row >>> pageBits] ??= new Uint32Array(pageRows * width));
   return {
     get(row, column) {
       const page = pages[row >>> pageBits];
       return page === undefined ? 0 : (page[(row & inPage) * width + column] as number);
     },
     set(row, column, value) {
-      const page = (pages[row >>> pageBits] ??= new Uint32Array(pageRows * width));
-      page[(row & inPage) * width + column] = value;
+      pageOf(row)[(row & inPage) * width + column] = value;
     },
+    page: pageOf,
+    start: row => (row & inPage) * width,
   };
 }
 
