@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { attribute, capability, reference, toWire } from '../../test/support/node/publish-call.ts';
-import { parsePublishRequest } from './csi/node.ts';
+import { parsePublishRequest } from './csi/publish-request.ts';
 
 test('the same request has one fingerprint, whatever the order of its parts and the keys of Kubernetes', () => {
   const key = fc.constantFrom('pullPolicy', 'unpack', 'subPath', 'include', 'exclude', 'platform');

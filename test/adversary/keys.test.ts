@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { openKeychain } from '../../src/credentials/keychain.ts';
 import { openProviders } from '../../src/credentials/providers.ts';
-import { parsePublishRequest } from '../../src/grpc/csi/node.ts';
+import { parsePublishRequest } from '../../src/grpc/csi/publish-request.ts';
 import { type Credential, type Keyring, tokensKey } from '../../src/oci/credential.ts';
 import { type Digest, toDigest } from '../../src/oci/digest.ts';
 import type { Manifest } from '../../src/oci/manifest.ts';

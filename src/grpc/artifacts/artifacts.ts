@@ -2,7 +2,7 @@ import type { Publishing } from '../../ports/publishing.ts';
 import type { Artifacts, PodName, Progress } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { findOwnMount } from '../../volume/manual-mount.ts';
-import { parseTargetPath } from '../csi/node.ts';
+import { parseTargetPath } from '../csi/publish-request.ts';
 import { type CallContext, clientStream, type Edge, serverStream, unary } from '../edge/call.ts';
 import type { ArtifactsHandlers } from '../wire/ociartifact/v1/Artifacts.ts';
 import type { LoadRequest__Output } from '../wire/ociartifact/v1/LoadRequest.ts';

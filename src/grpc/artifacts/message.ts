@@ -1,6 +1,5 @@
 import { formatPlatform } from '../../oci/platform.ts';
 import type { LateStatus } from '../../ports/on-demand.ts';
-import type { Pod } from '../../ports/request.ts';
 import type {
   ArtifactDetail,
   ArtifactSummary,
@@ -19,7 +18,6 @@ import type { Finding as WireFinding } from '../wire/ociartifact/v1/Finding.ts';
 import type { InspectResponse } from '../wire/ociartifact/v1/InspectResponse.ts';
 import type { Layer } from '../wire/ociartifact/v1/Layer.ts';
 import type { Loading } from '../wire/ociartifact/v1/Loading.ts';
-import type { Pod as WirePod } from '../wire/ociartifact/v1/Pod.ts';
 import type { Progress as WireProgress } from '../wire/ociartifact/v1/Progress.ts';
 import type { PruneResponse } from '../wire/ociartifact/v1/PruneResponse.ts';
 import type { Pulled as WirePulled } from '../wire/ociartifact/v1/Pulled.ts';
@@ -27,6 +25,7 @@ import type { PullStatus as WirePullStatus } from '../wire/ociartifact/v1/PullSt
 import type { RemoveResponse } from '../wire/ociartifact/v1/RemoveResponse.ts';
 import type { Resolved as WireResolved } from '../wire/ociartifact/v1/Resolved.ts';
 import type { Volume } from '../wire/ociartifact/v1/Volume.ts';
+import { fromPod } from './pod-message.ts';
 
 /** Results of the use cases as messages of ociartifact.v1; grpc/client/value.ts is the inverse. */
 
@@ -180,12 +179,6 @@ function fromLate({
     lied: lied === true,
     stopped: stopped === true,
   };
-}
-
-function fromPod(pod: Pod | undefined): WirePod | null {
-  if (pod === undefined) return null;
-  const { namespace, name, uid, serviceAccount = '' } = pod;
-  return { namespace, name, uid, service_account: serviceAccount };
 }
 
 function fromLayer({ digest, mediaType, size, name, form, held }: LayerDetail): Layer {

@@ -1,7 +1,7 @@
 import type { PublishRequest, PullRequest } from '../../ports/request.ts';
 import { parseAttributes } from '../../volume/attributes.ts';
 import { toMountRequest } from '../../volume/manual-mount.ts';
-import { parseTargetPath } from '../csi/node.ts';
+import { parseTargetPath } from '../csi/publish-request.ts';
 import type { MountRequest__Output } from '../wire/ociartifact/v1/MountRequest.ts';
 import type { PullRequest__Output } from '../wire/ociartifact/v1/PullRequest.ts';
 

@@ -16,6 +16,7 @@ import type {
   VolumeStatus,
 } from '../../ports/usecases.ts';
 import { resolving } from '../../volume/pull/progress.ts';
+import { toPod } from '../artifacts/pod-message.ts';
 import type { ArtifactSummary__Output } from '../wire/ociartifact/v1/ArtifactSummary.ts';
 import type { Finding__Output } from '../wire/ociartifact/v1/Finding.ts';
 import type { Freed__Output } from '../wire/ociartifact/v1/Freed.ts';
@@ -194,9 +195,4 @@ export function toVolume(wire: Volume__Output): VolumeStatus {
     ...(wire.loading === null ? {} : { loading: toLate(wire.loading) }),
     ...(wire.view_digest === '' ? {} : { viewDigest: parseDigest(wire.view_digest) }),
   };
-}
-
-function toPod(wire: NonNullable<Volume__Output['pod']>): NonNullable<VolumeStatus['pod']> {
-  const { namespace, name, uid, service_account: serviceAccount } = wire;
-  return { namespace, name, uid, ...(serviceAccount === '' ? {} : { serviceAccount }) };
 }

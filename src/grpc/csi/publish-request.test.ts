@@ -13,7 +13,7 @@ import {
 import { tokensKey } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { NodePublishVolumeRequest__Output as Wire } from '../wire/csi/v1/NodePublishVolumeRequest.ts';
-import { parsePublishRequest } from './node.ts';
+import { parsePublishRequest } from './publish-request.ts';
 
 function refusalOf(wire: Wire): string {
   try {
