@@ -134,13 +134,25 @@ test('a pod is named by namespace and name, and for its credentials alone', asyn
   }
 });
 
-test('volumes names below the table what the policy would refuse now', async () => {
-  const volumes = async () => [{ ...volume, refused: 'z:1 is refused by default[0] of /p.json' }];
-  const { stdout } = await runShell(['volumes'], { artifacts: { volumes } });
-  assert.equal(
-    stdout.trimEnd().split('\n').at(-1),
-    '/pods/u/mount would be refused now: z:1 is refused by default[0] of /p.json',
-  );
+test('volumes names below the table the pods whose volumes a policy would refuse now, or are damaged, or load', async () => {
+  const { pod: _, ...podless } = { ...volume, targetPath: '/mnt/a' };
+  const loading = { bytes: 2 ** 20, totalBytes: 2 ** 21, bytesPerSecond: 0, waitingReads: 0 };
+  const states: readonly (readonly [Partial<VolumeStatus>, string])[] = [
+    [
+      { refused: 'z:1 is refused by default[0] of /p.json' },
+      'would be refused now: z:1 is refused by default[0] of /p.json',
+    ],
+    [{ damaged: 'blob b is cut short' }, 'shows damaged content: blob b is cut short'],
+    [{ loading }, 'is loaded on demand: 50 % of 2.0 MiB'],
+  ];
+  for (const [state, text] of states) {
+    const volumes = async () => [podless, volume].map(one => ({ ...one, ...state }));
+    const { stdout } = await runShell(['volumes'], { artifacts: { volumes } });
+    assert.deepEqual(stdout.trimEnd().split('\n').slice(-2), [
+      `/mnt/a ${text}`,
+      `ml/web-0 (/pods/u/mount) ${text}`,
+    ]);
+  }
 });
 
 test('what a registry says cannot steer the terminal', async () => {

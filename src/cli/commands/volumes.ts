@@ -46,14 +46,19 @@ function formatVolumes(volumes: readonly VolumeStatus[], { terminal, columns, wh
 }
 
 function formatProblems(volumes: readonly VolumeStatus[]): string {
-  const refused = volumes
-    .filter(volume => volume.refused !== undefined)
-    .map(({ targetPath, refused: why }) => `${targetPath} would be refused now: ${why}`);
-  const damaged = volumes
-    .filter(volume => volume.damaged !== undefined)
-    .map(({ targetPath, damaged: what }) => `${targetPath} shows damaged content: ${what}`);
-  const loading = volumes.flatMap(({ targetPath, loading: late }) =>
-    late === undefined ? [] : `${targetPath} is loaded ${formatLate(late)}`,
+  const refused = volumes.flatMap(({ refused: why, ...volume }) =>
+    why === undefined ? [] : `${formatPlace(volume)} would be refused now: ${why}`,
+  );
+  const damaged = volumes.flatMap(({ damaged: what, ...volume }) =>
+    what === undefined ? [] : `${formatPlace(volume)} shows damaged content: ${what}`,
+  );
+  const loading = volumes.flatMap(({ loading: late, ...volume }) =>
+    late === undefined ? [] : `${formatPlace(volume)} is loaded ${formatLate(late)}`,
   );
   return formatLines([...refused, ...damaged, ...loading]);
+}
+
+/** `namespace/pod (path)`: a pod may have several volumes. */
+function formatPlace({ pod, targetPath }: Pick<VolumeStatus, 'pod' | 'targetPath'>): string {
+  return pod === undefined ? targetPath : `${pod.namespace}/${pod.name} (${targetPath})`;
 }
