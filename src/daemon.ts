@@ -8,6 +8,7 @@ import { exitCodes } from './cli/exit.ts';
 import type { Settings } from './cli/settings.ts';
 import type { Note } from './configfile/watched-file.ts';
 import { openRehearsal } from './configuration.ts';
+import { toGrpcCode } from './grpc/edge/status.ts';
 import { hostEndpoint, serveRegistration } from './grpc/registration.ts';
 import { serveCsi } from './grpc/server.ts';
 import { serveLate } from './http/late-server.ts';
@@ -104,6 +105,7 @@ async function run(
     origins: () => node?.origins(),
     onDemand: () => node?.onDemand(),
     prefetch: () => node?.prefetch() ?? [],
+    failing: () => (node?.failing() ?? []).map(({ code }) => toGrpcCode(code)),
   });
   const lateness = {
     isPatient: () =>

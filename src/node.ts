@@ -2,16 +2,17 @@ import type { ArtifactSources } from './configuration.ts';
 import type { Cluster } from './kube/cluster.ts';
 import type { DiskUsage } from './ports/disk.ts';
 import type { VolumeEvents } from './ports/events.ts';
+import type { FailingVolume } from './ports/failing-volume.ts';
 import type { LateSummary } from './ports/on-demand.ts';
 import type { PrefetchStatus } from './ports/prefetch.ts';
-import type { Publishing } from './ports/publishing.ts';
+import type { PodPublishing } from './ports/publishing.ts';
 import type { Sharing } from './ports/sharing.ts';
 import type { Artifacts } from './ports/usecases.ts';
 
 /** The use cases of one node over its state directory. */
 export type Node = {
   readonly artifacts: Artifacts;
-  readonly publishing: Publishing;
+  readonly publishing: PodPublishing;
   cacheBytes(): Promise<number>;
   diskUsage(): Promise<DiskUsage>;
   /** Configuration files that are broken, one line each. Their last good version is in force, or they refuse. */
@@ -22,6 +23,8 @@ export type Node = {
   facts(): readonly string[];
   /** The entries of --prefetch. */
   prefetch(): readonly PrefetchStatus[];
+  /** The volumes that kubelet asks for, and that fail. */
+  failing(): readonly FailingVolume[];
   /** Whether fs-verity seals the cache. */
   readonly isSealed: boolean;
   /** Why no view is an image; undefined if those of tars are. */

@@ -44,6 +44,7 @@ import { createScrub } from './volume/cache/scrub.ts';
 import { createUpkeep } from './volume/cache/upkeep.ts';
 import { createCatalog } from './volume/catalog.ts';
 import { createDamageReport, createLieReport } from './volume/events/damage-report.ts';
+import { createFailingVolumes } from './volume/failing-volumes.ts';
 import { formatOnDemand } from './volume/on-demand/support-text.ts';
 import { createPodPublishing } from './volume/pod-publishing.ts';
 import { createVolumeStatus } from './volume/volume-status.ts';
@@ -181,6 +182,7 @@ export async function openNode(
     reads
       ? []
       : [formatVerity(store.verity), formatSupport({ off: imagesOff }), formatOnDemand(onDemand.summary())];
+  const failing = createFailingVolumes();
   const notes = async () =>
     [problems(), sources.notes(), (await room.pressure()) ?? [], holder?.problem() ?? []].flat();
   const status = async (): Promise<NodeStatus> => ({
@@ -190,6 +192,7 @@ export async function openNode(
     problems: await notes(),
     facts: facts(),
     prefetch: prefetch.status(),
+    failing: failing.list(),
   });
   return {
     artifacts: createArtifacts({
@@ -205,13 +208,14 @@ export async function openNode(
       status,
       statusOf,
     }),
-    publishing: createPodPublishing({ ...world, pull, onDemand, statusOf }, events),
+    publishing: createPodPublishing({ ...world, pull, onDemand, statusOf, failing }, events),
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
     problems,
     notes,
     facts,
     prefetch: prefetch.status,
+    failing: failing.list,
     isSealed: store.verity.off === undefined,
     imagesOff,
     origins: sources.origins,

@@ -54,7 +54,7 @@ export function addCommands(program: Command, act: Act): void {
     usage: 'status',
     summary: 'show the daemon, its disk, its volumes and its pulls',
     about:
-      'Shows the daemon, the disk of its cache, its volumes, broken configuration files and the pulls under way.',
+      'Shows the daemon, the disk of its cache, its volumes, those that fail, broken configuration files and the pulls under way.',
     direct: ['registries', 'credentials', 'pods', 'signatures'],
     load: async () => (await import('./commands/status.ts')).status,
     use: () => 'read',

@@ -1,6 +1,6 @@
 import { Server, type ServerOptions } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import type { Publishing } from '../ports/publishing.ts';
+import type { PodPublishing } from '../ports/publishing.ts';
 import type { Artifacts } from '../ports/usecases.ts';
 import { artifactsHandlers } from './artifacts/artifacts.ts';
 import { identityHandlers } from './csi/identity.ts';
@@ -20,7 +20,7 @@ export type CsiOptions = {
   /** The node's name in Kubernetes. */
   readonly nodeId: string;
   readonly version: string;
-  readonly publishing: Publishing;
+  readonly publishing: PodPublishing;
   readonly artifacts: Artifacts;
   readonly log: Logger;
   readonly observe: Observe;

@@ -45,6 +45,10 @@ const statusNames = [
   'Unauthenticated',
 ] as const;
 
+function nameStatus(number: number): string {
+  return statusNames[number] ?? 'Unknown';
+}
+
 /**
  * References are user input, so the number of registries is not bounded: so many have series of their own, and all
  * others share one.
@@ -102,7 +106,7 @@ export function createMetrics(driverName: string, observed: Observed & ObservedP
 
   return {
     operation(method, status, seconds) {
-      const code = statusNames[status] ?? 'Unknown';
+      const code = nameStatus(status);
       operations.observe({ driver_name: driverName, method_name: method, grpc_status_code: code }, seconds);
     },
     podEvent: outcome => events.inc({ outcome }),
@@ -128,6 +132,8 @@ export type Observed = {
   pulls(): Promise<readonly PullStatus[]>;
   /** Configuration files that are broken. */
   problems(): readonly string[];
+  /** The number of the gRPC status of each volume that kubelet asks for, and that fails. */
+  failing(): readonly number[];
   /** The entries of --prefetch. */
   prefetch(): readonly PrefetchStatus[];
   /** Whether fs-verity seals the cache. */
@@ -164,6 +170,11 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
   const damaged = gauge(
     'oci_artifact_csi_volumes_damaged',
     'Volumes that show content which was found to be damaged',
+  );
+  const failing = gauge(
+    'oci_artifact_csi_volumes_failing',
+    'Volumes that pods wait for and that failed, by the gRPC status code of their last call',
+    ['grpc_status_code'],
   );
   const pulls = gauge('oci_artifact_csi_pulls_in_flight', 'Pulls under way');
   const errors = gauge(
@@ -218,6 +229,8 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
     mounted.set(list.filter(volume => volume.mounted).length);
     refused.set(list.filter(volume => volume.refused !== undefined).length);
     damaged.set(list.filter(volume => volume.damaged !== undefined).length);
+    failing.reset();
+    for (const code of observed.failing()) failing.inc({ grpc_status_code: nameStatus(code) });
     const entries = observed.prefetch();
     for (const state of prefetchStates)
       prefetch.set({ state }, entries.filter(entry => entry.state === state).length);

@@ -42,6 +42,7 @@ function observing(volumes: readonly VolumeStatus[]): Observed & ObservedProcess
     problems: () => ['registries.conf is broken'],
     pulls: async () => [{ since: 0, progress: resolving, wanters: [] }],
     prefetch: () => [],
+    failing: () => [5, 14, 5],
     phase: () => 'open',
     droppedLines: () => 3,
     unhandledRejections: () => 2,
@@ -145,6 +146,8 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
     'oci_artifact_csi_disk_used_inodes 3',
     'oci_artifact_csi_volumes 1',
     'oci_artifact_csi_volumes_mounted 1',
+    'oci_artifact_csi_volumes_failing{grpc_status_code="NotFound"} 2',
+    'oci_artifact_csi_volumes_failing{grpc_status_code="Unavailable"} 1',
     `oci_artifact_csi_volume_info{namespace="ml",pod="web-0",volume="csi-1",reference="demo/model",digest="${digest}"} 1`,
   ]) {
     assert.ok(lines.has(line), line);
@@ -161,12 +164,14 @@ test('invented registries share one series', async () => {
   assert.ok(lines.includes('oci_artifact_csi_pulled_bytes_total{registry="other"} 900'));
 });
 
-test('a volume that is gone is gone from the next scrape', async () => {
-  const volumes = [volume];
-  const metrics = createMetrics('d', observing(volumes));
+test('a volume that is gone, or fails no more, is gone from the next scrape', async () => {
+  const [volumes, failing] = [[volume], [5]];
+  const metrics = createMetrics('d', { ...observing(volumes), failing: () => failing });
   assert.match(await metrics.scrape(), /volume_info\{.*csi-1/);
+  assert.match(await metrics.scrape(), /volumes_failing\{grpc_status_code="NotFound"\} 1\n/);
   volumes.pop();
-  assert.doesNotMatch(await metrics.scrape(), /volume_info\{/);
+  failing.pop();
+  assert.doesNotMatch(await metrics.scrape(), /(?:volume_info|volumes_failing)\{/);
 });
 
 test('a scrape that fails says why', async () => {

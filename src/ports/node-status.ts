@@ -1,4 +1,5 @@
 import type { DiskUsage } from './disk.ts';
+import type { FailingVolume } from './failing-volume.ts';
 import type { PrefetchStatus } from './prefetch.ts';
 
 /** The state of this node. `daemon` is absent if a command works without a daemon. */
@@ -13,6 +14,8 @@ export type NodeStatus = {
   readonly daemon?: DaemonStatus;
   /** The entries of --prefetch. */
   readonly prefetch: readonly PrefetchStatus[];
+  /** The volumes that kubelet asks this daemon for, and that fail, in the order in which they began to. */
+  readonly failing: readonly FailingVolume[];
 };
 
 /** `notReady`: why no volume can be published now, one line each. `off`: another program registers the driver. */

@@ -1,3 +1,5 @@
+import type { ArtifactError } from '../util/error.ts';
+import type { AskedVolume } from './failing-volume.ts';
 import type { Target } from './mounter.ts';
 import type { PublishRequest } from './request.ts';
 import type { Volume, VolumeStatus } from './usecases.ts';
@@ -26,4 +28,10 @@ export type Publishing = {
   unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<Volume | undefined>;
   /** The recorded size of a volume at a path, or at any, and what is wrong with it. @throws `not-found`. */
   stats(volumeId: string, path: string | undefined, signal: AbortSignal): Promise<VolumeStatus>;
+};
+
+/** Publishing for kubelet. */
+export type PodPublishing = Publishing & {
+  /** Notes a request for a volume that is wrong by itself, and so is not published. */
+  refused(asked: AskedVolume, error: ArtifactError): void;
 };

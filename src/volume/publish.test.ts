@@ -12,6 +12,7 @@ import type { Progress } from '../ports/usecases.ts';
 import { DeadlineNear } from '../util/deadline-near.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
+import { createFailingVolumes } from './failing-volumes.ts';
 import { createPublishing } from './publish.ts';
 import type { Pull } from './pull/pull.ts';
 
@@ -50,12 +51,14 @@ function createWorld(pull?: PullFunction) {
     held: 0,
     /** How many lookups do not find the view. */
     gone: 0,
+    failing: createFailingVolumes(),
   };
   const publishing = createPublishing({
     viewTurns: createKeyedMutex(),
     onDemand: { again() {}, async ended() {} },
     verifyWritable() {},
     statusOf: async record => ({ ...record, mounted: true }),
+    failing: world.failing,
     pull: {
       list: () => [],
       stop: async () => undefined,
@@ -175,6 +178,23 @@ test('a failed mount leaves no record', async () => {
   await assert.rejects(publish(request, never), code('internal', /EIO/));
   assert.deepEqual(world.log, ['pull', 'record', 'mount', 'tidy', 'forget']);
   assert.equal(world.held, 0);
+});
+
+test('a volume counts as failing until it is mounted, or found mounted', async () => {
+  const { publish, world } = createWorld();
+  const failures = (): readonly number[] => world.failing.list().map(volume => volume.failures);
+  world.failMount = true;
+  for (const counted of [1, 2]) {
+    await assert.rejects(publish(request, never), code('internal', /EIO/));
+    assert.deepEqual(failures(), [counted]);
+  }
+  world.failMount = false;
+  await publish(request, never);
+  assert.deepEqual(failures(), []);
+  await assert.rejects(publish({ ...request, fingerprint: 'g' }, never), code('exists', /other parameters/));
+  assert.deepEqual(failures(), [1]);
+  await publish(request, never);
+  assert.deepEqual(failures(), []);
 });
 
 test('an image that cannot be mounted is compared by the next call', async () => {

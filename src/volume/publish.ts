@@ -10,6 +10,7 @@ import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex, type KeyedMutex } from '../util/mutex.ts';
 import { quoteName } from '../util/name.ts';
 import type { PublishReports } from './events/publish-reports.ts';
+import type { FailingVolumes } from './failing-volumes.ts';
 import { formatEnding, toTarget } from './manual-mount.ts';
 import type { OnDemand } from './on-demand/on-demand.ts';
 import { describeNext, describeProgress } from './pull/progress.ts';
@@ -40,10 +41,11 @@ export function createPublishing(world: {
   readonly verifyWritable: () => void;
   readonly onDemand: Pick<OnDemand, 'again' | 'ended'>;
   readonly statusOf: VolumeStatusReader;
+  readonly failing: Pick<FailingVolumes, 'failed' | 'ended'>;
   /** Undefined: the owners of pods are not told. */
   readonly reports?: PublishReports | undefined;
 }): Publishing {
-  const { pull, volumes, names, views, mounter, images, viewTurns } = world;
+  const { pull, volumes, names, views, mounter, images, viewTurns, failing } = world;
   const targets = createKeyedMutex();
 
   const take = (target: Target): Disposable => {
@@ -125,6 +127,7 @@ export function createPublishing(world: {
         const record = await volumes.find(request.targetPath);
         const there = record === undefined ? undefined : await published(request, record);
         if (there !== undefined) {
+          failing.ended(there.targetPath);
           world.onDemand.again(there, request);
           return there;
         }
@@ -145,6 +148,7 @@ export function createPublishing(world: {
           if ((await views.find(pulled.view.key)) === undefined) continue; // it was found damaged meanwhile
           const volume = await mount(request, pulled, before, keepsDirectory);
           const published = { ...volume, origin: pulled.origin };
+          failing.ended(request.targetPath);
           report?.mounted(published);
           return published;
         }
@@ -156,12 +160,14 @@ export function createPublishing(world: {
         if (signal.aborted) throw leaving(request, signal.reason, latest);
         const error = toArtifactError(thrown);
         if (error.code === 'busy') throw thrown;
+        if (!request.anywhere) failing.failed(request, error); // a command shows its error, and does not call again
         report?.failed(error);
         throw thrown;
       }
     },
     async unpublish(_volumeId, target, signal) {
       signal.throwIfAborted();
+      failing.ended(target.path);
       using _target = take(target);
       const record = await volumes.find(target.path);
       if (record === undefined) await mounter.unmountView(target);

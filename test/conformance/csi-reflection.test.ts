@@ -62,6 +62,7 @@ for (const [index, version] of versions.entries()) {
       publish: async () => volume,
       unpublish: async () => undefined,
       stats: async () => volume,
+      refused() {},
     };
     const server = new Server();
     server.addService(loadDefinitions().csi.v1.Node.service, nodeHandlers(edge, 'node-1', publishing));

@@ -118,6 +118,9 @@ for (const [scheme, guard] of Object.entries(guards)) {
       const denied = await outcomeOf(daemon.csi.NodePublishVolume(request));
       assert.equal(denied.code, 'PERMISSION_DENIED', denied.text);
       texts.push(denied.text);
+      const { failing } = await daemon.artifacts.GetStatus({});
+      assert.equal(failing.length, 2 * rows.filter(([, , code]) => code !== 'OK').length + 1);
+      texts.push(...failing.map(({ message }) => message), JSON.stringify(failing));
       texts.push(await (await fetch(`${daemon.http}/metrics`)).text());
       texts.push(JSON.stringify(await daemon.artifacts.ListVolumes({})));
       await daemon.end('SIGTERM');

@@ -125,6 +125,7 @@ test('the log line of an unpublish names the pod and the artifact if there was a
     onDemand: { again() {}, async ended() {} },
     verifyWritable: unused,
     statusOf: unused,
+    failing: { failed: unused, ended() {} },
     pull: { pull: unused, list: unused, stop: unused },
     volumes: {
       find: async target => records.get(target),

@@ -32,6 +32,7 @@ const readers: Readonly<Record<string, string>> = {
   'volume/cache/integrity.ts': 'compares with the times of records',
   'volume/cache/retirement.ts': 'a unique name',
   'volume/cache/scrub.ts': 'compares with the times of records',
+  'volume/failing-volumes.ts': 'times that are shown',
   'volume/on-demand/live-view.ts': 'a time that is shown',
   'volume/prefetch-entry.ts': 'a deadline of a prefetch is a date',
   'volume/prefetch.ts': 'a time that is shown',

@@ -193,6 +193,7 @@ test('every metric is in docs/flags.md, and every one that is named exists', asy
     pulls: async () => [],
     problems: () => [],
     prefetch: () => [],
+    failing: () => [],
     phase: () => 'open',
     droppedLines: () => 0,
     unhandledRejections: () => 0,

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openStage } from '../../src/cli/demo/stage.ts';
 import type { Backend } from '../../src/ports/backend.ts';
+import type { FailingVolume } from '../../src/ports/failing-volume.ts';
 import type { NodeStatus } from '../../src/ports/node-status.ts';
 import type { PrefetchStatus } from '../../src/ports/prefetch.ts';
 import type {
@@ -85,6 +86,16 @@ const pull: Whole<PullStatus> = {
   wanters: [{ reference: 'r.example/z:1', digest, kind: 'pod', targetPath: '/t', pod }],
 };
 const entry: Whole<PrefetchStatus> = { reference: 'z', state: 'failed', digest, problem: 'p', nextAt: 1 };
+const failed: Whole<FailingVolume> = {
+  targetPath: '/t',
+  pod,
+  reference: 'z',
+  code: 'not-found',
+  message: 'm',
+  since: 1,
+  failedAt: 2,
+  failures: 3,
+};
 const status: Whole<NodeStatus> = {
   stateDir: '/s',
   disk: nodeStatus.disk,
@@ -93,6 +104,7 @@ const status: Whole<NodeStatus> = {
   facts: notes,
   daemon: { version: '1', driverName: 'd', notReady: notes, registration: 'registered' },
   prefetch: [entry],
+  failing: [failed],
 };
 const removed: Whole<Removed> = { artifacts: 1, bytes: 2, reference: 'z', digest, keptBy: notes };
 const pruned: Whole<Pruned> = { artifacts: 1, bytes: 2, items: [{ reference: 'z', digest, bytes: 2 }] };

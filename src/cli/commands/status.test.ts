@@ -29,6 +29,8 @@ test('status shows both versions, kubelet, the disk, the volumes, and what is wr
       'state directory: /var/lib/x, 1.0 GiB of content',
       'disk:            40 % in use, 60.0 GiB of 100 GiB available; 2 % of inodes in use',
       'volumes:         2, 1 mounted',
+      'failing:         shop/web-0: registry.example/gone:2 (40s ago, 12 times): registry.example/gone:2 does not exist',
+      'failing:         /pods/w/mount: no reference (2s ago, 1 time): the volume attribute reference is missing',
       'node:            fs-verity: off',
       'problem:         /etc/y: line 3 is broken',
       'prefetch:        1 of 3 in the cache, 1 failed, 1 for other nodes',
@@ -42,6 +44,11 @@ test('status shows both versions, kubelet, the disk, the volumes, and what is wr
     client: { version },
     ...nodeStatus,
     prefetch: nodeStatus.prefetch.map(entry => ({ ...entry, nextAt: toTimestamp(entry.nextAt ?? 0) })),
+    failing: nodeStatus.failing.map(({ since, failedAt, ...failed }) => ({
+      ...failed,
+      since: toTimestamp(since),
+      failedAt: toTimestamp(failedAt),
+    })),
     volumes: { published: 2, mounted: 1, loading: 0 },
     pulls: [],
   });

@@ -1,10 +1,11 @@
+import type { FailingVolume } from '../../ports/failing-volume.ts';
 import type { DaemonStatus } from '../../ports/node-status.ts';
 import type { PrefetchState, PrefetchStatus } from '../../ports/prefetch.ts';
 import type { PullStatus, Wanter } from '../../ports/usecases.ts';
 import { isLoaded } from '../../util/late-text.ts';
 import { formatSize } from '../../util/size.ts';
 import { version } from '../../util/version.ts';
-import { formatAge, formatDiskUsage, registrationWords } from '../../util/words.ts';
+import { formatAge, formatCount, formatDiskUsage, registrationWords } from '../../util/words.ts';
 import { print, toTimestamp } from '../output.ts';
 import type { Shell } from '../shell.ts';
 import { formatTable, type TableHeader } from '../table.ts';
@@ -19,7 +20,7 @@ const header: TableHeader = {
   FOR: 'spare',
 };
 
-/** Shows the state of the daemon and its node, and the pulls in progress, oldest first. */
+/** Shows the state of the daemon and its node, the volumes that fail, and the pulls in progress, oldest first. */
 export async function status(shell: Shell): Promise<void> {
   const { artifacts } = shell.backend;
   const [node, volumes, found] = await Promise.all([
@@ -44,6 +45,11 @@ export async function status(shell: Shell): Promise<void> {
         ...entry,
         ...(nextAt === undefined ? {} : { nextAt: toTimestamp(nextAt) }),
       })),
+      failing: node.failing.map(({ since, failedAt, ...volume }) => ({
+        ...volume,
+        since: toTimestamp(since),
+        failedAt: toTimestamp(failedAt),
+      })),
       volumes: { published: volumes.length, mounted, loading },
       pulls: pulls.map(pull => ({ ...pull, since: toTimestamp(pull.since) })),
     },
@@ -57,6 +63,7 @@ export async function status(shell: Shell): Promise<void> {
           'volumes',
           `${volumes.length}, ${mounted} mounted${loading === 0 ? '' : `, ${loading} still loading`}`,
         ],
+        ...node.failing.map(volume => ['failing', formatFailing(volume, now)] as const),
         ...node.facts.map(fact => ['node', fact] as const),
         // Problems that affect readiness are shown above.
         ...problems.map(problem => ['problem', problem] as const),
@@ -77,6 +84,15 @@ export async function status(shell: Shell): Promise<void> {
       formatLines(waiting),
     names: pulls.map(referencesOf),
   });
+}
+
+/** `shop/web-0: registry.example.com/models/tiny:2 (40s ago, 12 times): …`. */
+function formatFailing(volume: FailingVolume, now: number): string {
+  const { pod, targetPath, reference, message, failedAt, failures } = volume;
+  const owner = pod === undefined ? targetPath : `${pod.namespace}/${pod.name}`;
+  const named = reference === '' ? 'no reference' : reference;
+  const when = `${formatAge(now - failedAt)} ago, ${formatCount(failures, 'time')}`;
+  return `${owner}: ${named} (${when}): ${message}`;
 }
 
 type Field = readonly [name: string, value: string];

@@ -6,6 +6,7 @@ import type {
   GetStatusResponse__Output,
 } from '../wire/ociartifact/v1/GetStatusResponse.ts';
 import type { Prefetch__Output } from '../wire/ociartifact/v1/Prefetch.ts';
+import { fromFailing, toFailing } from './failing-message.ts';
 
 const prefetchStates = {
   waiting: 'WAITING',
@@ -24,6 +25,7 @@ export function fromNodeStatus({
   facts,
   daemon,
   prefetch,
+  failing,
 }: NodeStatus): GetStatusResponse {
   return {
     version: daemon?.version ?? '',
@@ -41,6 +43,7 @@ export function fromNodeStatus({
       problem,
       next_at: nextAt,
     })),
+    failing: failing.map(fromFailing),
     disk: {
       total_bytes: disk.totalBytes,
       used_bytes: disk.usedBytes,
@@ -68,6 +71,7 @@ export function toNodeStatus(wire: GetStatusResponse__Output): NodeStatus {
     },
     daemon: { version, driverName, notReady, registration: toRegistration(registration) },
     prefetch: wire.prefetch.map(toPrefetchStatus),
+    failing: wire.failing.map(toFailing),
   };
 }
 

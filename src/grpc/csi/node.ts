@@ -1,5 +1,6 @@
-import type { Publishing } from '../../ports/publishing.ts';
-import { ArtifactError } from '../../util/error.ts';
+import type { PodPublishing, Publishing } from '../../ports/publishing.ts';
+import type { PublishRequest } from '../../ports/request.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { type CallContext, type Edge, unary } from '../edge/call.ts';
 import type { NodeHandlers } from '../wire/csi/v1/Node.ts';
 import type { NodeGetVolumeHealthRequest__Output } from '../wire/csi/v1/NodeGetVolumeHealthRequest.ts';
@@ -10,11 +11,11 @@ import type { NodePublishVolumeRequest__Output } from '../wire/csi/v1/NodePublis
 import type { NodePublishVolumeResponse } from '../wire/csi/v1/NodePublishVolumeResponse.ts';
 import type { NodeUnpublishVolumeRequest__Output } from '../wire/csi/v1/NodeUnpublishVolumeRequest.ts';
 import type { NodeUnpublishVolumeResponse } from '../wire/csi/v1/NodeUnpublishVolumeResponse.ts';
-import { parsePublishRequest, parseTargetPath, parseVolumeId } from './publish-request.ts';
+import { parseAskedVolume, parsePublishRequest, parseTargetPath, parseVolumeId } from './publish-request.ts';
 import { toVolumeCondition, toVolumeHealth } from './volume-health.ts';
 
 /** csi.v1.Node. `nodeId` is the node's name in Kubernetes. */
-export function nodeHandlers(edge: Edge, nodeId: string, publishing: Publishing): NodeHandlers {
+export function nodeHandlers(edge: Edge, nodeId: string, publishing: PodPublishing): NodeHandlers {
   return {
     NodePublishVolume: unary(edge, (request, call) => publish(publishing, request, call)),
     NodeUnpublishVolume: unary(edge, (request, call) => unpublish(publishing, request, call)),
@@ -33,7 +34,7 @@ export function nodeHandlers(edge: Edge, nodeId: string, publishing: Publishing)
 }
 
 async function publish(
-  publishing: Publishing,
+  publishing: PodPublishing,
   wire: NodePublishVolumeRequest__Output,
   call: CallContext,
 ): Promise<NodePublishVolumeResponse> {
@@ -43,11 +44,22 @@ async function publish(
     namespace: wire.volume_context['csi.storage.k8s.io/pod.namespace'],
     pod: wire.volume_context['csi.storage.k8s.io/pod.name'],
   });
-  const request = parsePublishRequest(wire);
+  const request = readRequest(wire, publishing);
   call.note({ reference: request.reference });
   const { digest, bytes, origin } = await publishing.publish(request, call.signal);
   call.note({ digest, bytes, ...origin });
   return {};
+}
+
+/** @throws ArtifactError `invalid`, which is noted as a failure of the volume if it has a target path. */
+function readRequest(wire: NodePublishVolumeRequest__Output, publishing: PodPublishing): PublishRequest {
+  try {
+    return parsePublishRequest(wire);
+  } catch (thrown) {
+    const asked = parseAskedVolume(wire);
+    if (asked !== undefined) publishing.refused(asked, toArtifactError(thrown));
+    throw thrown;
+  }
 }
 
 async function unpublish(

@@ -13,7 +13,7 @@ import {
 import { tokensKey } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { NodePublishVolumeRequest__Output as Wire } from '../wire/csi/v1/NodePublishVolumeRequest.ts';
-import { parsePublishRequest } from './publish-request.ts';
+import { parseAskedVolume, parsePublishRequest } from './publish-request.ts';
 
 function refusalOf(wire: Wire): string {
   try {
@@ -200,3 +200,30 @@ test('any volume context gives a request or a readable refusal', () => {
     }),
   );
 });
+
+const ofPod = { namespace: 'shop', name: 'web-0', uid };
+
+/** What is known of a request that is wrong. */
+const askedFor: readonly (readonly [string, Partial<Wire>, object | undefined])[] = [
+  ['all of it', { volume_context: { ...pod, reference, x: 'y' } }, { reference, pod: ofPod }],
+  ['its pod', { volume_context: pod }, { reference: '', pod: ofPod }],
+  ['a reference that is none', { volume_context: { reference: 'UPPER/case' } }, { reference: 'UPPER/case' }],
+  [
+    'its reference alone, if its pod is another one',
+    { volume_context: { ...pod, reference, 'csi.storage.k8s.io/pod.uid': 'other' } },
+    { reference },
+  ],
+  [
+    'its secrets, wherever they are',
+    { secrets: { username: 'me' }, volume_context: { reference, [tokensKey]: '{}' } },
+    { reference, secrets: { username: 'me', [tokensKey]: '{}' } },
+  ],
+  ['nothing, if its target path is wrong', { target_path: 'pods/x' }, undefined],
+];
+
+for (const [what, changes, expected] of askedFor) {
+  test(`of a request that is wrong, this is known: ${what}`, () => {
+    const asked = parseAskedVolume(toWire(changes));
+    assert.deepEqual(asked, expected && { targetPath, secrets: {}, ...expected });
+  });
+}

@@ -1,4 +1,5 @@
 import { tokensKey } from '../../oci/credential.ts';
+import type { AskedVolume } from '../../ports/failing-volume.ts';
 import type { MountFlag, Pod, PublishRequest } from '../../ports/request.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
@@ -45,6 +46,23 @@ export function parsePublishRequest(wire: NodePublishVolumeRequest__Output): Pub
         .sort(([a], [b]) => (a < b ? -1 : 1)),
     }),
   };
+}
+
+/** What a request that is wrong asks for; undefined if its target path is wrong. */
+export function parseAskedVolume(wire: NodePublishVolumeRequest__Output): AskedVolume | undefined {
+  const { volume_context: context } = wire;
+  const targetPath = orUndefined(() => parseTargetPath(wire.target_path, 'target_path'));
+  if (targetPath === undefined) return undefined;
+  const pod = orUndefined(() => parsePod(context, targetPath));
+  return { targetPath, reference: context['reference'] ?? '', secrets: secretsOf(wire), ...(pod && { pod }) };
+}
+
+function orUndefined<T>(parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch {
+    return undefined;
+  }
 }
 
 function secretsOf({

@@ -41,8 +41,17 @@ export function toStatus(error: ArtifactError, redact: (text: string) => string 
   return { code: statuses[error.code], details, metadata };
 }
 
+/** The number of the gRPC status of an error code. */
+export function toGrpcCode(code: ErrorCode): number {
+  return statuses[code];
+}
+
+/** An error code as a message of this program has it; undefined for one that does not exist in this version. */
+export function parseErrorCode(text: unknown): ErrorCode | undefined {
+  return (Object.keys(statuses) as ErrorCode[]).find(code => code === text);
+}
+
 /** The code that toStatus added; undefined if the status is not from this program. */
 export function errorCodeOf(metadata: Metadata): ErrorCode | undefined {
-  const [name] = metadata.get(trailer);
-  return (Object.keys(statuses) as ErrorCode[]).find(code => code === name);
+  return parseErrorCode(metadata.get(trailer)[0]);
 }

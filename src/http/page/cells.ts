@@ -1,3 +1,4 @@
+import type { VolumeStatus } from '../../ports/usecases.ts';
 import { formatAge, formatDigest, toDate } from '../../util/words.ts';
 import { type Html, type HtmlValue, html } from './html.ts';
 import { formatPageLink, type PagedTable, type PageQuery, type Rows, selectRows } from './query.ts';
@@ -78,6 +79,12 @@ function formatPaging(query: PageQuery, table: PagedTable, rows: Rows<unknown>):
       ? html`<span class="off">${text}</span>`
       : html`<a href="${formatPageLink(query, table, to)}">${text}</a>`;
   return html`<nav class="paging" aria-label="Pages of ${table}">${link('← Previous', page - 1)} <span>page ${page} of ${lastPage}</span> ${link('Next →', page + 1)}</nav>`;
+}
+
+/** The pod of a volume, with its target path on demand; the path alone, if no pod is known. */
+export function formatOwnerCell({ pod, targetPath }: Pick<VolumeStatus, 'pod' | 'targetPath'>): Html {
+  if (pod === undefined) return html`<bdi title="${targetPath}">${targetPath}</bdi>`;
+  return html`<bdi title="${targetPath}"><span class="off">${pod.namespace}/</span><wbr>${pod.name}</bdi>`;
 }
 
 /** The start of a digest; all of it shows on demand. */

@@ -64,3 +64,32 @@ test('the page says how far each prefetch is, and why one failed', () => {
   );
   assert.doesNotMatch(showPage({ status: { ...nodeStatus, prefetch: [] } }), /id="prefetch"/);
 });
+
+test('the page says which volumes fail, how often and why, and counts the rest of many', () => {
+  const page = showPage({});
+  assert.deepEqual(
+    rowsOf(page, 'failing').map(row => [
+      row[''],
+      row['Artifact'],
+      row['Failed last'],
+      row['Times'],
+      row['Why'],
+    ]),
+    [
+      [
+        'shop/ web-0',
+        'registry.example/gone:2',
+        '40s ago',
+        '12',
+        'not-found registry.example/gone:2 does not exist',
+      ],
+      ['/pods/w/mount', '–', '2s ago', '1', 'invalid the volume attribute reference is missing'],
+    ],
+  );
+  const [one = assert.fail()] = nodeStatus.failing;
+  const many = Array.from({ length: 53 }, () => one);
+  const crowded = showPage({ status: { ...nodeStatus, failing: many } });
+  assert.equal(rowsOf(crowded, 'failing').length, 50);
+  assert.match(crowded, /3 more fail\./);
+  assert.doesNotMatch(showPage({ status: { ...nodeStatus, failing: [] } }), /id="failing"/);
+});

@@ -1,4 +1,5 @@
 import { formatArtifacts } from './artifacts-section.ts';
+import { formatFailing } from './failing-section.ts';
 import { type Html, html } from './html.ts';
 import { formatNode } from './node-section.ts';
 import type { PageState } from './page-state.ts';
@@ -33,7 +34,7 @@ ${formatSections(state, query)}</main>
 
 /** What changes: the script of the page fetches it again and again. */
 export function formatSections(state: PageState, query: PageQuery): Html {
-  return html`${formatNode(state)}${formatPulls(state)}${formatPrefetch(state)}${formatVolumes(state, query)}${formatArtifacts(state, query)}`;
+  return html`${formatNode(state)}${formatFailing(state)}${formatPulls(state)}${formatPrefetch(state)}${formatVolumes(state, query)}${formatArtifacts(state, query)}`;
 }
 
 /** The page of a daemon that waits for another one, or opens the cache. */

@@ -4,6 +4,7 @@ import { formatSize } from '../../util/size.ts';
 import {
   formatBadge,
   formatDigestCell,
+  formatOwnerCell,
   formatPagedSection,
   formatReferenceCell,
   formatTimeCell,
@@ -24,7 +25,7 @@ const columns = [
 /** Which artifact each pod has. */
 export function formatVolumes({ volumes, now }: PageState, query: PageQuery): Html {
   const toCells = (volume: VolumeStatus): readonly HtmlValue[] => [
-    formatOwner(volume),
+    formatOwnerCell(volume),
     formatReferenceCell(volume.reference),
     formatDigestCell(volume.digest),
     formatSize(volume.bytes),
@@ -45,11 +46,6 @@ export function formatVolumes({ volumes, now }: PageState, query: PageQuery): Ht
 
 function textOf({ pod, reference, digest, targetPath }: VolumeStatus): string {
   return `${pod?.namespace ?? ''}/${pod?.name ?? ''} ${reference} ${digest} ${targetPath}`;
-}
-
-function formatOwner({ pod, targetPath }: VolumeStatus): Html {
-  if (pod === undefined) return html`<bdi title="${targetPath}">${targetPath}</bdi>`;
-  return html`<bdi title="${targetPath}"><span class="off">${pod.namespace}/</span><wbr>${pod.name}</bdi>`;
 }
 
 function formatState({ mounted, damaged, refused, loading }: VolumeStatus): Html {

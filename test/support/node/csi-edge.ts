@@ -11,7 +11,7 @@ import type { NodePublishVolumeRequest } from '../../../src/grpc/wire/csi/v1/Nod
 import type { HealthClient } from '../../../src/grpc/wire/grpc/health/v1/Health.ts';
 import type { ArtifactsClient } from '../../../src/grpc/wire/ociartifact/v1/Artifacts.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
-import type { Publishing } from '../../../src/ports/publishing.ts';
+import type { PodPublishing } from '../../../src/ports/publishing.ts';
 import type { Artifacts, Resolved, VolumeStatus } from '../../../src/ports/usecases.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
 
@@ -76,10 +76,11 @@ function unexpected(name: string): () => Promise<never> {
   };
 }
 
-const publishing: Publishing = {
+const publishing: PodPublishing = {
   publish: unexpected('publish'),
   unpublish: unexpected('unpublish'),
   stats: unexpected('stats'),
+  refused() {},
 };
 
 const artifacts: Artifacts = {
@@ -144,7 +145,7 @@ export type TestEdge = AsyncDisposable &
 /** The driver's socket over the given use cases, and clients of it. */
 export async function startEdge(
   parts: {
-    readonly publishing?: Partial<Publishing>;
+    readonly publishing?: Partial<PodPublishing>;
     readonly artifacts?: Partial<Artifacts>;
     readonly ready?: () => boolean;
     readonly observe?: (method: string, code: number, seconds: number) => void;

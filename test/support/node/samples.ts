@@ -176,4 +176,25 @@ export const nodeStatus: NodeStatus = {
     },
     { reference: 'other:v1', state: 'elsewhere', nextAt: 1 },
   ],
+  failing: [
+    {
+      targetPath: '/pods/v/mount',
+      pod: { namespace: 'shop', name: 'web-0', uid: 'v', serviceAccount: 's' },
+      reference: 'registry.example/gone:2',
+      code: 'not-found',
+      message: 'registry.example/gone:2 does not exist',
+      since: noon - 600_000,
+      failedAt: noon - 40_000,
+      failures: 12,
+    },
+    {
+      targetPath: '/pods/w/mount',
+      reference: '',
+      code: 'invalid',
+      message: 'the volume attribute reference is missing',
+      since: noon - 2_000,
+      failedAt: noon - 2_000,
+      failures: 1,
+    },
+  ],
 };
