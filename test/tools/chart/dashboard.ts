@@ -47,6 +47,13 @@ const rows: Readonly<Record<string, readonly Panel[]>> = {
       },
     },
     {
+      title: 'Volumes that fail',
+      says: 'Pods wait for them. `oci-artifact-csi status` on their node has the reasons.',
+      targets: {
+        '{{grpc_status_code}}': `sum by (grpc_status_code) (oci_artifact_csi_volumes_failing{${on}})`,
+      },
+    },
+    {
       title: 'Duration of a publish',
       unit: 's',
       targets: Object.fromEntries(
