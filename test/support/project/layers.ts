@@ -15,7 +15,7 @@ type Floors = readonly (readonly string[])[];
 const floors: Floors = [
   ['main.ts'],
   ['daemon.ts'],
-  ['takeover.ts', 'shutdown.ts'],
+  ['takeover.ts', 'shutdown.ts', 'rejections.ts'],
   ['wiring.ts'],
   ['node.ts'],
   ['configuration.ts', 'prefetching.ts', 'pulling.ts', 'sharing.ts'],
