@@ -131,7 +131,8 @@ export function addCommands(program: Command, act: Act): void {
   add({
     usage: 'prune',
     summary: 'free everything that is not in use',
-    about: 'Frees everything that no volume, no pull and no pin uses. At a terminal it asks first.',
+    about:
+      'Frees everything that no volume, no pull and no pin uses. It asks first. Without a terminal, which includes `kubectl exec` without -it, it frees only with --yes. Run prune --dry-run first.',
     flags: command =>
       command
         .option('-y, --yes', 'free without a question')

@@ -45,7 +45,7 @@ test('a dry run of prune lists what prune then frees, with a daemon and without'
     ...preview.freed,
     items: preview.items,
   });
-  const pruned = await runCommand(node, ['prune', ...direct]);
+  const pruned = await runCommand(node, ['prune', '--yes', ...direct]);
   assert.deepEqual(JSON.parse(pruned.stdout), JSON.parse(listed.stdout));
   assert.equal(contentOf(node.stateDir).length, before.length - 2 * ownOfEach);
 });

@@ -50,9 +50,19 @@ test('prune at a terminal asks with what it would free, and frees on yes alone',
   }
 });
 
-test('prune asks nothing without a terminal, nor with --yes', async () => {
+test('prune without a terminal frees only with --yes', async () => {
+  const ran = await runShell(['prune']); // which has nothing to call
+  assert.equal(ran.code, 2);
+  assert.match(
+    ran.stderr,
+    /nobody can be asked; list what it would free with --dry-run, and free it with --yes$/m,
+  );
+  const { stdout } = await runShell(['prune', '--yes'], { artifacts: { prune: async () => pruned } });
+  assert.equal(stdout, 'freed 3.0 KiB, 1 artifact\n');
+});
+
+test('prune asks nothing with --yes', async () => {
   const artifacts = { prune: async () => pruned };
-  assert.equal((await runShell(['prune'], { artifacts })).stdout, 'freed 3.0 KiB, 1 artifact\n');
   for (const yes of ['-y', '--yes']) {
     const ran = await runShell(['prune', yes], { artifacts, answers: '' });
     assert.equal(ran.stdout, 'freed 3.0 KiB, 1 artifact\n');

@@ -44,9 +44,10 @@ function formatRemoved({ reference, digest, keptBy }: Removed, whole: boolean): 
 }
 
 /**
- * Frees everything that nothing uses, or lists it. Asks first on a terminal.
+ * Frees everything that nothing uses, or lists it. Asks first.
  *
- * @throws ArtifactError `cancelled` for an answer other than yes.
+ * @throws ArtifactError `cancelled` for an answer other than yes; `invalid` if it may free without `--yes` and nobody can
+ *   be asked.
  */
 export async function prune(shell: Shell, _: readonly string[], options: Options): Promise<void> {
   const { artifacts } = shell.backend;
@@ -58,7 +59,8 @@ export async function prune(shell: Shell, _: readonly string[], options: Options
       formatItems(pruned.items, shell) + formatFreed(pruned, 'would free'),
     );
   }
-  if (options['yes'] !== true && canAsk(shell.terminal)) {
+  if (options['yes'] !== true) {
+    if (!canAsk(shell.terminal)) throw new ArtifactError('invalid', unasked);
     const { bytes, artifacts: count } = await artifacts.previewPrune(shell.signal);
     const question = `Free ${formatCount(count, 'artifact')}, ${formatSize(bytes)}? [y/N] `;
     if (bytes > 0 && !(await confirm(shell, question)))
@@ -67,6 +69,9 @@ export async function prune(shell: Shell, _: readonly string[], options: Options
   const pruned = await artifacts.prune(shell.signal);
   await printPruned(shell, pruned, formatFreed(pruned));
 }
+
+const unasked =
+  'prune asks before it frees, and without a terminal (in a script, or by `kubectl exec` without -it) nobody can be asked; list what it would free with --dry-run, and free it with --yes';
 
 async function printPruned(shell: Shell, pruned: Pruned, text: string): Promise<void> {
   const names = pruned.items.map(({ reference, digest }) => reference ?? digest);

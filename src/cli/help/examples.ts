@@ -35,7 +35,7 @@ export const examples: Readonly<Record<string, readonly Example[]>> = {
   rm: [[`rm ${model}`, 'remove one reference']],
   prune: [
     ['prune --dry-run', 'list what would be freed'],
-    ['prune --yes', 'free it without a question'],
+    ['prune --yes', 'free it without a question, as in a script'],
   ],
   pin: [[`pin ${model}`, 'keep it, whether a pod uses it or not']],
   unpin: [[`unpin ${model}`, 'let garbage collection have it again']],
