@@ -20,7 +20,7 @@ import { openPrefetchFile, type PrefetchFile } from './prefetch/prefetch-file.ts
 import { openRegistry, type RegistryClient } from './registry/client.ts';
 import { type Configuration, openConfiguration } from './registry/config/configuration.ts';
 import { openMirrorLabels } from './registry/config/mirror-labels.ts';
-import { listPassedOver } from './registry/config/placement.ts';
+import { listSkipped } from './registry/config/placement.ts';
 import { expand, standardFiles } from './registry/config/registries.ts';
 import { isNamed, type Route, type RoutePurpose, toRoute } from './registry/config/route.ts';
 import { askBy } from './registry/config/transport.ts';
@@ -86,7 +86,7 @@ export async function openSources(
   const passedOver = (): readonly string[] => {
     const [known, why] = [mirrorLabels.current(), mirrorLabels.problem()];
     if (known === undefined && why === undefined) return []; // nothing has needed them yet
-    const lines = listPassedOver(configuration.current(), known ?? {});
+    const lines = listSkipped(configuration.current(), known ?? {});
     return lines.map(line => (why === undefined ? line : `${line}; ${why}`));
   };
   const gate = stack.use(await openGate(settings, cluster, note));

@@ -81,7 +81,7 @@ async function run(
   const broken = (): readonly string[] => checks.flatMap(check => check() ?? []);
   let node: Node | undefined;
   let openedAt: number | undefined;
-  /** Why there is no page for people. Volumes do not need one, and another process may have its address. */
+  /** Why there is no status page. Volumes do not need one, and another process may have its address. */
   let pageProblem: string | undefined;
   let sharingProblem = (): string | undefined => undefined;
   const withOwn = (texts: readonly string[] = []): readonly string[] =>
@@ -127,13 +127,13 @@ async function run(
   }
   let useCases: PageUseCases | undefined;
   if (pageListen !== undefined) {
-    const onServing = (port: number): void => log.info({ port }, 'serving the page for people');
+    const onServing = (port: number): void => log.info({ port }, 'serving the status page');
     const page = {
       nodeId: settings.nodeId,
       useCases: () => useCases ?? standby.waitsFor() ?? 'the cache is being opened',
     };
     const onFailure = (thrown: unknown): undefined => {
-      pageProblem = `there is no page for people: ${toArtifactError(thrown).message}`;
+      pageProblem = `there is no status page: ${toArtifactError(thrown).message}`;
       log.error(pageProblem);
     };
     const serving = serveLate(() => servePage(pageListen, page), { ...lateness, onServing, onFailure });

@@ -124,19 +124,19 @@ export const contentFlags: Flags<
   durablePublish: offByDefault('mount a volume only when a power cut would not take its content'),
   onDemand: {
     value: 'SWITCH',
-    says: 'on or off; off: loading: onDemand has no effect, and volumes are mounted when all is here',
+    says: 'on or off; off: loading: onDemand has no effect, and volumes are mounted when all of their content is on the node',
     preset: 'on',
     parse: oneOf('on', 'off'),
   },
   onDemandPatience: {
     value: 'DURATION',
-    says: 'how long a read waits for content that is loaded on demand, while nothing of it comes, before it fails (EIO)',
+    says: 'how long a read waits for content that is loaded on demand, while nothing of it arrives, before it fails (EIO)',
     preset: '60s',
     parse: parseDuration,
   },
   chunkLists: {
     value: 'WHICH',
-    says: 'none, manifest or signed: the lists of digests by which a file that is loaded on demand comes by chunk; manifest: those that its manifest covers; signed: also those that refer to it and are signed as the policy demands',
+    says: 'none, manifest or signed: the chunk lists that count for a file that is loaded on demand; manifest: those that its manifest covers; signed: also those that refer to it and are signed as the policy demands',
     preset: 'manifest',
     parse: oneOf('none', 'manifest', 'signed'),
   },

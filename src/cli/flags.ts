@@ -64,7 +64,7 @@ export const flags: Flags = {
   },
   pageListen: {
     value: 'ADDRESS',
-    says: 'HOST:PORT of the page for people, on loopback; empty: none',
+    says: 'HOST:PORT of the status page, on loopback; empty: none',
     preset: '127.0.0.1:9810',
     parse: optional(parseLoopback),
   },

@@ -201,9 +201,9 @@ export function readPart<T>(read: () => T, before: Part<T> | undefined): Part<T>
   } catch (thrown) {
     const why = toArtifactError(thrown).message;
     if (before === undefined || before.kind === 'broken') {
-      return { kind: 'broken', problem: `${why}; until it is right, what needs it is refused` };
+      return { kind: 'broken', problem: `${why}; until the file is corrected, what needs it is refused` };
     }
-    const problem = `${why}; until it is right, what was read before stays in use`;
+    const problem = `${why}; until the file is corrected, its last valid version stays in use`;
     return { kind: 'kept', value: before.value, problem };
   }
 }

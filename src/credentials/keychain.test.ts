@@ -186,7 +186,9 @@ describe('the auth file', () => {
     await assert.rejects(find(keychain, {}), refused);
     assert.match(
       keychain.obstacles().join(),
-      new RegExp(`${path} does not exist; correct --auth-file; until it is right, what needs it is refused$`),
+      new RegExp(
+        `${path} does not exist; correct --auth-file; until the file is corrected, what needs it is refused$`,
+      ),
     );
     assert.deepEqual(openKeychain({ authFile: undefined }).problems(), []);
   });

@@ -450,7 +450,7 @@ describe('the configuration of providers', () => {
     assert.equal(valueOf(live()), first);
     assert.match(
       problemsOf(live()).join(),
-      /live\.json:1: it is neither YAML nor JSON; until it is right, what was read before stays in use/,
+      /live\.json:1: it is neither YAML nor JSON; until the file is corrected, its last valid version stays in use/,
     );
     assert.deepEqual(notes, problemsOf(live()));
     await writeFile(config, document(entry('two'), entry('one')));

@@ -151,7 +151,7 @@ describe('a KUBECONFIG', () => {
     assert.deepEqual((await api.secret('shop', 'one', never))?.data, { a: 'Yg==' });
     assert.deepEqual(told, [
       `KUBECONFIG ${file} has changed and was read again`,
-      `--pod-pull-secrets: KUBECONFIG ${file} cannot be used (it is malformed); until it is right, what was read before stays in use`,
+      `--pod-pull-secrets: KUBECONFIG ${file} cannot be used (it is malformed); until the file is corrected, its last valid version stays in use`,
     ]);
   });
 

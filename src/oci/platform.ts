@@ -55,7 +55,7 @@ export function selectPlatform<Entry extends { readonly platform?: Platform }>(
     'unmountable',
     `the index of ${label} has nothing for ${formatPlatform(wanted)}; ` +
       (there.length === 0
-        ? 'it is empty'
+        ? 'it lists no manifest with a platform; push it again'
         : `it has ${there.slice(0, 12).join(', ')}: set the attribute platform to one of them, or push one for this node`),
   );
 }

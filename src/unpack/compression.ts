@@ -94,14 +94,18 @@ export async function* readUncompressed(
       const why = 'asks for more than 128 MiB of memory to be uncompressed with';
       throw new ArtifactError('unmountable', `${label} ${why}; compress it with --long=27 at most`, error);
     }
-    throw new ArtifactError('unmountable', `${label} is damaged ${compression}: ${error.message}`, error);
+    throw new ArtifactError(
+      'unmountable',
+      `${label} is damaged ${compression}: ${error.message}; push the artifact again`,
+      error,
+    );
   } finally {
     await fed;
   }
   if (compression === 'zstd' && inflate.bytesWritten < size) {
     throw new ArtifactError(
       'unmountable',
-      `${label} is damaged zstd: no frame at byte ${inflate.bytesWritten}`,
+      `${label} is damaged zstd: no frame at byte ${inflate.bytesWritten}; push the artifact again`,
     );
   }
 }

@@ -9,7 +9,7 @@ test('how far a volume is loaded is said in percent, which are 100 only when all
   const table = [
     [{}, 'on demand: 0 % of 200 MiB'],
     [{ bytes: 200 * mib - 1 }, 'on demand: 99 % of 200 MiB'],
-    [{ bytes: 200 * mib, bytesPerSecond: 1, waitingReads: 1 }, 'on demand: all is here'],
+    [{ bytes: 200 * mib, bytesPerSecond: 1, waitingReads: 1 }, 'on demand: complete'],
     [
       { bytes: 50 * mib, bytesPerSecond: 10 * mib, waitingReads: 1 },
       'on demand: 25 % of 200 MiB, 10.0 MiB/s, ready in 15 s, 1 read waits',
@@ -20,7 +20,7 @@ test('how far a volume is loaded is said in percent, which are 100 only when all
     ],
     [
       { bytes: mib, stopped: true },
-      'on demand: 0 % of 200 MiB, stopped by `pull --cancel`: only what is read comes; `pull` loads the rest',
+      'on demand: 0 % of 200 MiB, stopped by `pull --cancel`: only what is read is downloaded; `pull` loads the rest',
     ],
     [{ totalBytes: 0, problem: 'it is being continued' }, 'on demand: it is being continued'],
   ] as const;

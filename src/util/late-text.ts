@@ -10,7 +10,7 @@ type Loaded = {
   readonly stopped?: true;
 };
 
-const stoppedText = 'stopped by `pull --cancel`: only what is read comes; `pull` loads the rest';
+const stoppedText = 'stopped by `pull --cancel`: only what is read is downloaded; `pull` loads the rest';
 
 /**
  * How far a volume is loaded: "on demand: 43 % of 7.2 GiB, 212 MiB/s, ready in 20 s, 3 reads wait". For people: kubelet
@@ -18,7 +18,7 @@ const stoppedText = 'stopped by `pull --cancel`: only what is read comes; `pull`
  */
 export function formatLate(loaded: Loaded): string {
   const { bytes, totalBytes, bytesPerSecond, waitingReads, problem, stopped } = loaded;
-  if (isLoaded({ bytes, totalBytes })) return 'on demand: all is here';
+  if (isLoaded({ bytes, totalBytes })) return 'on demand: complete';
   const rate = bytesPerSecond === 0 ? [] : [`${formatSize(bytesPerSecond)}/s`];
   const left = bytesPerSecond === 0 ? [] : [`ready in ${Math.ceil((totalBytes - bytes) / bytesPerSecond)} s`];
   const waits =

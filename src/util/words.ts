@@ -31,7 +31,7 @@ export function formatCount(count: number, noun: string): string {
 export const registrationWords = {
   registered: 'has registered the driver',
   waiting: 'has not registered the driver yet',
-  off: 'is told of the driver by something else (--register is off)',
+  off: 'is not told of the driver by this daemon (--register is off); set --register, unless a node-driver-registrar runs beside it',
 } as const;
 
 /** Bytes and inodes of a filesystem. */

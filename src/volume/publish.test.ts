@@ -261,7 +261,7 @@ for (const [name, state, text, log] of [
   [
     'a foreign mount',
     { kind: 'mounted', shows: 'other', readOnly: false },
-    /something that is not this volume/,
+    /has a mount that is not of this driver; on the node: findmnt \S+, then umount \S+$/,
     ['pull'],
   ],
   ['a directory with files', { kind: 'occupied', entry: 'x' }, /contains "x"/, []],
@@ -316,10 +316,13 @@ test('a second call for a busy target is told to retry', async () => {
   const { publish, unpublish } = createWorld(waiting);
   const controller = new AbortController();
   const first = publish(request, controller.signal);
-  await assert.rejects(publish(request, never), code('busy', /another call works on/));
+  await assert.rejects(
+    publish(request, never),
+    code('busy', /another call for the volume at .* is still under way/),
+  );
   await assert.rejects(
     unpublish('csi-1', { path, anywhere: false }, never),
-    code('busy', /another call works on/),
+    code('busy', /another call for the volume at .* is still under way/),
   );
   controller.abort();
   await assert.rejects(first);

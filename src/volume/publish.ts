@@ -51,7 +51,10 @@ export function createPublishing(world: {
   const take = (target: Target): Disposable => {
     const lock = targets.tryLock(target.path);
     if (lock !== undefined) return lock;
-    throw new ArtifactError('busy', `another call works on ${target.path}; call again`);
+    throw new ArtifactError(
+      'busy',
+      `another call for the volume at ${target.path} is still under way; kubelet tries again by itself`,
+    );
   };
 
   /** Succeeds if the volume is already published at the target. @throws if another volume is. */
@@ -101,7 +104,7 @@ export function createPublishing(world: {
     if (state.kind === 'mounted' && state.shows === 'other') {
       throw new ArtifactError(
         'exists',
-        `something that is not this volume is mounted on ${target.path}; unmount it`,
+        `${target.path} has a mount that is not of this driver; on the node: findmnt ${target.path}, then umount ${target.path}`,
       );
     }
     if (state.kind === 'mounted' && !isThere) await mounter.unmount(target);
@@ -154,7 +157,7 @@ export function createPublishing(world: {
         }
         throw new ArtifactError(
           'corrupt',
-          `the view of ${request.reference} was found damaged ${attempts} times between its check and its mount; see fsck`,
+          `the view of ${request.reference} was found damaged ${attempts} times between its check and its mount; check the disk of the node, and run fsck --repair`,
         );
       } catch (thrown) {
         if (signal.aborted) throw leaving(request, signal.reason, latest);

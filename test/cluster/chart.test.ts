@@ -139,7 +139,7 @@ describe('options of the chart', clusterNeeds, () => {
   });
 
   for (const websockets of ['true', 'false'])
-    test(`kubectl port-forward reaches the page for people, with websockets: ${websockets}`, async () => {
+    test(`kubectl port-forward reaches the status page, with websockets: ${websockets}`, async () => {
       await cluster.apply(pod('shown', { volumes: { models: artifact(tiny) } }));
       await cluster.ready('shown');
       const forward = ['port-forward', '-n', driverNamespace, driverSet, '9810'];

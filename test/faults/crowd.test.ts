@@ -104,7 +104,8 @@ test('of concurrent publishes of one volume, one works and the others are told t
   assert.ok(count('OK') >= 1);
   assert.equal(count('OK') + count('ABORTED'), outcomes.length);
   for (const { code, text } of outcomes)
-    if (code === 'ABORTED') assert.match(text, /another call works on .*; call again/);
+    if (code === 'ABORTED')
+      assert.match(text, /another call for the volume at .* is still under way; kubelet tries again/);
   verifyVolume(request.target_path, shownOf([['f', bytes]]));
 
   const both = await Promise.all(

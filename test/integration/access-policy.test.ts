@@ -115,7 +115,7 @@ test('a changed file applies to new mounts; existing mounts stay, even if kubele
   await daemon.csi.NodePublishVolume(request);
   await assert.rejects(
     publish(world, 'default', reference),
-    /PERMISSION_DENIED.*access\.yaml cannot be used: line 1: default must be text/,
+    /PERMISSION_DENIED.*access\.yaml of this node is broken \(line 1: default must be text/,
   );
   writeFileSync(file, 'default: allow');
   assert.equal(await publish(world, 'default', reference), 'team/model');
@@ -155,8 +155,8 @@ test('a file that breaks later is reported at once: in /readyz, in the metric, a
   writeFileSync(file, 'default: [allow]');
   writeFileSync(signatures, '{');
   const readyz = await ask('/readyz');
-  assert.match(readyz, /^not ready: .*policy\.json: it is not JSON.*every publish is refused$/m);
-  assert.match(readyz, /^not ready: .*access\.yaml cannot be used: line 1.*every publish is refused$/m);
+  assert.match(readyz, /^not ready: .*policy\.json: it is not JSON.*every mount is refused$/m);
+  assert.match(readyz, /^not ready: .*access\.yaml is broken: line 1.*every mount is refused$/m);
   assert.equal(await errors(), 'oci_artifact_csi_configuration_errors 2');
 
   writeFileSync(file, 'default: deny');
@@ -165,7 +165,7 @@ test('a file that breaks later is reported at once: in /readyz, in the metric, a
   await sleep(1_100); // a scrape is kept for a second
   assert.equal(await errors(), 'oci_artifact_csi_configuration_errors 0');
   for (const line of [
-    /access\.yaml cannot be used/g,
+    /access\.yaml is broken/g,
     /policy\.json: it is not JSON/g,
     /access\.yaml has changed/g,
   ]) {

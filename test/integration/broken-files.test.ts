@@ -45,7 +45,7 @@ const files: readonly Row[] = [
     file: 'registries.conf',
     right: '',
     broken: '[[registry]',
-    reason: /registries\.conf:1:.*; until it is right, what needs it is refused$/m,
+    reason: /registries\.conf:1:.*; until the file is corrected, what needs it is refused$/m,
   },
   {
     flag: '--hosts-dir',
@@ -53,7 +53,7 @@ const files: readonly Row[] = [
     file: 'hosts/HOST/hosts.toml',
     right: 'skip_verify = false',
     broken: 'skip_verify = 1',
-    reason: /hosts\.toml:1: .*skip_verify must be.*; until it is right, what needs it is refused$/m,
+    reason: /hosts\.toml:1: .*skip_verify must be.*; until the file is corrected, what needs it is refused$/m,
   },
   {
     flag: '--certs-dir',
@@ -61,7 +61,7 @@ const files: readonly Row[] = [
     file: 'certs/HOST/ca.crt',
     right: certificate.cert,
     broken: 'nothing',
-    reason: /ca\.crt must have PEM .*; until it is right, what needs it is refused$/m,
+    reason: /ca\.crt must have PEM .*; until the file is corrected, what needs it is refused$/m,
   },
   {
     flag: '--auth-file',
@@ -75,7 +75,7 @@ const files: readonly Row[] = [
     file: 'ca.pem',
     right: certificate.cert,
     broken: 'nothing',
-    reason: /ca\.pem must have PEM .*; until it is right, what needs it is refused$/m,
+    reason: /ca\.pem must have PEM .*; until the file is corrected, what needs it is refused$/m,
   },
 ];
 
@@ -85,7 +85,7 @@ const policies: readonly Row[] = [
     file: 'access.yaml',
     right: 'default: allow',
     broken: 'default: perhaps',
-    reason: /access\.yaml cannot be used: line 1: /m,
+    reason: /access\.yaml (?:of this node )?is broken(?:: | \()line 1: /m,
   },
   {
     flag: '--policy',

@@ -230,6 +230,9 @@ test('a plain HTTP registry cannot redirect a credential elsewhere', needs('root
   const login = ['--plain-http', '--username', 'alice', '--password-stdin'];
   const { code, stderr } = await runCommandHere(own, ['resolve', reference, ...login], { stdin: 'S3CRET' });
   assert.equal(code, 5, stderr);
-  assert.match(stderr, /sends for a token to localhost:\d+, and not by https; no credential goes there/);
+  assert.match(
+    stderr,
+    /names localhost:\d+ as its token server, and not by https, so no credential is sent there/,
+  );
   assert.deepEqual(thief.asked, []);
 });

@@ -86,7 +86,7 @@ test(
       /The daemon is killed by SIGKILL/,
       /The mount stays: [1-7] of the 8 ends are right, and [1-7], not here yet, give EIO/,
       /The next daemon goes on/,
-      /All of 2\.0 GiB is here/,
+      /All of 2\.0 GiB is on the node/,
       /all 9 files have their digests/,
       /exit code 0/,
       /No mount, no process and no file is left\./,

@@ -232,7 +232,7 @@ describe('the owner of a pod sees', () => {
     await daemon.csi.NodePublishVolume(request);
     await told('restarts', 'Pulling', 'Pulled');
     const [, counts] = / s: (.*), sha256:/.exec(eventsOf('restarts')[1]?.message ?? '') ?? [];
-    assert.match(counts ?? '', /^\d.* at \S+ [KM]iB\/s, [\d.]+ MiB came before an interruption$/);
+    assert.match(counts ?? '', /^\d.* at \S+ [KM]iB\/s, [\d.]+ MiB were downloaded before an interruption$/);
     const line =
       daemon
         .output()

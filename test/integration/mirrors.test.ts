@@ -185,7 +185,7 @@ test('a broken hosts.toml is reported by /readyz and a metric, and a repaired on
   await waitUntil(daemon, async () => none.test(await page('/metrics')), 'counted');
 });
 
-test('a mirror by a label of the node is asked where the node has it, and is passed over elsewhere', async () => {
+test('a mirror by a label of the node is asked where the node has it, and is skipped elsewhere', async () => {
   await daemon[Symbol.asyncDispose]();
   await using api = await openKubeApiServer();
   await mkdir(join(hostsDir, 'zoned.test'), { recursive: true });
@@ -194,8 +194,7 @@ test('a mirror by a label of the node is asked where the node has it, and is pas
     join(hostsDir, 'zoned.test', 'hosts.toml'),
     `server = "http://${home.host}"\n[host."http://${placed}"]\ncapabilities = ["pull"]\n`,
   );
-  const passedOver =
-    /^the mirror http:\/\/127\.0\.0\.\$\{example\.com\/rack\}:\d+\/v2 of \S+ is passed over: /;
+  const passedOver = /^the mirror http:\/\/127\.0\.0\.\$\{example\.com\/rack\}:\d+\/v2 of \S+ is skipped: /;
   const pullAs = async (
     name: string,
     flags: Readonly<Record<string, string>>,

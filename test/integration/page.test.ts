@@ -83,7 +83,7 @@ test(
     const { problems } = await second.artifacts.GetStatus({});
     assert.match(
       problems.join(),
-      /there is no page for people: cannot listen on .* choose another --page-listen/,
+      /there is no status page: cannot listen on .* choose another --page-listen/,
     );
   },
 );

@@ -70,7 +70,7 @@ test('status counts the volumes that are mounted and still load', async () => {
 });
 
 test('what keeps a node from being ready is shown once, though it is a broken file as well', async () => {
-  const problem = '/etc/x: line 3 is broken; until it is right, what needs it is refused';
+  const problem = '/etc/x: line 3 is broken; until the file is corrected, what needs it is refused';
   const status = async (): Promise<NodeStatus> => ({
     ...nodeStatus,
     problems: [problem, ...nodeStatus.problems],

@@ -152,7 +152,7 @@ async function showEnd(
   await stage.step(
     () => waitForBytes(stage, artifacts, volume, isLoaded, signal),
     ({ totalBytes }) =>
-      `All of ${formatSize(totalBytes)} is here; the registry has sent ${formatSize(node.sent())}`,
+      `All of ${formatSize(totalBytes)} is on the node; the registry has sent ${formatSize(node.sent())}`,
   );
   await stage.step(
     async () => {

@@ -27,7 +27,7 @@ const headers: Readonly<Record<string, string>> = {
 const ownHost = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i;
 
 /**
- * Serves the page for people. It changes nothing: it answers GET and HEAD only.
+ * Serves the status page. It changes nothing: it answers GET and HEAD only.
  *
  * @throws ArtifactError `exists` if another process has the address; `unavailable` if it cannot be bound.
  */

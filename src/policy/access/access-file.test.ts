@@ -43,7 +43,7 @@ test('the file is read again when it changes: written in place, replaced, remove
   await assert.rejects(policy.verify(reference, request, never), {
     code: 'denied',
     message:
-      /^ghcr\.io\/acme\/model:v1 is refused, and so is everything, .*it does not exist in this container; mount it there/,
+      /^ghcr\.io\/acme\/model:v1 cannot be mounted: .* is broken \(it does not exist in this container; mount it there\), and all mounts are refused/,
   });
   writeFileSync(file, allowing);
   await policy.verify(reference, request, never);
@@ -56,12 +56,12 @@ test('a broken file is a problem at the start, and refuses all pods', async () =
   const { problems, verify } = open(file);
   assert.match(
     problems().join('\n'),
-    /broken\.yaml cannot be used: line 2: rule is an unknown field(?: \(did you mean \w+\?\))?; the known fields are default, rules; until/,
+    /broken\.yaml is broken: line 2: rule is an unknown field(?: \(did you mean \w+\?\))?; the known fields are default, rules; until/,
   );
   await assert.rejects(verify(reference, request, never), {
     code: 'denied',
     message:
-      /so is everything, .*broken\.yaml cannot be used: line 2: rule is an unknown field(?: \(did you mean \w+\?\))?; the known fields are default, rules; correct it/,
+      /broken\.yaml of this node is broken \(line 2: rule is an unknown field(?: \(did you mean \w+\?\))?; the known fields are default, rules\), and all mounts are refused until its administrator corrects it$/,
   });
 });
 
@@ -69,7 +69,7 @@ test('a directory in place of the file refuses all pods, and the error names it 
   const { verify } = open(directory);
   await assert.rejects(verify(reference, request, never), {
     code: 'denied',
-    message: `ghcr.io/acme/model:v1 is refused, and so is everything, as the access policy ${directory} cannot be used: it cannot be read (EISDIR); correct it`,
+    message: `ghcr.io/acme/model:v1 cannot be mounted: the access policy ${directory} of this node is broken (it cannot be read (EISDIR)), and all mounts are refused until its administrator corrects it`,
   });
 });
 
@@ -162,7 +162,7 @@ test('while the Kubernetes API is off, a rule that needs labels makes the file u
   await assert.rejects(verify(reference, request, never), {
     code: 'denied',
     message:
-      /cannot be used: its rule "trusted" \(line 3\) has a namespaceSelector, .*set --pod-pull-secrets, or/,
+      /is broken \(its rule "trusted" \(line 3\) has a namespaceSelector, .*set --pod-pull-secrets, or/,
   });
 });
 
@@ -174,7 +174,7 @@ test('each change is reported once, and a file that is rewritten with the same c
   writeFileSync(file, 'default: perhaps');
   assert.equal(problems().length, 1);
   await assert.rejects(verify(reference, request, never), { code: 'denied' });
-  const broken = `the access policy ${file} cannot be used: line 1: default: invalid value "perhaps": must be allow or deny; until it is right, every publish is refused`;
+  const broken = `the access policy ${file} is broken: line 1: default: invalid value "perhaps": must be allow or deny; until the file is corrected, every mount is refused`;
   assert.deepEqual(told, [broken]);
   writeFileSync(file, denying);
   assert.deepEqual(problems(), []);

@@ -16,7 +16,7 @@ type Means = {
 
 /** The administrator's policy on which pods may mount which artifacts. */
 export type AccessFile = AccessPolicy & {
-  /** Returns why every publish is refused, by the present file; empty while it can be used. */
+  /** Returns why every mount is refused, by the present file; empty while it can be used. */
   problems(): readonly string[];
   /** The same: nothing is published meanwhile. */
   obstacles(): readonly string[];
@@ -45,7 +45,7 @@ export function openAccessFile(file: string, { namespaces, note }: Means): Acces
   };
 
   const lament = (why: string): string =>
-    `the access policy ${file} cannot be used: ${why}; until it is right, every publish is refused`;
+    `the access policy ${file} is broken: ${why}; until the file is corrected, every mount is refused`;
 
   const problemsOf = (state: State): readonly string[] =>
     state.kind === 'loaded' ? [] : [lament(state.why)];
@@ -77,7 +77,7 @@ export function openAccessFile(file: string, { namespaces, note }: Means): Acces
       if (state.kind === 'broken') {
         throw new ArtifactError(
           'denied',
-          `${name} is refused, and so is everything, as the access policy ${file} cannot be used: ${state.why}; correct it`,
+          `${name} cannot be mounted: the access policy ${file} of this node is broken (${state.why}), and all mounts are refused until its administrator corrects it`,
         );
       }
       if (namespace === undefined) {

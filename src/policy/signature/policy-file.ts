@@ -62,7 +62,7 @@ function load(file: string, means: Means): PolicyState {
   } catch (thrown) {
     if (!(thrown instanceof ArtifactError)) throw thrown;
     const why = `${file}: ${thrown.message}`;
-    const problem = `the signature policy ${why}; until it is right, every publish is refused`;
+    const problem = `the signature policy ${why}; until the file is corrected, every mount is refused`;
     return { kind: 'broken', why, problems: [problem] };
   }
 }

@@ -86,7 +86,7 @@ describe('an unusable policy', () => {
   test('is named once by the error of a file that cannot be read', () => {
     const { problems } = openSignaturePolicy(policies.path);
     assert.deepEqual(problems(), [
-      `the signature policy ${policies.path}: it cannot be read (EISDIR); until it is right, every publish is refused`,
+      `the signature policy ${policies.path}: it cannot be read (EISDIR); until the file is corrected, every mount is refused`,
     ]);
   });
 
@@ -100,11 +100,11 @@ describe('an unusable policy', () => {
     assert.match(trust.problems().join(), /it is not JSON/, 'before anything is judged');
     assertRefused(
       await trust.verify(reference, digest, source, signal),
-      /policy cannot be used: .*it is not JSON/,
+      /the signature policy of this node is broken \(.*it is not JSON.*\), and all mounts are refused/,
     );
     assert.match(
       trust.problems().join(),
-      /^the signature policy \S+\/policy-\d+\.json: it is not JSON.*every publish is refused$/,
+      /^the signature policy \S+\/policy-\d+\.json: it is not JSON.*every mount is refused$/,
     );
     await rm(policyFile);
     assertRefused(await trust.verify(reference, digest, source, signal), /it does not exist/);
@@ -120,7 +120,10 @@ describe('an unusable policy', () => {
     assert.deepEqual(told, []);
     await writeFile(policyFile, '[]');
     assert.equal(trust.problems().length, 1);
-    assertRefused(await trust.verify(reference, digest, openTestSource(), signal), /cannot be used/);
+    assertRefused(
+      await trust.verify(reference, digest, openTestSource(), signal),
+      /policy of this node is broken/,
+    );
     assert.deepEqual(told, trust.problems());
     await writeFile(policyFile, JSON.stringify({ default: [byKey] }));
     assert.deepEqual(trust.problems(), []);

@@ -41,7 +41,7 @@ export function openSignaturePolicy(
       const state = current();
       const name = formatReference(reference);
       if (state.kind === 'broken') {
-        const why = `${name} (${digest}) is refused, and so is everything, as the policy cannot be used: ${state.why}; correct it`;
+        const why = `${name} (${digest}) cannot be mounted: the signature policy of this node is broken (${state.why}), and all mounts are refused until its administrator corrects it`;
         return { kind: 'refused', why };
       }
       const kept = verdicts.get(state) ?? new Map<string, Verdict>();

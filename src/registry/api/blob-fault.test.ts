@@ -152,7 +152,7 @@ for (const size of sizes) {
     }));
     await assert.rejects(source.pull(size), {
       code: 'not-found',
-      message: `${source.subject(size)} does not exist: ${source.registry.host} answered 404 (BLOB_UNKNOWN: blob unknown); asked as anonymous (no file)`,
+      message: `${source.subject(size)} does not exist: ${source.registry.host} answered 404 (BLOB_UNKNOWN: blob unknown); asked as anonymous (no file); if it is private, give a credential: some registries answer 404 without one`,
     });
   });
 

@@ -49,7 +49,7 @@ export function openExchange(send: Send, authorizer: Authorizer, clock: Clock, p
       status === 401 && home && !renewed && headers['www-authenticate'] !== undefined;
     const shown = () => ({ ...upstream.headers, ...(authorization === undefined ? {} : { authorization }) });
     const refuse = (arrival: FinalResponse, body: Uint8Array) =>
-      toResponseError(arrival, body, question.subject, credential, shown(), clock.now());
+      toResponseError(arrival, body, question, shown(), clock.now());
     let complaint: ReturnType<typeof collect> | undefined;
     const receive = (here: FinalResponse): Receiver => {
       if (isWanted(here.status) && !isChallenge(here)) {

@@ -203,7 +203,7 @@ test('a tag that does not exist is not found, and the error quotes the registry'
   registry.fault(({ method }) => (method === 'HEAD' ? { kind: 'status', status: 405 } : undefined));
   await assert.rejects(resolve('v2'), {
     code: 'not-found',
-    message: `${registry.host}/team/model:v2 does not exist: ${registry.host} answered 404 (NAME_UNKNOWN: no v2); asked as anonymous (no file)`,
+    message: `${registry.host}/team/model:v2 does not exist: ${registry.host} answered 404 (NAME_UNKNOWN: no v2); asked as anonymous (no file); if it is private, give a credential: some registries answer 404 without one`,
   });
 });
 
@@ -211,7 +211,7 @@ test('an endless error page is an error and is not read to its end', async () =>
   registry.fault(() => ({ kind: 'status', status: 403, code: 'DENIED', message: 'x'.repeat(70_000) }));
   await assert.rejects(fetchManifest(), {
     code: 'denied',
-    message: /: 127\.0\.0\.1:\d+ answered 403; name a pull secret in [^;]*$/,
+    message: /: 127\.0\.0\.1:\d+ answered 403; name a pull secret of [^;]*$/,
   });
 });
 
@@ -219,7 +219,7 @@ test('a 403 is denied, and the error names the credential', async () => {
   registry.fault(() => ({ kind: 'status', status: 403, code: 'DENIED', message: 'not yours' }));
   await assert.rejects(fetchManifest(), {
     code: 'denied',
-    message: `${registry.host}/team/model@${manifest.digest} is refused; asked as anonymous (no file): ${registry.host} answered 403 (DENIED: not yours); name a pull secret in nodePublishSecretRef, or give the node one by --auth-file`,
+    message: `${registry.host}/team/model@${manifest.digest} is refused; asked as anonymous (no file): ${registry.host} answered 403 (DENIED: not yours); name a pull secret of the pod's namespace in volumes[].csi.nodePublishSecretRef, or give the node a credential (--auth-file, --credential-provider-config)`,
   });
 });
 
@@ -227,7 +227,8 @@ test('a status that makes no sense is not retried', async () => {
   registry.fault(() => ({ kind: 'status', status: 418 }));
   await assert.rejects(fetchManifest(), {
     code: 'unavailable',
-    message: /answered 418 .*, which is no answer/,
+    message:
+      /answered 418 .*, which is not an answer of an OCI registry to this request; check host and path of the reference/,
   });
   assert.equal(registry.asked.length, 1);
 });

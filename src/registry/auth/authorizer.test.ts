@@ -48,7 +48,7 @@ test('an anonymous caller is unauthenticated where Basic is required', async () 
   await using client = openTestClient();
   await assert.rejects(resolveAs(nobody, client, registry), {
     code: 'unauthenticated',
-    message: `${registry.host}/team/model needs a credential (basic); asked as anonymous (no file); name a pull secret in nodePublishSecretRef, or give the node one by --auth-file`,
+    message: `${registry.host}/team/model needs a credential (basic); asked as anonymous (no file); name a pull secret of the pod's namespace in volumes[].csi.nodePublishSecretRef, or give the node a credential (--auth-file, --credential-provider-config)`,
   });
 });
 
@@ -103,7 +103,8 @@ test('an identity token is not used for Basic', async () => {
   await using client = openTestClient();
   await assert.rejects(resolveAs(identity, client, registry), {
     code: 'unauthenticated',
-    message: /asks for basic; the identity-token of --auth-file does not fit$/,
+    message:
+      /needs a username and password \(basic\), and --auth-file has an identity token; give it a username and password$/,
   });
 });
 

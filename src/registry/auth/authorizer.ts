@@ -69,12 +69,19 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
     const schemes = new Set(
       challenges.map(({ scheme }) => scheme).filter(scheme => scheme.length <= maxScheme),
     );
-    const wanted = [...schemes].join(' or ') || 'something it does not name';
+    const wanted = [...schemes].join(' or ') || 'a kind that it does not name';
+    const where = `${upstream.host}/${upstream.path}`;
+    if (!schemes.has('basic')) {
+      throw new ArtifactError(
+        'unauthenticated',
+        `${where} needs a credential (${wanted}), and the driver has those of basic and bearer only; have the registry offer one of these`,
+      );
+    }
     throw new ArtifactError(
       'unauthenticated',
       credential.kind === 'anonymous'
-        ? `${upstream.host}/${upstream.path} needs a credential (${wanted}); asked as ${credential.source}; ${adviceOf(credential, '')}`
-        : `${upstream.host}/${upstream.path} asks for ${wanted}; the ${credential.kind} of ${credential.source} does not fit`,
+        ? `${where} needs a credential (${wanted}); asked as ${credential.source}; ${adviceOf(credential, '')}`
+        : `${where} needs a username and password (${wanted}), and ${credential.source} has an identity token; give it a username and password`,
     );
   }
 

@@ -87,7 +87,7 @@ export async function fetchToken(
   );
   if (arrival.status === 200) return parseToken(body.bytes(), arrival);
   const subject = `a token for ${upstream.host}/${upstream.path}`;
-  const refusal = toResponseError(arrival, body.bytes(), subject, credential, shown, now);
+  const refusal = toResponseError(arrival, body.bytes(), { subject, credential, upstream }, shown, now);
   if (refusal instanceof TransientError) throw refusal;
   const answer = `${arrival.url.host} answered ${arrival.status}${formatErrorBody(body.bytes(), shownBy(credential, shown))}`;
   const advice = adviceOf(credential, 'correct or renew that credential');
@@ -125,7 +125,9 @@ function parseRealm(text: string, upstream: Upstream): Realm {
   if (url === null || (url.protocol !== 'https:' && !(insecure && url.protocol === 'http:'))) {
     throw new ArtifactError(
       'denied',
-      `${upstream.host} sends for a token to ${url?.host || 'no address'}, and not by https; no credential goes there`,
+      url === null || url.host === ''
+        ? `${upstream.host} names no address of a token server (the realm of its challenge), so it cannot be asked with a credential; correct its configuration`
+        : `${upstream.host} names ${url.host} as its token server, and not by https, so no credential is sent there; have it name an https address`,
     );
   }
   url.username = '';

@@ -125,7 +125,7 @@ describe('a file that breaks', () => {
     assert.equal(problems().length, 1);
     assert.match(
       problems().join(),
-      /\/a\.conf:1: short-name-mode must be text.*; until it is right, what was read before stays in use$/,
+      /\/a\.conf:1: short-name-mode must be text.*; until the file is corrected, its last valid version stays in use$/,
     );
     assert.deepEqual(told, problems());
     await directory.write({ 'registries.conf.d/a.conf': rule('other.io') });
@@ -153,7 +153,10 @@ describe('a file that is broken at the start', () => {
   test('refuses whatever needs it, and is used once it is right', async () => {
     await using directory = await openConfigurationDirectory({ 'registries.conf': '[[registry]' });
     const { hostAfter, problems, obstacles, told } = open(directory);
-    assert.match(problems().join(), /registries\.conf:.*; until it is right, what needs it is refused$/);
+    assert.match(
+      problems().join(),
+      /registries\.conf:.*; until the file is corrected, what needs it is refused$/,
+    );
     assert.deepEqual(obstacles(), problems());
     assert.deepEqual(told, problems());
     assert.throws(() => hostAfter(1000), { code: 'unavailable', message: problems().join() });
@@ -260,7 +263,8 @@ describe('certificates that are wrong are refused, and the error names their fil
       const { hostAfter } = open({ ...directory, files });
       assert.throws(() => hostAfter(0), {
         code: 'unavailable',
-        message: /nowhere does not exist; correct --(hosts|certs)-dir; until it is right, what needs it/,
+        message:
+          /nowhere does not exist; correct --(hosts|certs)-dir; until the file is corrected, what needs it/,
       });
     });
   }

@@ -59,15 +59,15 @@ export function listLabelled({
   return [...byRule, ...byHost].filter(({ address }) => isLabelled(address));
 }
 
-/** Returns which mirrors are passed over on a node with these labels, and why, one line each. */
-export function listPassedOver(mirrors: Mirrors, labels: Labels): readonly string[] {
+/** Returns which mirrors are skipped on a node with these labels, and why, one line each. */
+export function listSkipped(mirrors: Mirrors, labels: Labels): readonly string[] {
   return listLabelled(mirrors).flatMap(({ address, file }) => {
     try {
       void (typeof address === 'string' ? placeLocation(address, labels) : placeUrl(address, labels));
       return [];
     } catch (thrown) {
       const why = toArtifactError(thrown).message;
-      return [`the mirror ${formatAddress(address)} of ${file} is passed over: ${why}`];
+      return [`the mirror ${formatAddress(address)} of ${file} is skipped: ${why}`];
     }
   });
 }

@@ -53,10 +53,11 @@ export function readRegistries(
   standard: RegistriesFiles = standardFiles,
 ): Registries {
   const main = reading.text(paths.file);
-  if (main === undefined && paths.file !== standard.file) throw absent(paths.file);
+  if (main === undefined && paths.file !== standard.file) throw absent(paths.file, '--registries-conf');
   const files = [main === undefined ? undeclared : parseRegistriesConf(main, paths.file)];
   const names = reading.names(paths.directory);
-  if (names === undefined && paths.directory !== standard.directory) throw absent(paths.directory);
+  if (names === undefined && paths.directory !== standard.directory)
+    throw absent(paths.directory, '--registries-conf-dir');
   for (const name of names ?? []) {
     const file = join(paths.directory, name);
     const text = name.endsWith('.conf') && !reading.isDirectory(file) ? reading.text(file) : undefined;
@@ -108,11 +109,8 @@ function byLength(left: RegistryRule, right: RegistryRule): number {
   return right.prefix.length - left.prefix.length || (left.prefix < right.prefix ? -1 : 1);
 }
 
-function absent(path: string): ArtifactError {
-  return new ArtifactError(
-    'invalid',
-    `the registry configuration ${path} does not exist; name one that does`,
-  );
+function absent(path: string, flag: string): ArtifactError {
+  return new ArtifactError('invalid', `the registry configuration ${path} does not exist; correct ${flag}`);
 }
 
 /** Returns why the configuration refuses a reference: `denied`, naming prefix and file; undefined if it does not. */

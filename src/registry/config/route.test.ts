@@ -4,7 +4,7 @@ import { openConfigurationDirectory } from '../../../test/support/node/configura
 import { startReading } from '../../configfile/watched-file.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { type Configuration, notesOf, readConfiguration } from './configuration.ts';
-import { listPassedOver } from './placement.ts';
+import { listSkipped } from './placement.ts';
 import { isNamed, toRoute, type Upstream } from './route.ts';
 import { askBy } from './transport.ts';
 
@@ -236,7 +236,7 @@ capabilities = ["push"]
     await assert.rejects(routeOf(hosts(text), 'a.io/x'), {
       code: 'denied',
       message:
-        /^a\.io\/x has nowhere to be asked for: .*hosts\.toml gives no host the capability to resolve$/,
+        /^no host may resolve a\.io\/x: .*hosts\.toml has only hosts without "resolve"; add it to the capabilities of one, or a server line$/,
     });
   });
 
@@ -345,7 +345,7 @@ location = "cache-\${${zone}}.example/\${rack}"
     for (const host of ['cache.eu-1a.example:5000', 'cache-eu-1a.example', 'plain.io', 'a.io'])
       assert.equal(isNamed(configuration, host, labels), true, host);
     assert.equal(isNamed(configuration, 'cache-eu-1b.example', labels), false);
-    assert.deepEqual(listPassedOver(configuration, labels), []);
+    assert.deepEqual(listSkipped(configuration, labels), []);
   });
 
   for (const [what, labels, why] of [
@@ -357,15 +357,15 @@ location = "cache-\${${zone}}.example/\${rack}"
     ['lead up', { [zone]: 'a', rack: '..' }, 'fits no address'],
     ['are escaped', { [zone]: 'a', rack: '%2e%2e' }, 'fits no address'],
   ] as const)
-    test(`is passed over if they ${what}`, async () => {
+    test(`is skipped if they ${what}`, async () => {
       assert.deepEqual(await routeOf(byHosts, 'a.io/x', 'name', labels), [
         'https://plain.io/v2/x ns=a.io',
         'https://a.io/v2/x',
       ]);
       assert.deepEqual(await routeOf(byRules, 'a.io/x', 'name', labels), ['any://a.io/v2/x']);
       for (const files of [byHosts, byRules]) {
-        const [line, ...more] = listPassedOver(await read(files), labels);
-        assert.match(line ?? '', /^the mirror \S*cache\S* of \S+ is passed over: /);
+        const [line, ...more] = listSkipped(await read(files), labels);
+        assert.match(line ?? '', /^the mirror \S*cache\S* of \S+ is skipped: /);
         assert.ok(line?.includes(why) === true && more.length === 0, `${line}`);
       }
     });
@@ -373,7 +373,7 @@ location = "cache-\${${zone}}.example/\${rack}"
   test('may end in a number, which is no host', async () => {
     const files = hosts('[host."https://cache.${rack}"]');
     assert.deepEqual(await routeOf(files, 'a.io/x', 'name', { rack: '7' }), ['https://a.io/v2/x']);
-    assert.match(listPassedOver(await read(files), { rack: '7' })[0] ?? '', /which is no address$/);
+    assert.match(listSkipped(await read(files), { rack: '7' })[0] ?? '', /which is no address$/);
   });
 
   for (const [what, files] of [

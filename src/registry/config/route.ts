@@ -55,7 +55,7 @@ export type RoutePurpose = 'name' | 'content';
  * The hosts of hosts.toml serve by capability: `resolve` for names and access checks; `pull` for bytes. To use a peer
  * that serves any caller safely, give it `pull` alone.
  *
- * A mirror whose address names labels that the node has not is passed over.
+ * A mirror whose address names labels that the node has not is skipped.
  *
  * @throws ArtifactError `denied` for a blocked repository, for a location that does not form a valid repository, and if
  *   no host has the capability; `unavailable` if the configuration is broken.
@@ -78,9 +78,10 @@ export function toRoute(
   }));
   const last = trusted.at(-1);
   if (last !== undefined) return { mirrors: trusted.slice(0, -1), last };
+  const capability = question === 'name' ? 'resolve' : 'pull';
   throw new ArtifactError(
     'denied',
-    `${formatRepository(reference)} has nowhere to be asked for: ${hosted?.file} gives no host the capability to ${question === 'name' ? 'resolve' : 'pull'}`,
+    `no host may ${capability} ${formatRepository(reference)}: ${hosted?.file} has only hosts without "${capability}"; add it to the capabilities of one, or a server line`,
   );
 }
 

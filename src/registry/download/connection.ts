@@ -226,12 +226,12 @@ type OnRead = { readonly buffer: Uint8Array; readonly callback: (count: number) 
 
 /** Connects. Bytes are read into the buffer; `callback` answers false to pause the reading. */
 export function openSocket(
-  { url, trust, fence }: Pick<PlainRequest, 'url' | 'trust' | 'fence'>,
+  { url, trust, fence, origin }: Pick<PlainRequest, 'url' | 'trust' | 'fence' | 'origin'>,
   tls: Tls,
   onread: OnRead,
 ): Socket {
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  const lookup = fence === undefined ? {} : { lookup: lookupWithin(fence) };
+  const lookup = fence === undefined ? {} : { lookup: lookupWithin(fence, origin) };
   if (url.protocol === 'http:') return connect({ host, port: Number(url.port || 80), onread, ...lookup });
   const options: ConnectionOptions & { readonly onread: OnRead } = {
     host,

@@ -217,9 +217,14 @@ describe('a hostile registry', () => {
     await client.resolve({ registry: registry.host, path: 'team/model', tag: 'v1' }, anonymous, signal);
   };
 
+  const refused = () => ({
+    code: 'denied',
+    message: new RegExp(`^${registry.host} sends this node to 169\\.254\\.169\\.254: an address of the node`),
+  });
+
   test('that redirects to a metadata service is refused at once', async () => {
     registry.fault(() => ({ kind: 'redirect', to: 'http://169.254.169.254/latest/meta-data/' }));
-    await assert.rejects(resolve(), { code: 'denied', message: /sends this node to 169\.254\.169\.254/ });
+    await assert.rejects(resolve(), refused());
   });
 
   test('that names a metadata service as token server is refused', async () => {
@@ -228,6 +233,6 @@ describe('a hostile registry', () => {
       kind: 'raw',
       text: `HTTP/1.1 401 Unauthorized\r\nwww-authenticate: ${headers['www-authenticate']}\r\ncontent-length: 0\r\n\r\n`,
     }));
-    await assert.rejects(resolve(), { code: 'denied', message: /sends this node to 169\.254\.169\.254/ });
+    await assert.rejects(resolve(), refused());
   });
 });

@@ -1,7 +1,7 @@
 import { type LookupAddress, lookup as resolve } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { ArtifactError } from '../../util/error.ts';
-import { advise } from './host-origin.ts';
+import { advise, type HostOrigin } from './host-origin.ts';
 import {
   collect,
   type Fence,
@@ -61,10 +61,16 @@ export async function follow(
     );
     if (!isRedirect(head)) return { ...head, url: here, home };
     if (request.body !== undefined) {
-      throw new ArtifactError('unavailable', `${here.host} redirects a POST, which is not followed`);
+      throw new ArtifactError(
+        'unavailable',
+        `${here.host} redirects the request for a token, which has a credential and so is not sent elsewhere; correct the address of the token server at the registry`,
+      );
     }
     if (redirects === maxRedirects) {
-      throw new ArtifactError('unavailable', `${request.url.host} redirects more than ${maxRedirects} times`);
+      throw new ArtifactError(
+        'unavailable',
+        `after ${maxRedirects} redirects from ${request.url.host} on, ${here.host} redirects again; correct the redirects of these servers`,
+      );
     }
     sender = here.host;
     url = toTarget(head.headers.location ?? '', here, next);
@@ -74,7 +80,11 @@ export async function follow(
 function page(url: URL): ReturnType<typeof collect> {
   return collect(
     maxPageBytes,
-    () => new ArtifactError('unavailable', `${url.host} redirects with more than ${maxPageBytes} bytes`),
+    () =>
+      new ArtifactError(
+        'unavailable',
+        `${url.host} sends more than ${maxPageBytes} bytes with a redirect; correct that server`,
+      ),
   );
 }
 
@@ -86,7 +96,10 @@ function toTarget(
 ): URL {
   const url = URL.parse(location, from);
   if (url === null || !['https:', 'http:'].includes(url.protocol)) {
-    throw new ArtifactError('unavailable', `${from.host} redirects to what is no http or https address`);
+    throw new ArtifactError(
+      'unavailable',
+      `${from.host} redirects to an address that is neither http nor https; correct that server`,
+    );
   }
   if (url.protocol === 'http:' && from.protocol === 'https:' && !insecure) {
     throw new ArtifactError(
@@ -131,12 +144,12 @@ export function verifyFence(request: HttpRequest, isNamed: (host: string) => boo
   if (fence === undefined) return request;
   if (isNamed(request.url.host)) return open;
   const host = unbracketed(request.url.hostname);
-  if (isIP(host) !== 0) verifyAddresses([host], host, fence);
+  if (isIP(host) !== 0) verifyAddresses([host], host, fence, request.origin);
   return request;
 }
 
-/** Resolves names for fenced connections. */
-export function lookupWithin(fence: Fence): LookupFunction {
+/** Resolves names for fenced connections to a server that the node came to as `origin` says. */
+export function lookupWithin(fence: Fence, origin: HostOrigin): LookupFunction {
   return (hostname, options, callback) => {
     resolve(hostname, { ...options, all: true }, (failure, found) => {
       if (failure !== null) return callback(failure, '');
@@ -146,6 +159,7 @@ export function lookupWithin(fence: Fence): LookupFunction {
           found.map(({ address }) => address),
           hostname,
           fence,
+          origin,
         );
         left = found.filter(({ address }) => allowed.includes(address));
       } catch (thrown) {
@@ -159,13 +173,23 @@ export function lookupWithin(fence: Fence): LookupFunction {
 }
 
 /** Returns the allowed addresses. @throws ArtifactError `denied` if none is left. */
-function verifyAddresses(addresses: readonly string[], hostname: string, fence: Fence): readonly string[] {
+function verifyAddresses(
+  addresses: readonly string[],
+  hostname: string,
+  fence: Fence,
+  origin: HostOrigin,
+): readonly string[] {
   const left = addresses.filter(address => !isLocal(address) || isWithin(address, fence));
   if (left.length > 0 || addresses.length === 0) return left;
   throw new ArtifactError(
     'denied',
-    `a server sends this node to ${formatHost(hostname, addresses)}: an address of the node itself, its link or a metadata service; that is refused; if it is meant, name that host and its port in registries.conf or hosts.toml`,
+    `${senderOf(origin)} sends this node to ${formatHost(hostname, addresses)}: an address of the node itself, its link or a metadata service; that is refused; if it is meant, name that host and its port in registries.conf or hosts.toml`,
   );
+}
+
+/** The server that names the URL of a fenced request, for messages. */
+export function senderOf(origin: HostOrigin): string {
+  return 'host' in origin ? origin.host : 'a server';
 }
 
 /** All of loopback is one host. */

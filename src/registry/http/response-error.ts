@@ -6,23 +6,32 @@ import { TransientError } from './retry.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
 /** The advice for a pod whose registry requires a credential. */
-const whereCredentials = 'name a pull secret in nodePublishSecretRef, or give the node one by --auth-file';
+const whereCredentials =
+  "name a pull secret of the pod's namespace in volumes[].csi.nodePublishSecretRef, or give the node a credential (--auth-file, --credential-provider-config)";
+
+const perhapsPrivate = '; if it is private, give a credential: some registries answer 404 without one';
 
 /** Returns the advice if a registry requires a credential and there is none; with a credential, `otherwise`. */
 export function adviceOf(credential: Credential, otherwise: string): string {
   return credential.kind === 'anonymous' ? (credential.advice ?? whereCredentials) : otherwise;
 }
 
+/** What was requested, as errors name it, how, and of whom. */
+type Asked = {
+  readonly subject: string;
+  readonly credential: Credential;
+  /** `mirrorOf`: the registry that it mirrors. */
+  readonly upstream: { readonly mirrorOf?: string | undefined };
+};
+
 /**
- * Classifies an unexpected response. `subject` is what was requested, `shown` the headers to keep secret, `now`
- * milliseconds since 1970. A refusal by storage that the registry redirected to is not a refusal by the registry: its
- * URLs expire.
+ * Classifies an unexpected response. `shown` are the headers to keep secret, `now` is milliseconds since 1970. A refusal
+ * by storage that the registry redirected to is not a refusal by the registry: its URLs expire.
  */
 export function toResponseError(
   arrival: FinalResponse,
   body: Uint8Array,
-  subject: string,
-  credential: Credential,
+  { subject, credential, upstream }: Asked,
   shown: Readonly<Record<string, string>>,
   now: number,
 ): ArtifactError {
@@ -49,9 +58,14 @@ export function toResponseError(
     case 404:
       return new ArtifactError(
         'not-found',
-        `${subject} does not exist: ${answer}; asked as ${credential.source}`,
+        `${subject} does not exist: ${answer}; asked as ${credential.source}${
+          credential.kind === 'anonymous' && upstream.mirrorOf === undefined ? perhapsPrivate : ''
+        }`,
       );
     default:
-      return new ArtifactError('unavailable', `${subject}: ${answer}, which is no answer to this request`);
+      return new ArtifactError(
+        'unavailable',
+        `${subject}: ${answer}, which is not an answer of an OCI registry to this request; check host and path of the reference, and any proxy`,
+      );
   }
 }

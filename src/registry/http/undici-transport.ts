@@ -2,7 +2,7 @@ import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { toArtifactError } from '../../util/error.ts';
 import { cancelled, toConnectionError } from './connection-error.ts';
 import type { Proxies, Proxy } from './egress.ts';
-import { lookupWithin } from './redirect.ts';
+import { lookupWithin, senderOf } from './redirect.ts';
 import {
   anyRate,
   type Head,
@@ -18,7 +18,10 @@ import { openTunnel, proxyRefusal } from './tunnel.ts';
 /** Keep-alive connections of undici. HTTP/1.1 only: HTTP/2 measured slower for bodies. */
 export type UndiciTransport = AsyncDisposable & { readonly send: Send };
 
-type Server = Pick<HttpRequest, 'trust' | 'connectMs' | 'fence'>;
+/** `fence` and its `origin`: absent for a proxy. */
+type Server = Pick<HttpRequest, 'trust' | 'connectMs' | 'fence'> & Partial<Pick<HttpRequest, 'origin'>>;
+
+const nowhere: HttpRequest['origin'] = { kind: 'reference' };
 
 export type TransportOptions = {
   readonly tls: Tls;
@@ -41,7 +44,7 @@ export function openUndiciTransport({
   const closing = new AbortController();
 
   function connectorFor(
-    { trust: shown, connectMs, fence }: Server,
+    { trust: shown, connectMs, fence, origin = nowhere }: Server,
     tunnel: Proxy | undefined,
   ): buildConnector.connector {
     const connect = keepFirstError(
@@ -50,7 +53,7 @@ export function openUndiciTransport({
         allowH2: false,
         timeout: connectMs,
         // A proxy resolves names itself.
-        ...(fence === undefined || tunnel !== undefined ? {} : { lookup: lookupWithin(fence) }),
+        ...(fence === undefined || tunnel !== undefined ? {} : { lookup: lookupWithin(fence, origin) }),
       }),
     );
     if (tunnel === undefined) return connect;
@@ -70,9 +73,10 @@ export function openUndiciTransport({
   }
 
   function agentFor(server: Server, tunnel: Proxy | undefined): Agent {
-    const { trust: shown, connectMs, fence } = server;
+    const { trust: shown, connectMs, fence, origin = nowhere } = server;
+    const within = fence === undefined ? 'open' : `${fence} ${senderOf(origin)}`;
     return agents.take(
-      [shown.insecure, shown.id, tunnel === undefined ? '' : 'tunnel', connectMs, fence ?? 'open'].join(' '),
+      [shown.insecure, shown.id, tunnel === undefined ? '' : 'tunnel', connectMs, within].join(' '),
       () =>
         new Agent({
           allowH2: false,

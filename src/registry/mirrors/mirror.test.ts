@@ -609,10 +609,10 @@ test('the final error names every upstream with its reason, and has the code of 
   home.fault(() => ({ kind: 'status', status: 404 }));
   await using client = openClient();
   const subject = 'hub.example/team/model:v1';
-  const end = `${subject} does not exist: ${home.host} answered 404 (UNKNOWN: a fault for the test); asked as anonymous (no file)`;
+  const end = `${subject} does not exist: ${home.host} answered 404 (UNKNOWN: a fault for the test); asked as anonymous (no file); if it is private, give a credential: some registries answer 404 without one`;
   await assert.rejects(client.resolve(tag, anonymous, signal), {
     code: 'not-found',
-    message: `${first.host} answered 503 (UNKNOWN: a fault for the test); it is refused; asked as anonymous (no file): ${second.host} answered 403 (UNKNOWN: a fault for the test); name a pull secret in nodePublishSecretRef, or give the node one by --auth-file; then ${end}`,
+    message: `${first.host} answered 503 (UNKNOWN: a fault for the test); it is refused; asked as anonymous (no file): ${second.host} answered 403 (UNKNOWN: a fault for the test); name a pull secret of the pod's namespace in volumes[].csi.nodePublishSecretRef, or give the …; then ${end}`,
   });
   await assert.rejects(client.resolve(tag, anonymous, signal), {
     code: 'not-found',

@@ -87,9 +87,10 @@ export function openProvenanceRecord(
       if (hash === undefined) return;
       const actual = toDigest(algorithm, hash.digest('hex'));
       if (actual === digest) return;
+      const senders = [...sources].map(({ host }) => host).join(' and ');
       throw new ArtifactError(
         'corrupt',
-        `the ${sink.offset} bytes that came for ${digest} have digest ${actual}`,
+        `${senders} sent ${sink.offset} bytes for ${digest} whose digest is ${actual}: wrong content, dropped; check that registry or mirror, or push the artifact again`,
       );
     },
   };

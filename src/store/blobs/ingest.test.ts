@@ -122,7 +122,7 @@ test('errors for missing and wrong bytes name what was expected and what arrived
     ingest.write(Buffer.from('wrong'));
     await assert.rejects(ingest.verify(), {
       code: 'corrupt',
-      message: `blob ${digest}: the 5 bytes that came have digest ${describeBlob(Buffer.from('wrong')).digest}`,
+      message: `blob ${digest}: the 5 bytes that came have digest ${describeBlob(Buffer.from('wrong')).digest}, so they are dropped; check their source`,
     });
   }
   assert.deepEqual(readdirSync(join(directory.path, 'ingest')), [], 'nothing wrong is left for a resume');

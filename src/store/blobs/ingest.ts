@@ -169,7 +169,10 @@ export async function openIngest(
         phase = 'open';
       });
       const actual = toDigest(algorithm, hex);
-      if (actual !== digest) throw giveUp(`the ${size} bytes that came have digest ${actual}`);
+      if (actual !== digest)
+        throw giveUp(
+          `the ${size} bytes that came have digest ${actual}, so they are dropped; check their source`,
+        );
       if (adopted?.isChanged()) throw giveUp('the program that brought it changed it meanwhile');
       phase = 'verified';
     },

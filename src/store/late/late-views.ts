@@ -63,7 +63,10 @@ export function openLateViews(
   const imageOf = async (key: string): Promise<string> => {
     const file = (await views.find(key))?.image?.file;
     if (file !== undefined) return file;
-    throw new ArtifactError('internal', `the late view ${key} lost its image`);
+    throw new ArtifactError(
+      'internal',
+      `the volume that is loaded on demand lost its image (view ${key}); delete its pod, and a new one gets a new volume`,
+    );
   };
 
   /** Whether the file of a layer is that of its blob, which nothing writes to. */
@@ -89,7 +92,10 @@ export function openLateViews(
     const layerAt = (layer: number): LateRecord['layers'][number] => {
       const found = layers[layer];
       if (found !== undefined) return found;
-      throw new ArtifactError('internal', `the late view ${key} has no layer ${layer}`);
+      throw new ArtifactError(
+        'internal',
+        `the volume that is loaded on demand has no layer ${layer} (view ${key})`,
+      );
     };
     return {
       key,
@@ -106,16 +112,19 @@ export function openLateViews(
           if (!isBlob(key, layer, layerAt(layer))) await allocate(dataOf(key, layer), size);
         }),
       show: layer =>
-        attempt(`showing ${layerAt(layer).digest} in late view ${key}`, async () => {
-          const { map } = layerAt(layer);
-          if (shown.has(layer)) return;
-          const data = await fill(key, layer, layerAt(layer));
-          if (map !== undefined) {
-            await copyEnd(map, data, endFileOf(key, layer));
-            showChunks(map, await imageOf(key));
-          }
-          shown.add(layer);
-        }),
+        attempt(
+          `showing ${layerAt(layer).digest} in the volume that is loaded on demand (view ${key})`,
+          async () => {
+            const { map } = layerAt(layer);
+            if (shown.has(layer)) return;
+            const data = await fill(key, layer, layerAt(layer));
+            if (map !== undefined) {
+              await copyEnd(map, data, endFileOf(key, layer));
+              showChunks(map, await imageOf(key));
+            }
+            shown.add(layer);
+          },
+        ),
       open(layer) {
         const fd = openRegular(dataOf(key, layer));
         return { fd, [Symbol.dispose]: () => closeSync(fd) };
@@ -179,7 +188,8 @@ export function openLateViews(
         return own;
       };
       const { image } = await views.build({ ...record, key, late: true }, tree, signal, { raiseLate });
-      if (image === undefined) throw new ArtifactError('internal', `the late view ${key} has no image`);
+      if (image === undefined)
+        throw new ArtifactError('internal', `the volume that is loaded on demand got no image (view ${key})`);
       await writeAside(scratch.fresh(), recordOf(key), formatLate(late), false);
       const deviceOf = (role: DeviceRole): string => {
         if (role.kind === 'given') return at(key, 'small');
@@ -212,10 +222,12 @@ export function openLateViews(
 
   return {
     create: (plan, signal) =>
-      attempt(`making a late view of ${plan.record.reference}`, () => create(plan, signal)),
+      attempt(`making a volume of ${plan.record.reference} that is loaded on demand`, () =>
+        create(plan, signal),
+      ),
     find,
-    keys: () => attempt('listing the late views', () => directory.list()),
-    remove: key => attempt(`removing late view ${key}`, () => remove(key)),
+    keys: () => attempt('listing the volumes that are loaded on demand', () => directory.list()),
+    remove: key => attempt(`removing the volume that was loaded on demand (view ${key})`, () => remove(key)),
     async retire() {
       const there = new Set(await views.keys());
       const isOver = (key: string): boolean =>

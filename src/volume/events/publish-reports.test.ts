@@ -55,7 +55,7 @@ test('a pull is one story over all calls of kubelet for its volume', () => {
   assert.deepEqual(reasonsOf(events), ['Pulling', 'Pulled']);
   assert.match(
     events[1]?.message ?? '',
-    / in 40 s: 2\.0 KiB at .*\/s, 1\.0 KiB came before an interruption, 1\.0 KiB were in the cache, /,
+    / in 40 s: 2\.0 KiB at .*\/s, 1\.0 KiB were downloaded before an interruption, 1\.0 KiB were in the cache, /,
   );
   assert.deepEqual([events[1]?.pod, events[1]?.targetPath], [request.pod, request.targetPath]);
 });

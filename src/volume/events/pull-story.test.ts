@@ -60,7 +60,7 @@ const stories: readonly (readonly [string, Parameters<typeof tell>, readonly str
     [[[0, progressOf(1)]], 1, { ...originOf(2), later: 6 * GiB }],
     [
       `Pulling ${subject}: pulled 1.0 GiB of 8.0 GiB, 0 of 4 layers`,
-      `Mounted: Mounted ${subject}: what is missing of its 8.0 GiB comes while the pod runs, ${digest}`,
+      `Mounted: Mounted ${subject}: the rest of its 8.0 GiB is downloaded while the pod runs, ${digest}`,
     ],
   ],
   [
@@ -99,11 +99,11 @@ const stories: readonly (readonly [string, Parameters<typeof tell>, readonly str
     ],
   ],
   [
-    'what came before an interruption is neither pulled nor part of the rate',
+    'what was downloaded before an interruption is neither pulled nor part of the rate',
     [[[0, progressOf(3)]], 1, originOf(4, 3)],
     [
       `Pulling ${subject}: pulled 3.0 GiB of 8.0 GiB, 1 of 4 layers`,
-      `Pulled: Pulled ${subject} in 60 s: 4.0 GiB at 68.3 MiB/s, 3.0 GiB came before an interruption, 1.0 GiB were in the cache, ${digest}`,
+      `Pulled: Pulled ${subject} in 60 s: 4.0 GiB at 68.3 MiB/s, 3.0 GiB were downloaded before an interruption, 1.0 GiB were in the cache, ${digest}`,
     ],
   ],
   [

@@ -50,7 +50,7 @@ export function tellMounted(
   if (later !== undefined) {
     return {
       reason: 'Mounted',
-      message: `Mounted ${subject}: what is missing of its ${formatSize(bytes)} comes while the pod runs, ${digest}`,
+      message: `Mounted ${subject}: the rest of its ${formatSize(bytes)} is downloaded while the pod runs, ${digest}`,
     };
   }
   if (story === undefined || pulled + resumed === 0) {
@@ -62,7 +62,7 @@ export function tellMounted(
   const ms = Math.max(now - story.since, 1);
   const facts = [
     `${formatSize(pulled)} at ${formatSize((pulled / ms) * 1000)}/s`,
-    resumed === 0 ? '' : `${formatSize(resumed)} came before an interruption`,
+    resumed === 0 ? '' : `${formatSize(resumed)} were downloaded before an interruption`,
     cached === 0 ? '' : `${formatSize(cached)} were in the cache`,
   ];
   const counted = facts.filter(fact => fact !== '').join(', ');

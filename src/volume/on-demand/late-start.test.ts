@@ -118,14 +118,14 @@ test('an artifact with too much beside its large files is loaded fully, and the 
   const [why] = warned;
   assert.match(
     why ?? '',
-    /^r is not loaded on demand, .*: 1\.0 GiB of small files and tars come before the mount, and at most 1\.0 GiB may$/,
+    /^r is not loaded on demand, .*: 1\.0 GiB of small files and tars are downloaded before the mount, and at most 1\.0 GiB may$/,
   );
   assert.deepEqual((await start(1024 ** 3)).warned, []);
 });
 
 test('large files that a volume does not show are none of what comes before the mount', async () => {
   const { warned, reserved } = await start(1024 ** 3 + 1, false);
-  assert.match(warned[0] ?? '', /1\.0 GiB of small files and tars come before the mount/);
+  assert.match(warned[0] ?? '', /1\.0 GiB of small files and tars are downloaded before the mount/);
   assert.deepEqual(reserved, [2 * 1024 ** 2]);
   assert.deepEqual((await start(1000, false)).reserved, [2 * 1024 ** 2, 1000]);
 });

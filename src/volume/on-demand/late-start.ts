@@ -65,7 +65,7 @@ export function createLateStart(world: {
   const { viewBuilder, trees, lateViews, images, room } = world;
 
   const loadFully = ({ reference }: ViewPlan, why: string): undefined => {
-    world.warn(`${reference} is not loaded on demand, and is mounted when all of it is here: ${why}`);
+    world.warn(`${reference} is not loaded on demand, and is mounted when all of it is on the node: ${why}`);
     return undefined;
   };
 
@@ -92,7 +92,7 @@ export function createLateStart(world: {
       list: lists.get(digest),
     }));
     if (copied > mostCopied) {
-      const why = `${formatSize(copied)} of small files and tars come before the mount`;
+      const why = `${formatSize(copied)} of small files and tars are downloaded before the mount`;
       return loadFully(viewPlan, `${why}, and at most ${formatSize(mostCopied)} may`);
     }
     using _room = await room.reserve(viewPlan.reference, viewPlan.plan.layers, [], () => copied, signal);
@@ -119,7 +119,10 @@ export function createLateStart(world: {
   const findView = async (key: string): Promise<View> => {
     const view = await world.views.find(key);
     if (view !== undefined) return view;
-    throw new ArtifactError('internal', `the late view ${key} is no longer in the cache`);
+    throw new ArtifactError(
+      'internal',
+      `the volume that is loaded on demand is no longer in the cache (view ${key})`,
+    );
   };
 
   return {
@@ -166,7 +169,7 @@ export function createLateStart(world: {
       if (layers.length !== late.layers.length)
         throw new ArtifactError(
           'internal',
-          `${viewPlan.reference} lacks layers of the late view ${late.key}`,
+          `${viewPlan.reference} lacks layers of the volume that is loaded on demand (view ${late.key})`,
         );
       const view = await findView(late.key);
       const origin = createOriginTally().origin(viewPlan.plan.layers);

@@ -114,7 +114,7 @@ export function openLiveView(
         failure = flight.isLoaded() ? undefined : message; // no read needs the view for later volumes
         warn(
           flight.isLoaded()
-            ? `all of it is here, and the view for later volumes is not: ${message}`
+            ? `all of it is on the node, and the view for later volumes could not be built: ${message}`
             : message,
         );
         await sleep(retryMs, ending.signal);

@@ -185,7 +185,7 @@ test('a view of which all is here is complete, although the view for later volum
   using _use = await use();
   while (warned.length === 0) await sleep(1);
   assert.deepEqual(warned, [
-    'r, which is loaded on demand: all of it is here, and the view for later volumes is not: there is no room; it is tried again',
+    'r, which is loaded on demand: all of it is on the node, and the view for later volumes could not be built: there is no room; it is tried again',
   ]);
   assert.equal(onDemand.status('key')?.problem, undefined);
   const { complete, stalled, loading } = onDemand.summary();

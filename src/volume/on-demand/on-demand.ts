@@ -127,7 +127,11 @@ export function createOnDemand(
     const there = lives.get(key)?.retry(call.content);
     if (there !== undefined) return there;
     const late = await lateViews.find(key);
-    if (late === undefined) throw new ArtifactError('not-found', `the late view ${key} is gone`);
+    if (late === undefined)
+      throw new ArtifactError(
+        'not-found',
+        `the volume that is loaded on demand is gone (view ${key}); delete its pod, and a new one gets a new volume`,
+      );
     const resumed = resumption.find(key);
     const started = await starts.continue(call.viewPlan, late, resumed);
     const live = enliven(openLiveView(world, id, call, started));

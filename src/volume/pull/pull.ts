@@ -155,7 +155,7 @@ export function createPull(
     }
     throw new ArtifactError(
       'internal',
-      `the view of ${viewPlan.reference} left the cache as soon as it was built, ${attempts} times`,
+      `the view of ${viewPlan.reference} left the cache as soon as it was built, ${attempts} times; free space on the disk, or end what removes content there (prune, rm), and try again`,
     );
   };
 
