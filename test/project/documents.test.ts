@@ -43,6 +43,7 @@ const textOf = (path: string): string => documents.find(document => document.pat
 /** Flags of other programs. */
 const foreign = [
   '--all',
+  '--untar',
   '--for',
   '--row',
   '--max-semi-space-size',

@@ -334,7 +334,11 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
     const plain = notes('driverName=d.example');
     assert.match(plain, /--namespace csi rollout status daemonset\/o-oci-artifact-csi\n/);
     assert.match(plain, /driver: d\.example\n/);
-    assert.match(plain, /port-forward daemonset\/o-oci-artifact-csi 9810 /);
+    assert.match(plain, /port-forward DRIVER-POD 9810 /);
+    assert.match(
+      plain,
+      /name=oci-artifact-csi,app\.kubernetes\.io\/instance=o \\\n +--field-selector spec\.nodeName=NODE\n/,
+    );
     assert.doesNotMatch(notes('pageListen='), /port-forward/);
     assert.match(plain, /Before you uninstall, delete the pods/);
     assert.match(plain, /WARNING: image\.repository is the default/);
