@@ -18,7 +18,8 @@ export const exitCodes: Readonly<Record<ErrorCode, number>> = {
   cancelled: 130,
 };
 
-const meanings: Readonly<Record<ErrorCode, string>> = {
+/** What `--help` and docs/flags.md say of each. */
+export const exitMeanings: Readonly<Record<ErrorCode, string>> = {
   internal: 'an I/O error or a bug',
   invalid: 'the command line or the reference is wrong',
   'not-found': 'no such artifact, tag, digest or volume',
@@ -35,7 +36,7 @@ const meanings: Readonly<Record<ErrorCode, string>> = {
 };
 
 export function formatExitCodes(): string {
-  const rows = Object.entries(meanings).map(
+  const rows = Object.entries(exitMeanings).map(
     ([code, meaning]) => `${String(exitCodes[code as ErrorCode]).padStart(5)}  ${meaning}`,
   );
   return ['Exit codes:', '    0  success', ...rows].join('\n');

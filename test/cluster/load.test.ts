@@ -139,7 +139,7 @@ describe('many pods', clusterNeeds, () => {
     const kinds: Record<string, Volumes> = { 'no volume': {}, artifact: { models: artifact(tiny) } };
     // What kubelet and the runtime need for any volume is seen beside it.
     if (isVerbose) {
-      Object.assign(kinds, { 'an empty directory': emptyDirectory, 'an image volume': imageVolume });
+      Object.assign(kinds, { 'an emptyDir': emptyDirectory, 'an image volume': imageVolume });
       await pull(imageVolume);
     }
     const costs = await compare(30, isVerbose ? 7 : 3, kinds);

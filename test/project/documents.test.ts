@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { formatFlag, formatVariable } from '../../src/cli/command-line.ts';
+import { exitCodes, exitMeanings } from '../../src/cli/exit.ts';
 import { flags } from '../../src/cli/flags.ts';
 import type { Settings } from '../../src/cli/settings.ts';
 import { loadDefinitions } from '../../src/grpc/edge/definitions.ts';
@@ -13,7 +14,7 @@ import { parseAccessPolicy } from '../../src/policy/access/access-policy.ts';
 import { parsePolicy } from '../../src/policy/signature/policy-json.ts';
 import { parseHostsFile } from '../../src/registry/config/hosts-toml.ts';
 import { parseRegistriesConf } from '../../src/registry/config/registries-conf.ts';
-import { ArtifactError } from '../../src/util/error.ts';
+import { ArtifactError, type ErrorCode } from '../../src/util/error.ts';
 import { parseAttributes } from '../../src/volume/attributes.ts';
 import { runShell } from '../support/node/shell.ts';
 import {
@@ -43,7 +44,14 @@ const textOf = (path: string): string => documents.find(document => document.pat
 /** Flags of other programs. */
 const foreign = [
   '--all',
+  '--all-namespaces',
+  '--docker-password',
+  '--docker-server',
+  '--docker-username',
+  '--field-selector',
+  '--push',
   '--untar',
+  '--use',
   '--for',
   '--row',
   '--max-semi-space-size',
@@ -125,6 +133,16 @@ test('every flag that is named exists, here or in the program that is meant', as
     foreign.filter(flag => !named.includes(flag)),
     [],
   );
+});
+
+test('the table of exit codes is that of the program', () => {
+  const rows = [...textOf('docs/flags.md').matchAll(/^\| `(\d+)` \| `([a-z-]+)` \| (.*) \|$/gm)];
+  assert.deepEqual(
+    rows.map(([, exit, code, meaning]) => [Number(exit), code, meaning]),
+    (Object.keys(exitCodes) as ErrorCode[]).map(code => [exitCodes[code], code, exitMeanings[code]]),
+  );
+  const [, listed = ''] = /^- .* The codes are (.*)\.$/m.exec(textOf('docs/output.md')) ?? [];
+  assert.deepEqual((listed.match(/(?<=`)[a-z-]+(?=`)/g) ?? []).toSorted(), Object.keys(exitCodes).toSorted());
 });
 
 test('every command is shown in the README, and every one that is shown exists', async () => {
