@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { describeUnknown } from './cli/command-line.ts';
@@ -25,9 +24,9 @@ import type { DaemonStatus, NodeStatus } from './ports/node-status.ts';
 import { outliveRejections } from './rejections.ts';
 import { serveSharing } from './sharing.ts';
 import { type End, limitStop } from './shutdown.ts';
+import { watchLock } from './store/lock.ts';
 import { createStandby, takeOver } from './takeover.ts';
 import { ArtifactError, toArtifactError } from './util/error.ts';
-import { recognize } from './util/same-file.ts';
 import { version } from './util/version.ts';
 import { openNode } from './wiring.ts';
 
@@ -155,7 +154,7 @@ async function run(
   node = station.node;
   const told = node.problems();
   for (const obstacle of node.obstacles().filter(text => !told.includes(text))) log.error(obstacle);
-  checks.push(watchStateDir(stateDir), node.expired);
+  checks.push(watchLock(stateDir), node.expired);
   const edge = { log, observe: metrics.operation, driverName: settings.driverName };
   let registration = (): DaemonStatus['registration'] => 'off';
   const status = async (): Promise<NodeStatus> => {
@@ -240,13 +239,3 @@ function refuse(thrown: unknown): never {
 const hupped = 'SIGHUP is ignored: configuration files are read again when they change, flags at a start';
 
 const noDisk: DiskUsage = { totalBytes: 0, usedBytes: 0, availableBytes: 0, totalInodes: 0, usedInodes: 0 };
-
-/**
- * Reports a state directory that was emptied, moved or replaced. The store keeps its open descriptors, and no longer
- * finds its files.
- */
-function watchStateDir(stateDir: string): () => string | undefined {
-  const lock = join(stateDir, 'lock');
-  const isOurs = recognize(lock);
-  return () => (isOurs(lock) ? undefined : `the state directory ${stateDir} is gone; restart the daemon`);
-}

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { lockFile } from '../linux/lock.ts';
 import { ArtifactError, isFullDisk } from '../util/error.ts';
 import { readRegular } from '../util/regular-file.ts';
+import { recognize } from '../util/same-file.ts';
 import { unlessAbsent } from './files/absent.ts';
 import { openHandle } from './files/directory.ts';
 
@@ -61,4 +62,14 @@ export function toBusy(stateDir: string): ArtifactError {
     'busy',
     `${stateDir} is in use by ${readHolder(stateDir)}: ask that one over its socket (--endpoint, CSI_ENDPOINT), or stop it and try again`,
   );
+}
+
+/**
+ * Reports a state directory that was emptied, moved or replaced. The store keeps its open descriptors, and no longer
+ * finds its files.
+ */
+export function watchLock(stateDir: string): () => string | undefined {
+  const lock = join(stateDir, 'lock');
+  const isOurs = recognize(lock);
+  return () => (isOurs(lock) ? undefined : `the state directory ${stateDir} is gone; restart the daemon`);
 }
