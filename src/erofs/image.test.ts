@@ -305,7 +305,11 @@ test('a million files take seconds, and 64 bytes each beside their names', () =>
   let size = 0;
   const lazy = (children: () => Iterable<readonly [string, TreeNode]>): DirectoryNode => ({
     ...directory({}),
-    children: { get: () => undefined, [Symbol.iterator]: () => children()[Symbol.iterator]() },
+    children: {
+      get: () => undefined,
+      values: () => [],
+      [Symbol.iterator]: () => children()[Symbol.iterator](),
+    },
   });
   const tree = lazy(function* all() {
     for (let nth = 0; nth < count / each; nth++)

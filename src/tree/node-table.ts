@@ -37,6 +37,13 @@ const tooLarge = 0xffff_ffff;
 /** The label of a layer, and the source of its files. */
 type Origin = { readonly layer: string; readonly source: FileNode['source'] | undefined };
 
+/** What a record of attributes says. */
+type Described = {
+  readonly record: number;
+  readonly attributes: EntryAttributes;
+  readonly origin: Origin | undefined;
+};
+
 export function createNodeTable(): NodeTable {
   const columns = createColumns(4);
   const arena = createArena();
@@ -85,18 +92,16 @@ export function createNodeTable(): NodeTable {
   }
 
   /** The last record that was read: neighbors often have the same. */
-  let read: { readonly record: number; readonly attributes: EntryAttributes } | undefined;
+  let read: Described | undefined;
 
-  function attributesOf(number: number): EntryAttributes {
+  function describe(number: number): Described {
     const record = columns.get(number, referenceAt);
-    if (read?.record === record) return read.attributes;
-    const attributes = readAttributes(record);
-    read = { record, attributes };
-    return attributes;
+    return read?.record === record ? read : (read = readRecord(record));
   }
 
-  function readAttributes(record: number): EntryAttributes {
-    const [page, at] = [arena.page(record), offsetIn(record)];
+  function readRecord(record: number): Described {
+    const page = arena.page(record);
+    const at = offsetIn(record);
     const own = {
       mode: page.readUInt16LE(at),
       uid: page.readUInt32LE(at + 2),
@@ -104,8 +109,11 @@ export function createNodeTable(): NodeTable {
       mtime: BigInt(page.readDoubleLE(at + 14)) * second + BigInt(page.readUInt32LE(at + 22)),
     };
     const attached = xattrs.get(record);
-    return attached === undefined ? own : { ...own, xattrs: attached };
+    const attributes = attached === undefined ? own : { ...own, xattrs: attached };
+    return { record, attributes, origin: origins[page.readUInt32LE(at + 10)] };
   }
+
+  const attributesOf = (number: number): EntryAttributes => describe(number).attributes;
 
   function putText(text: string): number {
     const bytes = encodeName(text);
@@ -124,15 +132,14 @@ export function createNodeTable(): NodeTable {
   }
 
   function originOf(number: number): Origin | undefined {
-    const reference = columns.get(number, referenceAt);
-    if (kindOf(number) === 'special') return origins[reference];
-    return origins[arena.page(reference).readUInt32LE(offsetIn(reference) + 10)];
+    return kindOf(number) === 'special' ? origins[columns.get(number, referenceAt)] : describe(number).origin;
   }
 
   const layerOf = (number: number): string => originOf(number)?.layer ?? '';
 
   function fileOf(number: number): FileNode {
-    const { source, layer } = originOf(number) ?? {};
+    const { attributes, origin } = describe(number);
+    const { source, layer } = origin ?? {};
     if (source === undefined || layer === undefined) throw new RangeError(`${number} is no file`);
     const size = columns.get(number, sizeAt);
     return {
@@ -141,7 +148,7 @@ export function createNodeTable(): NodeTable {
       layer,
       body: columns.get(number, contentAt),
       size: size === tooLarge ? (largeSizes.get(number) ?? size) : size,
-      attributes: attributesOf(number),
+      attributes,
     };
   }
 

@@ -27,6 +27,12 @@ export function showTree({ names, nodes, ages }: Merged): DirectoryNode {
       layer: nodes.layerOf(directory),
       children: {
         get: name => show(names.find(directory, name), directory, above),
+        *values() {
+          for (const number of names.namesIn(directory)) {
+            const node = show(number, directory, above);
+            if (node !== undefined) yield node;
+          }
+        },
         *[Symbol.iterator]() {
           for (const number of names.namesIn(directory)) {
             const node = show(number, directory, above);

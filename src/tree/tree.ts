@@ -35,6 +35,8 @@ export type DirectoryNode = {
 /** The content of a directory by name, in any order. Each call may create a new node. */
 export type Children = Iterable<readonly [name: string, node: TreeNode]> & {
   get(name: string): TreeNode | undefined;
+  /** The nodes alone, which takes less than with their names. */
+  values(): Iterable<TreeNode>;
 };
 
 /** A merged tree: what a pod sees. Names are single path components. */
@@ -62,7 +64,7 @@ export function* measureTree(
   let nodes = 0;
   const pending = [root];
   for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
-    for (const [, node] of directory.children) {
+    for (const node of directory.children.values()) {
       if (++nodes % batch === 0) yield;
       if (node.kind === 'file' && !(isCounted(node) && isFirst(node, seen))) continue;
       inodes++;
