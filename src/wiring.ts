@@ -7,6 +7,7 @@ import { openLabels, openPolicies, openSources } from './configuration.ts';
 import { openKubeApi } from './kube/api.ts';
 import { openCluster } from './kube/cluster.ts';
 import { openPodObjects } from './kube/pod-objects.ts';
+import { openImageReread } from './mount/image-reread.ts';
 import { verifyKernel } from './mount/kernel.ts';
 import { openKubeletPods } from './mount/kubelet-pods.ts';
 import { openMounts } from './mount/mounts.ts';
@@ -65,7 +66,7 @@ export async function openNode(
 ): Promise<Node> {
   verifyKernel();
   await using stack = new AsyncDisposableStack();
-  const store = stack.use(await openStore({ ...settings, log, reads }));
+  const store = stack.use(await openStore({ ...settings, log, reads, reread: openImageReread() }));
   const mends = store.reads === undefined;
   const warn: Note = (text, level = 'warn') => log[level](text);
   const holder = stack.use(await openHolder(ahead.holder, warn));

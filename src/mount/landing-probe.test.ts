@@ -7,7 +7,7 @@ import { runProgram } from '../../test/support/os/program.ts';
 import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { needs } from '../../test/support/project/tools.ts';
 import type { Landings } from '../ports/landing.ts';
-import { findProblem, tryLandings } from './landing-probe.ts';
+import { examine, tryLandings } from './landing-probe.ts';
 import { openLandings } from './landings.ts';
 
 const open = () => openLandings({ timeoutSeconds: 60 });
@@ -21,7 +21,8 @@ test(
     assert.ok(support.kind === 'on', support.kind === 'off' ? support.reason : '');
     assert.deepEqual([readdirSync(temporary.path), mountsBelow(temporary.path)], [[], []]);
     const start = performance.now();
-    assert.equal(await findProblem(support.landings, temporary.path), undefined);
+    const { keepsMaps } = support.landings;
+    assert.deepEqual(await examine(support.landings, temporary.path), { kind: 'fit', keepsMaps });
     assert.ok(performance.now() - start < 1000, `${performance.now() - start} ms`);
     assert.equal(support.landings.failure(), undefined);
     await support.landings[Symbol.asyncDispose]();
@@ -54,5 +55,8 @@ test('a kernel that reads something else than the landing is found', needs('root
     leave() {},
     async [Symbol.asyncDispose]() {},
   };
-  assert.equal(await findProblem(landings, temporary.path), 'the kernel does not ask for missing bytes');
+  assert.deepEqual(await examine(landings, temporary.path), {
+    kind: 'unfit',
+    reason: 'the kernel does not ask for missing bytes',
+  });
 });

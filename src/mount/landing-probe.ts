@@ -7,16 +7,18 @@ import { type ChunkMap, chunkEntries } from '../erofs/chunk-map.ts';
 import { writeImage } from '../erofs/image.ts';
 import { planImage } from '../erofs/image-plan.ts';
 import { chunkMapsOf, layOutLateFiles } from '../erofs/late-files.ts';
+import { type OpenDirectory, statDirectory } from '../linux/directory.ts';
 import { createErofsMountInThread } from '../linux/erofs.ts';
+import { rereadErofs } from '../linux/erofs-metadata.ts';
 import { toDigest } from '../oci/digest.ts';
-import type { Landings } from '../ports/landing.ts';
+import type { Landings, TriedLandings } from '../ports/landing.ts';
 import { blobAttributes, type DirectoryNode, plainAttributes } from '../tree/tree.ts';
 import { errnoOf } from '../util/error.ts';
 import { doAtOnce } from '../util/pace.ts';
 
 /** The landings of this node, or why it has none. */
 export type LandingSupport<L extends Landings = Landings> =
-  | { readonly kind: 'on'; readonly landings: L }
+  | { readonly kind: 'on'; readonly landings: L & Pick<TriedLandings, 'keepsMaps'> }
   | { readonly kind: 'off'; readonly reason: string };
 
 /**
@@ -31,10 +33,10 @@ export async function tryLandings<L extends Landings>(
   await using stack = new AsyncDisposableStack();
   try {
     const landings = stack.use(await open());
-    const reason = await inTime(findProblem(landings, directory));
-    if (reason !== undefined) return { kind: 'off', reason };
+    const found = await inTime(examine(landings, directory));
+    if (found.kind === 'unfit') return { kind: 'off', reason: found.reason };
     stack.move();
-    return { kind: 'on', landings };
+    return { kind: 'on', landings: Object.assign(landings, { keepsMaps: found.keepsMaps }) };
   } catch (thrown) {
     return { kind: 'off', reason: reasons[errnoOf(thrown) ?? ''] ?? String(thrown) };
   }
@@ -48,9 +50,9 @@ const reasons: Readonly<Record<string, string>> = {
 /** Milliseconds that a kernel without problems does not need. */
 const patienceMs = 10_000;
 
-async function inTime(examination: Promise<string | undefined>): Promise<string | undefined> {
-  const silence = Promise.withResolvers<string>();
-  const timer = setTimeout(silence.resolve, patienceMs, 'the kernel did not answer in time');
+async function inTime(examination: Promise<Examined>): Promise<Examined> {
+  const silence = Promise.withResolvers<Examined>();
+  const timer = setTimeout(silence.resolve, patienceMs, unfit('the kernel did not answer in time'));
   try {
     return await Promise.race([examination, silence.promise]);
   } finally {
@@ -64,8 +66,16 @@ const chunks = { late: 0, lost: 1, never: 2 } as const;
 const size = 3 * chunkSize;
 const page = 4096;
 
-/** Returns what the kernel does wrong. */
-export async function findProblem(landings: Landings, directory: string): Promise<string | undefined> {
+/** What the kernel does wrong, or whether it keeps the maps of images. */
+type Examined =
+  | { readonly kind: 'unfit'; readonly reason: string }
+  | { readonly kind: 'fit'; readonly keepsMaps: boolean };
+
+function unfit(reason: string): Examined {
+  return { kind: 'unfit', reason };
+}
+
+export async function examine(landings: Landings, directory: string): Promise<Examined> {
   await using stack = new AsyncDisposableStack();
   const [imagePath, dataPath] = [join(directory, randomUUID()), join(directory, randomUUID())];
   const { slices, map } = smallImage();
@@ -75,7 +85,7 @@ export async function findProblem(landings: Landings, directory: string): Promis
   const data = stack.use(await open(dataPath, 'wx+'));
   const image = stack.use(await open(imagePath, 'r+'));
   const content = randomBytes(page);
-  for (const at of [0, chunkSize - page]) await data.write(content, 0, page, at); // and nothing after that
+  for (const at of [0, chunkSize / 2, chunkSize - page]) await data.write(content, 0, page, at); // and nothing after that
   const asked = new Set<number>();
   const bring = async (offset: number): Promise<number> => {
     const chunk = Math.floor(offset / chunkSize);
@@ -90,17 +100,43 @@ export async function findProblem(landings: Landings, directory: string): Promis
   const file = stack.use(await open(`/proc/self/fd/${mount.fd}/${name}`, 'r'));
   stack.use(landing);
 
-  if ((await readPage(file, 0)) !== content.toString('latin1') || !asked.has(chunks.late))
-    return 'the kernel does not ask for missing bytes';
+  const isContent = async (offset: number): Promise<boolean> =>
+    (await readPage(file, offset)) === content.toString('latin1');
+  if (!(await isContent(0)) || !asked.has(chunks.late))
+    return unfit('the kernel does not ask for missing bytes');
   if ((await readPage(file, chunks.never * chunkSize)) !== 'EIO')
-    return 'the kernel gives no error for bytes that are refused';
-  asked.clear();
+    return unfit('the kernel gives no error for bytes that are refused');
+  /** A page that was read is kept, so that each can be looked at once. */
+  const isSeen = async (offset: number): Promise<boolean> => {
+    asked.clear();
+    return (await isContent(offset)) && asked.size === 0;
+  };
   await show(image, map, chunks.late, chunks.lost);
-  if ((await readPage(file, chunkSize - page)) !== content.toString('latin1') || asked.size > 0)
-    return 'the kernel does not see that bytes have come';
+  const keepsMaps = !(await isSeen(chunkSize - page));
+  if (keepsMaps) {
+    const problem = await reread(imagePath, mount);
+    if (problem !== undefined) return unfit(problem);
+    if (!(await isSeen(chunkSize / 2)))
+      return unfit(
+        'the kernel does not see that bytes have come, also when it is made to read the map again',
+      );
+  }
   if ((await readPage(file, chunks.lost * chunkSize)) !== 'EIO')
-    return 'the kernel shows zeros for bytes that a file lacks, which Linux 7.0 and later fixes of older ones mend';
-  return undefined;
+    return unfit(
+      'the kernel shows zeros for bytes that a file lacks, which Linux 7.0 and later fixes of older ones mend',
+    );
+  return { kind: 'fit', keepsMaps };
+}
+
+/** Returns why that is not possible. */
+async function reread(image: string, mount: OpenDirectory): Promise<string | undefined> {
+  try {
+    await rereadErofs(image, statDirectory(mount).device);
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    const advice = errnoOf(thrown) === 'EROFS' ? '; mount /sys for writing where the daemon runs' : '';
+    return `the kernel keeps the map of an image, and cannot be made to read it again: ${why}${advice}`;
+  }
 }
 
 const closeInPool = promisify(close);

@@ -128,7 +128,7 @@ for (const [how, end] of [
       assert.equal(await volume.look('pread', 2 * mebibyte, 1).found, 'EIO');
       assert.equal(await volume.look('mmap', mebibyte, mebibyte).found, 'right');
       assert.equal(runProgram('ls', '-s', '--block-size=1', volume.mount).includes('file'), true);
-      volume.heal();
+      await volume.heal();
       assert.equal(await volume.look('mmap', 0, volume.shape.size).found, 'right');
     },
   );

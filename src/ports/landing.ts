@@ -33,6 +33,15 @@ export type Landings = AsyncDisposable & {
   leave(): void;
 };
 
+/** Landings of a node that was tried. */
+export type TriedLandings = Landings & {
+  /**
+   * Whether this kernel keeps the maps of a mounted image in a cache that no write to the image changes: it must be made
+   * to read them again.
+   */
+  readonly keepsMaps: boolean;
+};
+
 /** The mounts of the images of late views. */
 export type LateMounts = {
   /**

@@ -31,6 +31,8 @@ export type LateView = {
   show(layer: number): Promise<void>;
   /** Opens the file that has them. */
   open(layer: number): OpenFile;
+  /** The kernel has asked a landing for bytes that are shown. Where it keeps maps, it is made to read them again. */
+  reread(): Promise<void>;
 };
 
 /**
@@ -96,6 +98,8 @@ export type LateViewPlan = Pick<LateView, 'key' | 'platform'> & {
   readonly source: string;
   /** Returns the landing of a layer. */
   readonly landingOf: (layer: number) => string;
+  /** Whether the kernel keeps the maps of the image until it is made to read them again. */
+  readonly keepsMaps: boolean;
 };
 
 /** Late views of this boot: no mount outlives it. */

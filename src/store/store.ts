@@ -72,6 +72,11 @@ export type Store = AsyncDisposable & {
   retire(): Promise<void>;
 };
 
+export type StoreOptions = GroundOptions & {
+  /** Makes the kernel read the maps of an image again, if it is mounted. */
+  readonly reread?: (image: string) => Promise<void>;
+};
+
 /**
  * Opens the state directory, created with its parents if absent, and locks it. It reads the records and nothing else
  * that grows with the cache: what a crash left incomplete is moved aside by name and deleted in the background. A
@@ -80,7 +85,7 @@ export type Store = AsyncDisposable & {
  * @throws `busy` while another process has it; `invalid` for a newer layout, or a directory with foreign files;
  *   `exhausted`.
  */
-export function openStore(options: GroundOptions, signal?: AbortSignal): Promise<Store> {
+export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<Store> {
   const { stateDir, log } = options;
   return attempt(`opening the state directory ${stateDir}`, async () => {
     signal?.throwIfAborted();
@@ -128,7 +133,16 @@ export function openStore(options: GroundOptions, signal?: AbortSignal): Promise
       },
     };
     const views = openViews(await directory('views'), sources, scratch, evidence, note, unsynced);
-    const lateWorld = { views, blobs, sources, scratch, witness: evidence };
+    const reread = async (image: string): Promise<void> => {
+      await options
+        .reread?.(image)
+        .catch((thrown: unknown) =>
+          note(
+            `the volumes of ${image} ask the daemon for bytes that are on the disk, because the kernel keeps the map of that image, and could not be made to read it again: ${toArtifactError(thrown).message}`,
+          ),
+        );
+    };
+    const lateWorld = { views, blobs, sources, scratch, witness: evidence, reread };
     const lateViews = openLateViews(await directory('late'), lateWorld, options.bootId ?? readBootId());
     // Views first: removing one leaves its files as they are.
     const torn = ground.torn.flatMap(name => parseStored(name) ?? []);

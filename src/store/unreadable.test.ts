@@ -25,6 +25,7 @@ async function buildLate(store: Store, key: string): Promise<string> {
       source: 'r.example',
       platform: undefined,
       landingOf: () => '/dev/null',
+      keepsMaps: false,
     },
     never,
   );

@@ -42,7 +42,7 @@ test(
     const waits = volume.look('pread', 0, 2000);
     assert.equal(await volume.look('mmap', 2 ** 20, 2 ** 20).found, 'right');
     assert.equal(await waits.found, 'EIO'); // Linux 6.14 and later look for it every 15 seconds
-    volume.heal();
+    await volume.heal();
     assert.equal(await volume.look('mmap', 0, volume.shape.size).found, 'right');
   },
 );

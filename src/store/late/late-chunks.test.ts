@@ -25,7 +25,8 @@ const file: FileNode = {
   layer: 'l',
 };
 
-async function createChunks(store: Store, listOf = bytes, chunkSize = 2 * MiB): Promise<LateChunks> {
+async function createChunks(store: Store, listOf = bytes, keepsMaps = false): Promise<LateChunks> {
+  const chunkSize = 2 * MiB;
   const [, { bytes: list }] = listed('large', bytes, listOf, chunkSize);
   const named = { digest: toDigest('sha256', hash('sha256', list)), chunkSize, bytes: list };
   const made = await store.lateViews.create(
@@ -37,6 +38,7 @@ async function createChunks(store: Store, listOf = bytes, chunkSize = 2 * MiB): 
       source: 'r.example',
       platform: undefined,
       landingOf: () => '/dev/null',
+      keepsMaps,
     },
     never,
   );
@@ -135,6 +137,54 @@ test('a list of other content hides all of it, stores nothing, and is remembered
   const again = chunksIn(await store.lateViews.find('k-1'));
   assert.ok(again.hasLied());
   await assert.rejects(again.finish(never), /lies/);
+});
+
+test('each change of a map is followed by its reread, which the next process makes, too', async () => {
+  await using temporary = await temporaryDirectory();
+  const images: Buffer[] = [];
+  const reread = async (image: string): Promise<void> => void images.push(readFileSync(image));
+  const options = { stateDir: temporary.path, bootId: 'one', reread };
+  const wrong = Buffer.alloc(bytes.length, 7);
+  {
+    await using store = await openStore(options);
+    const chunks = await createChunks(store, wrong, true);
+    for (const chunk of [0, 1]) {
+      await bring(chunks, chunk, wrong);
+      assert.ok(images.at(-1)?.equals(readFileSync(await imageOf(store))));
+    }
+    assert.equal(images.length, 2);
+  }
+  await using store = await openStore(options);
+  const view = await store.lateViews.find('k-1');
+  const chunks = chunksIn(view);
+  assert.equal(images.length, 2); // nothing has changed
+  await view?.reread();
+  await bring(chunks, 2, wrong);
+  await assert.rejects(chunks.finish(never), /lies/);
+  assert.equal(images.length, 5);
+  assert.ok(images.at(-1)?.equals(readFileSync(await imageOf(store))));
+});
+
+test('a map that cannot be read again is said once, and its chunks are shown', async () => {
+  await using temporary = await temporaryDirectory();
+  const notes: string[] = [];
+  const reread = () => Promise.reject(new Error('EROFS: /sys'));
+  const log = { warn: (_: object, text: string) => void notes.push(text) };
+  await using store = await openStore({ stateDir: temporary.path, reread, log });
+  const chunks = await createChunks(store, bytes, true);
+  for (const chunk of [0, 1]) await bring(chunks, chunk);
+  assert.ok(chunks.has(0, 4 * MiB));
+  assert.equal(notes.length, 1);
+  assert.match(notes[0] ?? '', /ask the daemon for bytes that are on the disk, .*: .*EROFS: \/sys/);
+});
+
+test('a kernel that sees each change is told nothing', async () => {
+  await using temporary = await temporaryDirectory();
+  const reread = () => assert.fail();
+  await using store = await openStore({ stateDir: temporary.path, reread });
+  const chunks = await createChunks(store);
+  for (const chunk of [0, 1, 2]) await bring(chunks, chunk);
+  await (await store.lateViews.find('k-1'))?.reread();
 });
 
 test('without its list, chunks come from the blob', async () => {

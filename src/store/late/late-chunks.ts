@@ -12,7 +12,7 @@ import { hashInThread } from '../integrity/thread-hash.ts';
 import { openLateChunk } from './late-chunk.ts';
 import type { LayerRecord } from './late-record.ts';
 import { copyEnd } from './layer-file.ts';
-import { mapChunks, readShown } from './shown-chunks.ts';
+import { type LateImage, mapChunks, readShown } from './shown-chunks.ts';
 
 /**
  * Opens a layer that is shown by chunk; undefined for another one. Beside its file `<n>` are its list, `<n>.chunks`, and
@@ -23,8 +23,8 @@ import { mapChunks, readShown } from './shown-chunks.ts';
 export function openLateChunks(
   { digest, size, map, list }: LayerRecord,
   paths: { readonly data: string; readonly end: string },
-  world: { readonly blobs: Pick<BlobStore, 'adopt' | 'path'>; readonly image: () => Promise<string> },
-  before: string | undefined,
+  world: { readonly blobs: Pick<BlobStore, 'adopt' | 'path'>; readonly image: () => Promise<LateImage> },
+  before: LateImage | undefined,
 ): LateChunks | undefined {
   if (map === undefined || list === undefined) return undefined;
   const { data, end } = paths;
@@ -45,10 +45,10 @@ export function openLateChunks(
   let bytes = shown.reduce((sum, one, chunk) => sum + (one === 1 ? lengthOf(chunk) : 0), 0);
   let isListed = state === 'coming' && isRight(listed, list);
   let finishing: Promise<void> | undefined;
-  let image: Promise<string> | undefined;
+  let image: Promise<LateImage> | undefined;
 
   const remap = async (range: ChunkRange): Promise<void> =>
-    mapChunks(map, range, await (image ??= world.image()));
+    await mapChunks(map, range, await (image ??= world.image()));
 
   const digestAt = (chunk: number): string => {
     const found = Buffer.alloc(chunkDigestBytes);
@@ -73,7 +73,10 @@ export function openLateChunks(
   };
   const finish = async (signal: AbortSignal): Promise<void> => {
     if (state === 'whole') return;
-    if (state === 'lied') throw lie();
+    if (state === 'lied') {
+      await (await (image ??= world.image())).changed(); // a reader may have kept the kernel from it
+      throw lie();
+    }
     if (!isAllShown()) throw new ArtifactError('internal', `${label}: chunks are missing`);
     const algorithm = algorithmOf(digest);
     const { hex } = await hashInThread(data, algorithm, signal);

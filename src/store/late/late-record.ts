@@ -7,6 +7,7 @@ import {
   isAbsentOr,
   isCount,
   isDigestText,
+  isFlag,
   isShaped,
   isText,
   parseFields,
@@ -29,6 +30,8 @@ export type LateRecord = {
   readonly bootId: string;
   readonly source: string;
   readonly platform?: Platform | undefined;
+  /** Whether the kernel of this boot keeps the maps of a mounted image until it is made to read them again. */
+  readonly keepsMaps?: boolean | undefined;
   readonly layers: readonly LayerRecord[];
 };
 
@@ -53,6 +56,7 @@ const isRecord = isShaped<LateRecord>({
   bootId: isText,
   source: isText,
   platform: isAbsentOr(isShaped<Platform>({ os: isText, architecture: isText, variant: isAbsentOr(isText) })),
+  keepsMaps: isAbsentOr(isFlag),
   layers: isLayers,
 });
 

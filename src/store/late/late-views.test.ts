@@ -36,6 +36,7 @@ async function createImage(store: Store, key: string, list?: LateList) {
     source,
     platform: undefined,
     landingOf: () => '/dev/null',
+    keepsMaps: false,
   };
   const made = await store.lateViews.create(plan, never);
   assert.ok(made);

@@ -22,7 +22,7 @@ import type { ViewStore } from '../views/views.ts';
 import { openLateChunks } from './late-chunks.ts';
 import { formatLate, type LateRecord, readLate } from './late-record.ts';
 import { allocate, chunkSizeOf, copyEnd, writeOver } from './layer-file.ts';
-import { findShown, showChunks } from './shown-chunks.ts';
+import { findShown, type LateImage, showChunks } from './shown-chunks.ts';
 import { packSmallFiles } from './small-files.ts';
 
 /**
@@ -50,22 +50,29 @@ export function openLateViews(
     readonly sources: Pick<ViewContents, 'path'>;
     readonly scratch: Scratch;
     readonly witness: Pick<EvidenceStore, 'relink'>;
+    readonly reread: (image: string) => Promise<void>;
   },
   bootId: string,
 ): LateViewStore {
-  const { views, blobs, sources, scratch, witness } = world;
+  const { views, blobs, sources, scratch, witness, reread } = world;
   const at = (key: string, name: string): string => join(directory.path, key, name);
   const recordOf = (key: string): string => at(key, 'record');
   const dataOf = (key: string, layer: number): string => at(key, String(layer));
   const endFileOf = (key: string, layer: number): string => at(key, `${layer}.end`);
   const listOf = (key: string, layer: number): string => at(key, `${layer}.chunks`);
 
-  const imageOf = async (key: string): Promise<string> => {
-    const file = (await views.find(key))?.image?.file;
-    if (file !== undefined) return file;
+  const findImage = async ({ key, keepsMaps }: LateRecord): Promise<LateImage | undefined> => {
+    const path = (await views.find(key))?.image?.file;
+    if (path === undefined) return undefined;
+    return { path, changed: async () => (keepsMaps === true ? await reread(path) : undefined) };
+  };
+
+  const imageOf = async (record: LateRecord): Promise<LateImage> => {
+    const image = await findImage(record);
+    if (image !== undefined) return image;
     throw new ArtifactError(
       'internal',
-      `the volume that is loaded on demand lost its image (view ${key}); delete its pod, and a new one gets a new volume`,
+      `the volume that is loaded on demand lost its image (view ${record.key}); delete its pod, and a new one gets a new volume`,
     );
   };
 
@@ -82,12 +89,12 @@ export function openLateViews(
 
   const isHere = (digest: Digest): boolean => existsSync(blobs.path(digest));
 
-  /** `image`: of one that there was before. */
-  const open = ({ key, complete, source, platform, layers }: LateRecord, image?: string): LateView => {
-    const shown = image === undefined ? new Set<number>() : findShown(layers, image, isHere);
+  /** `image`: of one that there was before, and the layers that it shows. */
+  const open = (record: LateRecord, image?: LateImage, shown = new Set<number>()): LateView => {
+    const { key, complete, source, platform, layers } = record;
     const chunks = layers.map((layer, number) => {
       const paths = { data: dataOf(key, number), end: endFileOf(key, number) };
-      return openLateChunks(layer, paths, { blobs, image: () => imageOf(key) }, image);
+      return openLateChunks(layer, paths, { blobs, image: () => imageOf(record) }, image);
     });
     const layerAt = (layer: number): LateRecord['layers'][number] => {
       const found = layers[layer];
@@ -120,7 +127,7 @@ export function openLateViews(
             const data = await fill(key, layer, layerAt(layer));
             if (map !== undefined) {
               await copyEnd(map, data, endFileOf(key, layer));
-              showChunks(map, await imageOf(key));
+              await showChunks(map, await imageOf(record));
             }
             shown.add(layer);
           },
@@ -129,11 +136,14 @@ export function openLateViews(
         const fd = openRegular(dataOf(key, layer));
         return { fd, [Symbol.dispose]: () => closeSync(fd) };
       },
+      async reread() {
+        if (record.keepsMaps === true) await (await imageOf(record)).changed();
+      },
     };
   };
 
   const create = async (
-    { key, record, tree, layers, platform, source, landingOf }: LateViewPlan,
+    { key, record, tree, layers, platform, source, landingOf, keepsMaps }: LateViewPlan,
     signal: AbortSignal,
   ): Promise<{ readonly view: LateView; readonly image: ViewImage } | undefined> => {
     const numbers = new Map(layers.map(({ digest }, layer) => [digest, layer]));
@@ -167,6 +177,7 @@ export function openLateViews(
         bootId,
         source,
         platform,
+        keepsMaps,
         layers: layers.map(({ digest, size, list }, layer) => {
           const map = maps[layer];
           return { digest, size, map, list: map && list?.digest };
@@ -207,9 +218,9 @@ export function openLateViews(
 
   const find = async (key: string): Promise<LateView | undefined> => {
     const record = readLate(recordOf(key), key);
-    const image = record?.bootId === bootId ? (await views.find(key))?.image?.file : undefined;
+    const image = record?.bootId === bootId ? await findImage(record) : undefined;
     if (record === undefined || image === undefined) return undefined;
-    return open(record, image);
+    return open(record, image, await findShown(record.layers, image, isHere));
   };
 
   const remove = async (key: string): Promise<void> => {

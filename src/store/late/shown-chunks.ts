@@ -4,27 +4,31 @@ import type { Digest } from '../../oci/digest.ts';
 import { openRegular } from '../../util/regular-file.ts';
 import type { LayerRecord } from './late-record.ts';
 
+/** The image of a late view. `changed`: makes the kernel see what was written to it. */
+export type LateImage = { readonly path: string; changed(): Promise<void> };
+
 /** Makes the image read chunks from the file of their layer, or from its landing again. */
-export function mapChunks(map: ChunkMap, range: ChunkRange, image: string): void {
+export async function mapChunks(map: ChunkMap, range: ChunkRange, image: LateImage): Promise<void> {
   const { at, bytes } = chunkEntries(map, range);
-  const fd = openRegular(image, constants.O_RDWR);
+  const fd = openRegular(image.path, constants.O_RDWR);
   try {
     for (let done = 0; done < bytes.length; )
       done += writeSync(fd, bytes, done, bytes.length - done, at + done);
   } finally {
     closeSync(fd);
   }
+  await image.changed();
 }
 
-export function showChunks(map: ChunkMap, image: string): void {
-  mapChunks(map, { from: 0, to: countChunks(map), isPresent: true }, image);
+export function showChunks(map: ChunkMap, image: LateImage): Promise<void> {
+  return mapChunks(map, { from: 0, to: countChunks(map), isPresent: true }, image);
 }
 
 /** Returns a byte for each chunk: 1 for those that an image shows. */
-export function readShown(map: ChunkMap, image: string): Uint8Array {
+export function readShown(map: ChunkMap, { path }: Pick<LateImage, 'path'>): Uint8Array {
   const present = allChunks(map);
   const found = Buffer.alloc(present.bytes.length);
-  const fd = openRegular(image);
+  const fd = openRegular(path);
   try {
     readSync(fd, found, 0, found.length, present.at);
   } finally {
@@ -43,13 +47,13 @@ export function readShown(map: ChunkMap, image: string): Uint8Array {
  * one: all of it was verified before, and the others are shown now. Of a layer of which the image shows nothing, the
  * blob decides.
  */
-export function findShown(
+export async function findShown(
   layers: readonly LayerRecord[],
-  image: string,
+  image: LateImage,
   isHere: (blob: Digest) => boolean,
-): Set<number> {
+): Promise<Set<number>> {
   const shown = new Set<number>();
-  const fd = openRegular(image);
+  const fd = openRegular(image.path);
   try {
     for (const [layer, { digest, map, list }] of layers.entries()) {
       if (list !== undefined) continue;
@@ -62,7 +66,7 @@ export function findShown(
       readSync(fd, found, 0, found.length, at);
       const first = bytes.length / countChunks(map);
       if (!found.subarray(0, first).equals(bytes.subarray(0, first))) continue;
-      if (!found.equals(bytes)) showChunks(map, image);
+      if (!found.equals(bytes)) await showChunks(map, image);
       shown.add(layer);
     }
   } finally {

@@ -56,7 +56,14 @@ test('a read of a chunk that is shown does not wait until all of its layer is ve
     note: digest => void noted.push(digest),
     save: async () => {},
   };
-  const asked = { failed() {}, patienceMs: 60_000, heardAt: () => 0, crowd: { waiting: 0 }, asked() {} };
+  const asked = {
+    failed() {},
+    patienceMs: 60_000,
+    heardAt: () => 0,
+    crowd: { waiting: 0 },
+    asked() {},
+    stale() {},
+  };
   using reads = createReads(30, asked);
   const world = {
     source: { isHeld: async () => false, bringPart: async () => ({}), progress: () => 0 },

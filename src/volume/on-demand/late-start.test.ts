@@ -6,7 +6,7 @@ import { runInNewContext } from 'node:vm';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
-import type { Landings } from '../../ports/landing.ts';
+import type { TriedLandings } from '../../ports/landing.ts';
 import type { LateList, LateView } from '../../ports/late-views.ts';
 import {
   blobAttributes,
@@ -91,10 +91,14 @@ async function start(smallBytes = 0, isShown = true): Promise<Start> {
     warn: (text: string) => warned.push(text),
   } as unknown as Parameters<typeof createLateStart>[0]);
   const plan: Partial<ViewPlan> = { key: 'key', plan: { kind: 'artifact', layers: [layer] }, reference: 'r' };
-  const landings: Partial<Landings> = { add: () => ({ path: '/l', ...over }), failure: () => undefined };
+  const landings: Partial<TriedLandings> = {
+    add: () => ({ path: '/l', ...over }),
+    failure: () => undefined,
+    keepsMaps: true,
+  };
   const options = {
     platform: undefined,
-    landings: landings as Landings,
+    landings: landings as TriedLandings,
     openReads: () => over as unknown as LayerReads,
   };
   const content = { registry: 'r' } as AdmittedContent;

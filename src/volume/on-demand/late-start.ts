@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Platform } from '../../oci/platform.ts';
-import type { Landings, LateMounts } from '../../ports/landing.ts';
+import type { LateMounts, TriedLandings } from '../../ports/landing.ts';
 import type { LateList, LateView, LateViews } from '../../ports/late-views.ts';
 import type { Origin } from '../../ports/publishing.ts';
 import type { View, Views } from '../../ports/store.ts';
@@ -101,7 +101,8 @@ export function createLateStart(world: {
     const landed = reads.map((file, layer) => undo.use(landings.add(file, landingKey(key, layer))));
     const landingOf = (layer: number): string => landed[layer]?.path ?? '';
     const lease = undo.use(await world.leases.hold([viewId(key)]));
-    const plan = { key, record, tree, layers: large, source, platform, landingOf };
+    const { keepsMaps } = landings;
+    const plan = { key, record, tree, layers: large, source, platform, landingOf, keepsMaps };
     const made = await lateViews.create(plan, signal);
     if (made === undefined) return loadFully(viewPlan, 'no image can have so many or so large files');
     undo.defer(() => lateViews.remove(key));
@@ -210,7 +211,7 @@ type LateOptions = {
   readonly source: string;
   readonly origin: Origin;
   readonly platform: Platform | undefined;
-  readonly landings: Landings;
+  readonly landings: TriedLandings;
   readonly lists: ReadonlyMap<Digest, LateList>;
   readonly openReads: (layer: number, size: number) => LayerReads;
 };

@@ -50,6 +50,8 @@ export type LiveView = {
   ask(layer: number, bytes: ByteSpan): void;
   /** When bytes came last, as `performance.now()`. */
   heardAt(): number;
+  /** A read asked for bytes that are shown. */
+  stale(): void;
   /** Uses it, and tries again at once what fails, with the credential of this content. */
   retry(content: AdmittedContent): LateUse;
   /** Loads again what no read waits for, after its flight was cancelled. */
@@ -166,6 +168,7 @@ export function openLiveView(
     isIdle: time => users === 0 && usedAt < time,
     ask: flight.ask,
     heardAt: flight.heardAt,
+    stale: () => void late.reread().catch(() => {}), // the volume has just ended
     retry(other) {
       from.content = waitingFor(other);
       flight.retry();

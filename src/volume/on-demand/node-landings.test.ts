@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Landings } from '../../ports/landing.ts';
+import type { TriedLandings } from '../../ports/landing.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openNodeLandings } from './node-landings.ts';
 
 /** Landings that end when they are told. */
-function sampleLandings(): Landings & { end(why: string): void; readonly isDisposed: () => boolean } {
+function sampleLandings(): TriedLandings & { end(why: string): void; readonly isDisposed: () => boolean } {
   let why: string | undefined;
   let isDisposed = false;
   return {
+    keepsMaps: false,
     add: () => ({ path: '', [Symbol.dispose]() {} }),
     failure: () => why,
     leave() {},
@@ -27,7 +28,7 @@ const none = async (): Promise<undefined> => undefined;
 test('landings are opened once, at the first call', async () => {
   let tries = 0;
   const landings = sampleLandings();
-  const open = async (): Promise<Landings> => {
+  const open = async (): Promise<TriedLandings> => {
     tries++;
     return landings;
   };
@@ -50,7 +51,7 @@ test('what must not be tried is not', async () => {
 test('what failed or has ended is tried again after five minutes', async () => {
   let now = 0;
   const [first, second] = [sampleLandings(), sampleLandings()];
-  const outcomes: (() => Landings)[] = [
+  const outcomes: (() => TriedLandings)[] = [
     () => {
       throw new ArtifactError('unavailable', 'the kernel did not answer in time');
     },
@@ -60,7 +61,7 @@ test('what failed or has ended is tried again after five minutes', async () => {
     },
     () => second,
   ];
-  const tryLandings = async (): Promise<Landings> => outcomes.shift()?.() ?? assert.fail();
+  const tryLandings = async (): Promise<TriedLandings> => outcomes.shift()?.() ?? assert.fail();
   const node = openNodeLandings(undefined, tryLandings, none, () => now);
   const isOff = async (reason: string): Promise<void> => {
     assert.equal(await node.open(), undefined);

@@ -1,4 +1,4 @@
-import type { Landings } from '../../ports/landing.ts';
+import type { Landings, TriedLandings } from '../../ports/landing.ts';
 import type { LateSupport } from '../../ports/on-demand.ts';
 import { toArtifactError } from '../../util/error.ts';
 
@@ -9,9 +9,9 @@ export type NodeLandings = AsyncDisposable &
      * Opens them at the first call: most nodes load nothing on demand. Undefined if this node cannot load on demand. What
      * failed, or has ended since, is tried again at a call, after a pause.
      */
-    open(): Promise<Landings | undefined>;
+    open(): Promise<TriedLandings | undefined>;
     /** Continues those of an earlier process, if they were kept. Comes before `open`. */
-    resume(prepare: (landings: Pick<Landings, 'add'>) => void): Promise<Landings | undefined>;
+    resume(prepare: (landings: Pick<Landings, 'add'>) => void): Promise<TriedLandings | undefined>;
     support(): LateSupport;
   };
 
@@ -20,18 +20,18 @@ const pauseMs = 5 * 60_000;
 /** @param never why it is not even tried. */
 export function openNodeLandings(
   never: string | undefined,
-  tryLandings: () => Promise<Landings>,
+  tryLandings: () => Promise<TriedLandings>,
   resumeLandings: NodeLandings['resume'],
   now = (): number => performance.now(),
 ): NodeLandings {
-  let opened: Promise<Landings | undefined> | undefined;
-  let current: Landings | undefined;
+  let opened: Promise<TriedLandings | undefined> | undefined;
+  let current: TriedLandings | undefined;
   let reason = never;
   let triedAt = Number.NEGATIVE_INFINITY;
 
   const problem = (): string | undefined => current?.failure() ?? reason;
 
-  const open = async (): Promise<Landings | undefined> => {
+  const open = async (): Promise<TriedLandings | undefined> => {
     triedAt = now();
     reason = problem();
     current = undefined; // those that have ended are still of the views that use them

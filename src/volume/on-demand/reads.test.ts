@@ -6,7 +6,7 @@ import { createReads } from './reads.ts';
 const refused = new ArtifactError('not-found', 'the registry lacks it');
 
 function open(patienceMs = 60_000, heardAt = () => 0, longestMs?: number, now?: () => number) {
-  const counts = { asked: 0, failed: 0 };
+  const counts = { asked: 0, failed: 0, stale: 0 };
   const limits = {
     patienceMs,
     ...(longestMs !== undefined && { longestMs }),
@@ -14,6 +14,7 @@ function open(patienceMs = 60_000, heardAt = () => 0, longestMs?: number, now?: 
     crowd: { waiting: 0 },
     asked: () => void counts.asked++,
     failed: () => void counts.failed++,
+    stale: () => void counts.stale++,
   };
   const reads = createReads(100, limits, now);
   return { reads, counts };
@@ -26,7 +27,7 @@ test('reads wait until the bytes are in a file, and later ones do not wait', asy
   let isOpen = true;
   reads.serve(() => ({ fd: 7, [Symbol.dispose]: () => void (isOpen = false) }));
   assert.deepEqual(await Promise.all([...waiting, reads.bring(90, 10)]), [7, 7, 7]);
-  assert.deepEqual([reads.waiting(), counts, isOpen], [0, { asked: 2, failed: 0 }, true]);
+  assert.deepEqual([reads.waiting(), counts, isOpen], [0, { asked: 2, failed: 0, stale: 1 }, true]);
   reads[Symbol.dispose]();
   assert.ok(!isOpen);
 });
@@ -43,7 +44,7 @@ test('a failure ends the reads that wait and those that the kernel repeats, and 
   reads.fail(refused);
   await assert.rejects(waiting, refused);
   await assert.rejects(reads.bring(0, 10), refused);
-  assert.deepEqual(counts, { asked: 1, failed: 2 });
+  assert.deepEqual(counts, { asked: 1, failed: 2, stale: 0 });
   time = 10_000;
   const later = reads.bring(0, 10);
   assert.equal(counts.asked, 2);
@@ -98,7 +99,7 @@ test('only so many reads of a volume wait', async () => {
   const { reads, counts } = open();
   const waiting = Array.from({ length: 4096 }, () => reads.bring(0, 10));
   await assert.rejects(reads.bring(0, 10), /reads of the volume wait already/);
-  assert.deepEqual(counts, { asked: 4096, failed: 1 });
+  assert.deepEqual(counts, { asked: 4096, failed: 1, stale: 0 });
   reads.serve(() => ({ fd: 7, [Symbol.dispose]() {} }));
   assert.deepEqual(new Set(await Promise.all(waiting)), new Set([7]));
   const later = reads.bring(0, 10);

@@ -23,8 +23,11 @@ export type LayerReads = Disposable &
     problem(): ArtifactError | undefined;
   };
 
-/** `failed`: called for a read that fails, unless the volume has ended. */
-export type ReadLimits = Patience & { readonly failed: () => void };
+/**
+ * `failed`: called for a read that fails, unless the volume has ended. `stale`: called for a read of bytes that are here:
+ * the kernel asked before it could know, or has an old map.
+ */
+export type ReadLimits = Patience & { readonly failed: () => void; readonly stale: () => void };
 
 /** The kernel repeats a failed read at once, and must not wait again. */
 const rememberMs = 5_000;
@@ -38,7 +41,7 @@ const all = (): boolean => true;
 /** @param now milliseconds of a clock that nobody sets. */
 export function createReads(
   size: number,
-  { failed, ...patience }: ReadLimits,
+  { failed, stale, ...patience }: ReadLimits,
   now: () => number = () => performance.now(),
 ): LayerReads {
   const whole: ByteSpan = { offset: 0, length: size };
@@ -64,7 +67,10 @@ export function createReads(
       const bytes = { offset, length };
       try {
         if (refusal !== undefined) throw refusal;
-        if (here?.has(offset, length) === true) return (file ??= here.open()).fd;
+        if (here?.has(offset, length) === true) {
+          stale();
+          return (file ??= here.open()).fd;
+        }
         const failure = failures.findLast(one => isRecent(one) && overlap(one.bytes, bytes));
         if (failure !== undefined) throw failure.error;
         return await waiters.wait(bytes);

@@ -55,6 +55,7 @@ export function createRevivals(
         const selection = (await world.views.find(key))?.selection;
         const late = await world.lateViews.find(key);
         if (late === undefined || selection === undefined) return become(before);
+        await late.reread(); // the earlier process may have been killed before it could
         if (late.layers.every((_, layer) => late.isShown(layer))) {
           const bytes = late.layers.reduce((sum, { size }) => sum + size, 0);
           return become({ kind: 'complete', bytes });

@@ -11,12 +11,16 @@ test('reads that waited before anything loads their view are asked for when some
   const asked: string[] = [];
   const ask = (layer: number, { offset, length }: ByteSpan): void =>
     void asked.push(`${length} bytes of ${layer} at ${offset}`);
-  view.loadBy({ ask, heardAt: () => 0 });
+  let stale = 0;
+  view.loadBy({ ask, heardAt: () => 0, stale: () => void stale++ });
   assert.deepEqual(asked, ['10 bytes of 1 at 90']);
   const later = first.bring(0, 10);
   assert.equal(asked[1], '10 bytes of 0 at 0');
   second.serve(() => ({ fd: 7, [Symbol.dispose]() {} }));
   assert.equal(await waiting, 7);
+  assert.equal(stale, 0);
+  assert.equal(await second.bring(0, 10), 7); // the kernel has an old map
+  assert.equal(stale, 1);
   first[Symbol.dispose]();
   await assert.rejects(later, /the volume ended/);
   assert.deepEqual(failed, []);

@@ -1,8 +1,8 @@
 import type { ByteSpan } from './byte-span.ts';
 import { createReads, type LayerReads } from './reads.ts';
 
-/** What loads the bytes that reads wait for, and when bytes came last. */
-type Loader = { ask(layer: number, bytes: ByteSpan): void; heardAt(): number };
+/** What loads the bytes that reads wait for, and when bytes came last. `stale`: a read asked for bytes that are shown. */
+type Loader = { ask(layer: number, bytes: ByteSpan): void; heardAt(): number; stale(): void };
 
 /** The reads of one late view. They are there before the view is loaded. */
 export type ViewReads = {
@@ -20,7 +20,8 @@ export function createViewReads(patienceMs: number, failed: () => void): ViewRea
     open(layer, size) {
       const heardAt = (): number => loading?.heardAt() ?? 0;
       const asked = (offset: number, length: number): void => loading?.ask(layer, { offset, length });
-      const reads = createReads(size, { patienceMs, heardAt, crowd, asked, failed });
+      const stale = (): void => loading?.stale();
+      const reads = createReads(size, { patienceMs, heardAt, crowd, asked, failed, stale });
       opened.set(layer, reads);
       return reads;
     },

@@ -1,12 +1,14 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { chunkEntries, countChunks, endOf } from '../../../src/erofs/chunk-map.ts';
+import { openDirectory, statDirectory } from '../../../src/linux/directory.ts';
+import { rereadErofs } from '../../../src/linux/erofs-metadata.ts';
 import type { Shape } from './commands.ts';
 import { planLateImage } from './image.ts';
 import { patternAt } from './pattern.ts';
 
 /** Writes all bytes of a late file, and then shows them. */
-export function healLateVolume(shape: Shape): void {
+export async function healLateVolume(shape: Shape): Promise<void> {
   const { directory, size, chunkSize } = shape;
   const { map } = planLateImage(shape);
   const write = (name: string, bytes: Buffer, at: number): void => {
@@ -23,4 +25,6 @@ export function healLateVolume(shape: Shape): void {
   }
   const { at, bytes } = chunkEntries(map, { from: 0, to: countChunks(map), isPresent: true });
   write('image', bytes, at);
+  using mount = openDirectory(join(directory, 'mount'));
+  await rereadErofs(join(directory, 'image'), statDirectory(mount).device).catch(() => {}); // most kernels need no such thing
 }

@@ -8,10 +8,12 @@ import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chunkEntries, endOf } from '../../../src/erofs/chunk-map.ts';
-import { openDirectory } from '../../../src/linux/directory.ts';
+import { openDirectory, statDirectory } from '../../../src/linux/directory.ts';
 import { createErofsMountInThread } from '../../../src/linux/erofs.ts';
+import { rereadErofs } from '../../../src/linux/erofs-metadata.ts';
 import { attachMount, detachMountInThread } from '../../../src/linux/mount.ts';
 import { openLandings } from '../../../src/mount/landings.ts';
+import { shareRuns } from '../../../src/util/shared-run.ts';
 import type { Command, Numbered, Policy, Served, Shape } from './commands.ts';
 import { writeLateImage } from './image.ts';
 import { patternAt } from './pattern.ts';
@@ -58,14 +60,22 @@ async function bring(offset: number, length: number): Promise<number> {
   }
   const last = Math.floor((offset + length - 1) / map.chunkSize);
   for (let chunk = Math.floor(offset / map.chunkSize); chunk <= last; chunk++) arrive(chunk);
+  await reread();
   return data;
 }
+
+let device: string | undefined;
+/** As the daemon, for a kernel that keeps the maps of images; others need not have this. */
+const reread = shareRuns(async () => {
+  if (device !== undefined) await rereadErofs(join(directory, 'image'), device).catch(() => {});
+});
 
 const landings = await openLandings({ timeoutSeconds });
 const landing = landings.add({ size, bring }, 'file');
 const devices = roles.map(kind => (kind === 'landing' ? landing.path : join(directory, kind)));
 {
   using mount = await createErofsMountInThread({ image: join(directory, 'image'), devices, isDirect });
+  ({ device } = statDirectory(mount));
   using parent = openDirectory(directory);
   attachMount(mount, parent, 'mount');
 }
@@ -77,7 +87,8 @@ async function follow(command: Command): Promise<void> {
       for (const go of waiting) go();
       return waiting.clear();
     case 'arrive':
-      return command.chunks.forEach(arrive);
+      command.chunks.forEach(arrive);
+      return await reread();
     case 'state':
       return;
     case 'end landing':

@@ -60,7 +60,7 @@ export async function strain(of: Strain): Promise<Strained> {
   total.refused = state.refused;
   volume.server.kill('SIGKILL');
   await sleep(milliseconds / 10);
-  volume.heal();
+  await volume.heal();
   await reading;
   runProgram('umount', volume.mount);
   return total;

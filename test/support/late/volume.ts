@@ -20,7 +20,7 @@ export type LateVolume = AsyncDisposable & {
   /** Ends the connection, as an administrator can. */
   abort(): Promise<void>;
   /** Brings all bytes without the server, as the next daemon does. */
-  heal(): void;
+  heal(): Promise<void>;
   /** Has the server do it. */
   tell(command: Command): Promise<ServerState>;
   /** Reads in a process, which may be killed; returns what it found: `right`, `wrong at ...`, or an errno. */
