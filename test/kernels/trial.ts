@@ -13,6 +13,7 @@ import { waitUntil } from '../support/node/child.ts';
 import { publishRequest, spawnDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
 import { gzip, sha256, tarOf } from '../support/oci/tar.ts';
 import { listMounts, mountsBelow } from '../support/os/mounts.ts';
+import { runProgram } from '../support/os/program.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 await using registry = await openFaultyRegistry();
@@ -66,6 +67,11 @@ async function show(daemon: TestDaemon, kind: string, layer: Parameters<typeof r
   return isLoading;
 }
 
+async function factsOf({ http }: TestDaemon): Promise<readonly string[]> {
+  const page = await (await fetch(`${http}/readyz`)).text();
+  return page.match(/^(EROFS views|loading on demand): .*$/gm) ?? [];
+}
+
 say(`Linux ${release()}`);
 let isLoaded: boolean;
 let killed: Awaited<ReturnType<typeof publish>> | undefined;
@@ -75,8 +81,7 @@ let killed: Awaited<ReturnType<typeof publish>> | undefined;
   const tar = gzip(await tarOf([[{ name: 'weights' }, large]]));
   await show(daemon, 'tar', { bytes: tar, mediaType: 'application/vnd.acme.layer.v1.tar+gzip' });
   isLoaded = await show(daemon, 'file', { bytes: large, name: 'weights' });
-  const page = await (await fetch(`${daemon.http}/readyz`)).text();
-  for (const line of page.match(/^(EROFS views|loading on demand): .*$/gm) ?? []) say(line);
+  for (const line of await factsOf(daemon)) say(line);
   if (isLoaded) {
     await daemon.artifacts.Prune({});
     registry.fault(({ path }) => (path.includes('/blobs/') ? { kind: 'stall', after: 100 } : undefined));
@@ -105,5 +110,12 @@ if (killed !== undefined) {
   assert.deepEqual(wrong, []);
   assert.ok(right > 0 && counts.asked > 0 && counts.killed > 0, JSON.stringify({ right, ...counts }));
   say(`under strain ${right} reads had right bytes and none wrong ones: ${JSON.stringify(counts)}`);
+}
+if (killed !== undefined) {
+  runProgram('mount', '-o', 'remount,ro', '/sys');
+  await using daemon = await start();
+  await daemon.artifacts.Prune({});
+  await show(daemon, 'file', { bytes: large, name: 'weights' });
+  for (const line of await factsOf(daemon)) say(`with a read-only /sys, ${line}`);
 }
 assert.deepEqual(mountsBelow(node.kubeletDir), []);
