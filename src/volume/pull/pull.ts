@@ -10,7 +10,6 @@ import type { Blobs, Layers, View, Views } from '../../ports/store.ts';
 import type { Progress, Wanter } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openTenants, type Tenants } from '../../util/fair-slots.ts';
-import { createRecall } from '../../util/memo.ts';
 import { startPace } from '../../util/pace.ts';
 import { throughPauses } from '../../util/pause.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
@@ -23,12 +22,13 @@ import type { ManifestLoader } from './manifest-loader.ts';
 import { type Naming, toResolvedName } from './naming.ts';
 import { verifyLayers } from './not-cached.ts';
 import { createPendingPulls, type PendingPull } from './pending-pulls.ts';
+import { createPlanMemory } from './plan-memory.ts';
 import { createOriginTally, whilePaused, withRetries } from './progress.ts';
 import { type Admission, defaultPullPolicy } from './resolver.ts';
 import { createFlights, type Flight, type FlightCaller, type FlightOptions } from './single-flight.ts';
 import { about } from './subject.ts';
 import type { ViewBuilder } from './view-builder.ts';
-import { planView, type ViewPlan, viewKey } from './view-plan.ts';
+import { type ViewPlan, viewKey } from './view-plan.ts';
 import { isGone, tenantOf, toCaller } from './wanter.ts';
 
 /** A view in the cache, leased until this is disposed. */
@@ -63,8 +63,6 @@ export type Pull = {
 const lingerMs = 5 * 60_000;
 /** How often a pull checks that its pods still exist. */
 const checkMs = 2_000;
-/** Layers and documents of the plans that are remembered: some MiB. */
-const mostPlanned = 10_000;
 /** How often a view may be collected between its build and its first lease. More often is a bug. */
 const attempts = 3;
 
@@ -99,8 +97,7 @@ export function createPull(
   const flights = createFlights<Origin, Progress, Wanter>(flightOptions(world.kubelet));
   const pending = createPendingPulls();
 
-  /** The latest ones: a repeated publish of 1,000 layers plans none of them. */
-  const plans = createRecall<string, ViewPlan>(mostPlanned, mostPlanned / 2);
+  const plans = createPlanMemory();
 
   const plan = async (
     request: PullRequest,
@@ -119,9 +116,7 @@ export function createPull(
     };
     const selected = await manifests.select(resolution.descriptor, platform, reference, source, signal);
     const key = viewKey(selected.digest, selection);
-    const id = [key, reference, ...selected.documents.map(({ descriptor }) => descriptor.digest)].join(' ');
-    const viewPlan = plans.get(id) ?? (await planView({ reference, selected, selection, key }, signal));
-    plans.keep(id, viewPlan, viewPlan.contents.length);
+    const viewPlan = await plans.plan({ reference, selected, selection, key }, signal);
     stack.use(await leases.hold(viewPlan.held));
     return viewPlan;
   };

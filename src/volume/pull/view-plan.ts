@@ -17,7 +17,7 @@ export type Selected = {
 };
 
 /** What a plan of a view is made from. */
-type Parts = {
+export type PlanParts = {
   readonly reference: string;
   readonly selected: Selected;
   readonly selection: Selection;
@@ -25,7 +25,7 @@ type Parts = {
 };
 
 /** A resolved artifact and the plan of its view. Its content may not be cached yet. */
-export type ViewPlan = Parts & {
+export type ViewPlan = PlanParts & {
   readonly plan: Plan;
   /** All content from the registry that the view shows or was resolved by. */
   readonly contents: readonly Content[];
@@ -46,14 +46,24 @@ export function viewKey(manifest: Digest, selection: Selection): string {
 }
 
 /** In slices: there may be 20,000 layers. @throws as `planLayers`; the signal's reason. */
-export async function planView(parts: Parts, signal: AbortSignal): Promise<ViewPlan> {
-  const pace = startPace(signal);
-  const { selected, selection, reference, key } = parts;
+export async function planView(parts: PlanParts, signal: AbortSignal): Promise<ViewPlan> {
+  const { selected, selection, reference } = parts;
   const planning = planLayers(selected.manifest, selected.diffIds, selection, reference);
-  const plan = await doInSlices(planning, signal);
-  await pace();
+  return await toViewPlan(parts, await doInSlices(planning, signal), signal);
+}
+
+/** @param known of an earlier plan of the same view. */
+export async function toViewPlan(
+  parts: PlanParts,
+  plan: Plan,
+  signal: AbortSignal,
+  known?: Pick<ViewPlan, 'digests' | 'held'>,
+): Promise<ViewPlan> {
+  const pace = startPace(signal);
+  const { selected, key } = parts;
   const blobs = plan.layers.map(({ descriptor }) => ({ kind: 'blob' as const, descriptor }));
   const contents = [...selected.documents, ...blobs];
+  if (known !== undefined) return { ...parts, plan, contents, digests: known.digests, held: known.held };
   await pace();
   const digests = [...new Set(contents.map(({ descriptor }) => descriptor.digest))];
   await pace();
