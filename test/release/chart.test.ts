@@ -501,6 +501,8 @@ describe('the holder', needs('helm', 'kubeconform'), () => {
 });
 
 describe('a value that cannot be right', needs('helm', 'helm4'), () => {
+  const rule = 'accessPolicy.inline.rules[0]';
+  const forNobody = `accessPolicy.inline.default=deny,${rule}.action=allow,${rule}.references[0]=**`;
   for (const [set, message] of [
     ['kubeletdir=/x', /kubeletdir/],
     ['image.sha=1', /sha/],
@@ -518,6 +520,8 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
     ['prefetchSecrets.shop[0]=pull', /set prefetchResources: true/],
     ['prefetchResources=true,prefetchSecrets.shop=pull', /prefetchSecrets/],
     ['accessPolicy.inline.default=dney', /default/],
+    [forNobody, /oneOf/],
+    [`${forNobody},${rule}.namespaces[0]=a,${rule}.namespaceSelector.matchLabels.b=c`, /oneOf/],
     ['policy.inline.defaul[0].type=reject', /defaul/],
     ['policy.inline.default[0].type=foo', /type/],
     ['policy.inline.default[0].type=sigstoreSigned,policy.inline.default[0].keyFile=/a', /keyFile/],
