@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { version } from '../../src/util/version.ts';
-import { driverName, driverNamespace, driverSet, repository } from '../support/cluster/driver.ts';
-import { waitFor } from '../support/cluster/kubectl.ts';
-import { artifact, claim, namespace, pod, podSpec, type Volume } from '../support/cluster/objects.ts';
+import { denials, denyingValues, storedAs } from '../support/cluster/denials.ts';
+import { driverNamespace, driverSet, repository } from '../support/cluster/driver.ts';
+import { type PodEvent, waitFor } from '../support/cluster/kubectl.ts';
+import { artifact, namespace, pod } from '../support/cluster/objects.ts';
 import { hosts } from '../support/cluster/registries.ts';
 import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
 import { assertUnnoticed, driverImage, nextVersion, pushNextDriver } from '../support/cluster/update.ts';
@@ -28,81 +30,121 @@ const artifacts = [
   { reference: listed, interval: '1m', nodeSelector: { 'kubernetes.io/os': 'linux' } },
   { reference: foreign, interval: '1m', nodeSelector: { 'kubernetes.io/os': 'windows' } },
 ];
-const accessPolicy = {
-  default: 'allow',
-  rules: [
-    {
-      name: 'no trials',
-      namespaceSelector: { matchLabels: { stage: 'trial' } },
-      references: [`${hosts.open}/models/**`],
-      action: 'deny',
-    },
-  ],
+
+/** A rule of the access policy that knows a namespace by its labels. */
+const noTrials = {
+  name: 'no trials',
+  namespaceSelector: { matchLabels: { stage: 'trial' } },
+  references: [`${hosts.open}/models/**`],
+  action: 'deny',
 };
+
+/** @param denies whether the files of the ConfigMap deny artifacts. */
+const valuesOf = (denies: boolean): object => ({
+  admission: { setReadOnly: true, validate: true, deniedReferences: ['/denied/'] },
+  prefetch: { inline: { artifacts } },
+  ...denyingValues(denies, [noTrials]),
+  uninstallGuard: true,
+});
+const configMaps = '/var/lib/kubelet/pods/*/volumes/kubernetes.io~configmap';
 
 describe('options of the chart', clusterNeeds, () => {
   const cluster = shareCluster(async ({ installDriver, push }) => {
     await push(tiny, { 'hello.txt': 'hello' });
     await push(listed, { 'hello.txt': 'listed' });
     await push(foreign, { 'hello.txt': 'foreign' });
-    await installDriver({
-      admission: { setReadOnly: true, validate: true, deniedReferences: ['/denied/'] },
-      prefetch: { inline: { artifacts } },
-      accessPolicy: { inline: accessPolicy },
-      uninstallGuard: true,
-    });
+    for (const denial of denials) await push(storedAs(denial), { 'hello.txt': 'hello' });
+    await installDriver(valuesOf(false));
   });
 
   const applyManifests = (command: string): Promise<string> =>
     cluster.run('sh', ['-euc', `cd ${project}; REGISTRY=${hosts.open}; ${command}`]);
 
-  test('admission sets readOnly of a volume', async () => {
-    const csi = { driver: driverName, volumeAttributes: { reference: tiny } };
-    await waitFor('the policy is in force', async () => {
-      await cluster.apply(pod('writable', { volumes: { models: { csi } } }));
-      const set = await cluster.kubectl(
-        'get',
-        'pod',
-        'writable',
-        '-o=jsonpath={.spec.volumes[0].csi.readOnly}',
-      );
-      if (set !== 'true') await cluster.remove('writable');
-      return set === 'true';
-    });
-    await cluster.ready('writable');
-    assert.equal(await cluster.exec('writable', 'cat', '/models/hello.txt'), 'hello');
-  });
-
-  test('admission refuses at once what the driver would refuse later', async () => {
-    const refused = (volume: Volume): object => pod('refused', { volumes: { models: volume } });
-    const csi = { driver: driverName, readOnly: true, volumeAttributes: { refernce: tiny } };
-    const moody = artifact(tiny, { pullPolicy: 'Sometimes' });
-    const labels = { app: 'refused' };
-    const template = { metadata: { labels }, spec: podSpec({ volumes: { models: moody } }) };
-    const deployment = {
-      apiVersion: 'apps/v1',
-      kind: 'Deployment',
-      metadata: { name: 'refused', namespace: 'default' },
-      spec: { selector: { matchLabels: labels }, template },
+  test('the owner of a pod sees a pull, a mount from the cache and an error as events of the driver', async () => {
+    const reference = await cluster.push(`${hosts.open}/models/new:1`, { 'hello.txt': 'new' });
+    const start = (name: string, of: string): Promise<void> =>
+      cluster.apply(pod(name, { volumes: { models: artifact(of) } }));
+    const eventsOf = async (component: string, name: string): Promise<readonly PodEvent[]> =>
+      (await cluster.podEvents(name)).filter(({ source }) => source.component === component);
+    const told = async (name: string): Promise<string> => {
+      const events = await eventsOf('oci-artifact-csi', name);
+      return events
+        .map(({ type, message }) => `${type} ${message}`)
+        .toSorted()
+        .join('\n');
     };
-    const rows: readonly (readonly [object, RegExp])[] = [
-      [refused({ csi }), /no volume attribute refernce|has no reference/],
-      [refused(moody), /pullPolicy .* must be Always/],
-      [refused(artifact(`${hosts.open}/denied/model:1`)), /denied in this cluster/],
-      [deployment, /pullPolicy .* must be Always/],
-      [{ ...claim('refused', `${hosts.open}/denied/model:1`)[0] }, /denied in this cluster/],
-    ];
-    for (const [object, message] of rows) await assert.rejects(cluster.apply(object), message);
+    await start('pulls', reference);
+    await cluster.ready('pulls');
+    await waitFor('the end of the pull is told', async () => (await told('pulls')).includes('Pulled'));
+    const subject = 'registry\\.test:5000/models/new:1 for the volume "models"';
+    const pulled = `Normal Pulled ${subject} in .* s: .* at .*, sha256:[0-9a-f]{64}`;
+    assert.match(await told('pulls'), new RegExp(`^${pulled}\nNormal Pulling ${subject}: .*$`));
+    await start('cached', reference);
+    await cluster.ready('cached');
+    await waitFor('the mount is told', async () => (await told('cached')) !== '');
+    const mounted = `Normal Mounted ${subject} from the cache: 3 B, sha256:[0-9a-f]{64}`;
+    assert.match(await told('cached'), new RegExp(`^${mounted}$`));
+
+    await start('missing', `${hosts.open}/models/missing:1`);
+    let events: readonly PodEvent[] = [];
+    await waitFor('the error is told three times', async () => {
+      events = await eventsOf('oci-artifact-csi', 'missing');
+      return (events[0]?.count ?? 0) >= 3;
+    });
+    assert.deepEqual(
+      events.map(({ type, reason }) => `${type} ${reason}`),
+      ['Warning FailedMount'],
+    );
+    const message = events[0]?.message ?? '';
+    assert.match(message, /^registry\.test:5000\/models\/missing:1 does not exist: /);
+    const [ofKubelet] = await eventsOf('kubelet', 'missing');
+    assert.equal(ofKubelet?.message.split('rpc error: ')[1], `code = NotFound desc = ${message}`);
+    await cluster.kubectl('delete', 'pod', '--wait=false', 'pulls', 'cached', 'missing');
   });
 
-  test('the owner of a pod sees events of the driver', async () => {
-    await cluster.push(`${hosts.open}/models/new:1`, { 'hello.txt': 'new' });
-    await cluster.apply(pod('watched', { volumes: { models: artifact(`${hosts.open}/models/new:1`) } }));
-    await cluster.ready('watched');
-    await cluster.event('watched', /models\/new:1/);
-    const selector = '--field-selector=involvedObject.name=watched';
-    const sources = ['get', 'events', selector, '-o=jsonpath={.items[*].reason}'];
-    assert.match(await cluster.kubectl(...sources), /Pull/);
+  test('a changed ConfigMap counts for the next pods, and the driver is not restarted', async () => {
+    const start = async (when: string): Promise<readonly string[]> => {
+      const pods = denials.map(({ reference }, nth) =>
+        pod(`${when}-${nth}`, { volumes: { models: artifact(reference, { pullPolicy: 'Always' }) } }),
+      );
+      await cluster.apply(...pods);
+      return denials.map((_, nth) => `${when}-${nth}`);
+    };
+    const change = async (denies: boolean): Promise<void> => {
+      await cluster.installDriver(valuesOf(denies));
+      await waitFor('kubelet has written the files', async () => {
+        const read = cluster.run('sh', ['-c', `find -L ${configMaps} -type f | xargs cat`]);
+        const texts = await read.catch(() => undefined); // they are being replaced
+        return texts !== undefined && denials.every(({ text }) => texts.includes(text) === denies);
+      });
+      await sleep(1000); // as often as the driver looks at them
+    };
+    const container = '.status.containerStatuses[0]';
+    const fields = [
+      `{.metadata.uid}`,
+      `{${container}.restartCount}`,
+      `{${container}.state.running.startedAt}`,
+    ];
+    const drivers = [
+      'get',
+      'pod',
+      '-n',
+      driverNamespace,
+      `-o=jsonpath={range .items[*]}${fields.join(' ')}{end}`,
+    ];
+    const before = await cluster.kubectl(...drivers);
+    assert.match(before, /^\S+ 0 20\S+$/);
+
+    const allowed = await start('allowed');
+    await cluster.ready(...allowed);
+    await change(true);
+    for (const [nth, name] of (await start('denied')).entries())
+      await cluster.event(name, denials[nth]?.message ?? /never/);
+    await change(false);
+    const again = await start('again');
+    await cluster.ready(...allowed, ...again);
+    assert.equal(await cluster.kubectl(...drivers), before);
+    await cluster.kubectl('delete', 'pod', '--all', '--wait=false');
   });
 
   test('an artifact of the prefetch list is there before any pod asks', async () => {

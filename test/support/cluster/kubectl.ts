@@ -1,6 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Machine } from './machine.ts';
 
+/** An Event of a pod, as far as tests look at it. */
+export type PodEvent = {
+  readonly type: string;
+  readonly reason: string;
+  readonly message: string;
+  readonly count?: number;
+  /** `component`: the program that sent it. */
+  readonly source: { readonly component?: string };
+};
+
 /** What a person who uses the cluster does, by kubectl. Pods are those of the namespace `default`, or `namespace/name`. */
 export type Kubectl = {
   /** Runs kubectl and returns its output. @throws with its standard error. */
@@ -12,7 +22,9 @@ export type Kubectl = {
   readonly remove: (...pods: readonly string[]) => Promise<void>;
   /** Runs a command in a pod; returns its output without the last line break. */
   readonly exec: (pod: string, ...command: readonly string[]) => Promise<string>;
-  /** The messages of the events of a pod, the latest last. */
+  /** The events of a pod, the latest last. */
+  readonly podEvents: (pod: string) => Promise<readonly PodEvent[]>;
+  /** Their messages. */
   readonly events: (pod: string) => Promise<readonly string[]>;
   /** Waits for an event of a pod whose message matches; returns the message. */
   readonly event: (pod: string, pattern: RegExp) => Promise<string>;
@@ -23,7 +35,7 @@ const waitMs = 90_000;
 export function openKubectl(machine: () => Machine): Kubectl {
   const kubectl = (...args: readonly string[]): Promise<string> => machine().run('kubectl', args);
 
-  async function events(pod: string): Promise<readonly string[]> {
+  async function podEvents(pod: string): Promise<readonly PodEvent[]> {
     const [namespace, name] = locate(pod);
     const selector = `--field-selector=involvedObject.name=${name}`;
     const list = await kubectl(
@@ -35,12 +47,15 @@ export function openKubectl(machine: () => Machine): Kubectl {
       '--sort-by=.lastTimestamp',
       '-ojson',
     );
-    const { items } = JSON.parse(list) as { items: readonly { readonly message: string }[] };
-    return items.map(({ message }) => message);
+    return (JSON.parse(list) as { items: readonly PodEvent[] }).items;
   }
+
+  const events = async (pod: string): Promise<readonly string[]> =>
+    (await podEvents(pod)).map(({ message }) => message);
 
   return {
     kubectl,
+    podEvents,
     events,
     async apply(...objects) {
       const list = { apiVersion: 'v1', kind: 'List', items: objects };
