@@ -35,7 +35,7 @@ type World = First<typeof createResolver> &
   Omit<First<typeof createLayerFetcher>, 'reader' | 'bandwidth'> &
   Omit<First<typeof createViewBuilder>, 'source' | 'trees' | 'nodeId'> &
   Omit<First<typeof createLateStart>, 'viewBuilder' | 'trees' | 'source' | 'images' | 'lists'> &
-  Pick<First<typeof createOnDemand>, 'volumes' | 'warn' | 'reportLie'> &
+  Pick<First<typeof createOnDemand>, 'volumes' | 'warn' | 'reportLie' | 'reportFailedRead'> &
   Omit<First<typeof createPull>, 'admit' | 'manifests' | 'viewBuilder' | 'naming' | 'onDemand'> & {
     readonly images: First<typeof createLateStart>['images'] & First<typeof createOnDemand>['images'];
     readonly layers: First<typeof createTrees>;

@@ -44,7 +44,11 @@ import { createRetirement } from './volume/cache/retirement.ts';
 import { createScrub } from './volume/cache/scrub.ts';
 import { createUpkeep } from './volume/cache/upkeep.ts';
 import { createCatalog } from './volume/catalog.ts';
-import { createDamageReport, createLieReport } from './volume/events/damage-report.ts';
+import {
+  createDamageReport,
+  createFailedReadReport,
+  createLieReport,
+} from './volume/events/damage-report.ts';
 import { createFailingVolumes } from './volume/failing-volumes.ts';
 import { formatOnDemand } from './volume/on-demand/support-text.ts';
 import { createPodPublishing } from './volume/pod-publishing.ts';
@@ -144,6 +148,7 @@ export async function openNode(
       room,
       warn,
       reportLie: createLieReport(events),
+      reportFailedRead: createFailedReadReport(events),
       spread: await openSpread(settings),
     },
     settings,

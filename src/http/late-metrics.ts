@@ -12,6 +12,10 @@ export function observeLate(
     ['state'],
   );
   const missing = gauge('oci_artifact_csi_on_demand_missing_bytes', 'Bytes of them that are not here yet');
+  const waiting = gauge(
+    'oci_artifact_csi_on_demand_waiting_reads',
+    'Reads of missing content that wait for it now',
+  );
   const failed = new Counter({
     name: 'oci_artifact_csi_on_demand_failed_reads_total',
     help: 'Reads of missing content that failed (EIO)',
@@ -30,10 +34,20 @@ export function observeLate(
   return {
     set(summary) {
       if (summary === undefined) return;
-      const { loading, stalled, complete, missingBytes, failedReads, support, holder: held } = summary;
+      const {
+        loading,
+        stalled,
+        complete,
+        missingBytes,
+        waitingReads,
+        failedReads,
+        support,
+        holder: held,
+      } = summary;
       for (const [state, count] of Object.entries({ loading, stalled, complete }))
         volumes.set({ state }, count);
       missing.set(missingBytes);
+      waiting.set(waitingReads);
       failed.reset();
       failed.inc(failedReads);
       holder.reset();

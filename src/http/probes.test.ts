@@ -54,6 +54,7 @@ function observing(volumes: readonly VolumeStatus[]): Observed & ObservedProcess
       stalled: 0,
       complete: 0,
       missingBytes: 0,
+      waitingReads: 0,
       failedReads: 0,
       support: { kind: 'on' },
     }),

@@ -21,6 +21,8 @@ export type LateSummary = {
   readonly stalled: number;
   readonly complete: number;
   readonly missingBytes: number;
+  /** Reads that wait for bytes now. */
+  readonly waitingReads: number;
   /** Since the start. */
   readonly failedReads: number;
   readonly support: LateSupport;

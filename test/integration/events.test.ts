@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import { listed } from '../support/late/chunk-list.ts';
 import { waitUntil } from '../support/node/child.ts';
 import {
@@ -193,6 +195,27 @@ describe('the owner of a pod sees', () => {
     assert.equal(volume_condition?.abnormal, true);
     assert.doesNotMatch(daemon.output(), /lies: .*it is tried again/);
     await daemon.csi.NodeUnpublishVolume({ volume_id, target_path: volume_path });
+  });
+
+  test('that a read of what is not loaded yet failed, and why', async () => {
+    const bytes = randomBytes(4 * MiB);
+    const reference = await push(bytes);
+    const away = { kind: 'status', status: 404 } as const;
+    registry.fault(({ path }) => (path.endsWith(sha256(bytes)) ? away : undefined));
+    const { volume_context, ...request } = await podOf('reads', reference);
+    const late = { ...request, volume_context: { ...volume_context, loading: 'onDemand' } };
+    await daemon.csi.NodePublishVolume(late);
+    const cat = promisify(execFile)('cat', [join(request.target_path, 'model')]);
+    await assert.rejects(cat, /Input\/output error/);
+    await told('reads', 'Mounted', 'NotLoaded');
+    const [, failed] = eventsOf('reads');
+    assert.deepEqual([failed?.type, failed?.count], ['Warning', 1]);
+    assert.match(
+      failed?.message ?? '',
+      /^Reading \S+ for the volume "artifact" failed: .*404.*; what is not loaded yet is tried again, and a read/,
+    );
+    assert.match(daemon.output(), /loaded on demand: a read of what is missing failed: .*404/);
+    await daemon.csi.NodeUnpublishVolume(late);
   });
 
   test('what all calls for its volume pulled, although the pull ended between two of them', async () => {

@@ -113,6 +113,11 @@ const isComplete = async (daemon: TestDaemon, target: string): Promise<boolean> 
   return loading !== null && loading.total_bytes > 0 && loading.bytes === loading.total_bytes;
 };
 
+async function waitingReads({ http }: TestDaemon): Promise<number> {
+  const text = await (await fetch(`${http}/metrics`)).text();
+  return Number(/^oci_artifact_csi_on_demand_waiting_reads (\d+)$/m.exec(text)?.[1]);
+}
+
 async function unpublish(
   { csi }: TestDaemon,
   { volume_id, target_path }: Awaited<ReturnType<typeof publish>>,
@@ -141,9 +146,11 @@ test('a volume is mounted before its large layers are here, a read waits for its
   assert.equal(await read(join(target, 'config.json')), sample.digests['config.json']);
   const reading = read(join(target, 'shard-2'));
   await waitFor('it waits', async () => ((await volumeOf(daemon, target)).loading?.waiting_reads ?? 0) > 0);
+  await waitFor('it is counted', async () => (await waitingReads(daemon)) > 0);
   for (const [name, digest] of Object.entries(sample.digests))
     assert.equal(await read(join(target, name)), digest);
   assert.equal(await reading, sample.digests['shard-2']);
+  await waitFor('none waits', async () => (await waitingReads(daemon)) === 0);
   const [, published = '{}'] = /^(.*"msg":"volume published".*)$/m.exec(daemon.output()) ?? [];
   const { pulled, later } = JSON.parse(published) as { readonly pulled: number; readonly later: number };
   assert.ok(pulled < mib && later === 7 * mib + 1234, published);

@@ -224,6 +224,7 @@ test('every metric is in docs/flags.md, and every one that is named exists', asy
       stalled: 0,
       complete: 0,
       missingBytes: 0,
+      waitingReads: 0,
       failedReads: 0,
       support: { kind: 'untried' },
     }),

@@ -24,6 +24,16 @@ export function createLieReport(events: VolumeEvents | undefined): ContentReport
   );
 }
 
+/** Reports that a read of what is not loaded yet failed. */
+export function createFailedReadReport(events: VolumeEvents | undefined): ContentReport {
+  return createReport(
+    events,
+    'NotLoaded',
+    (subject, why) =>
+      `Reading ${subject} failed: ${why}; what is not loaded yet is tried again, and a read that is repeated succeeds once it is here`,
+  );
+}
+
 function createReport(
   events: VolumeEvents | undefined,
   reason: string,

@@ -11,6 +11,7 @@ import type { ViewPlan } from '../pull/view-plan.ts';
 import type { ByteSpan } from './byte-span.ts';
 import { createLateFlight } from './late-flight.ts';
 import type { Started } from './late-start.ts';
+import { waitingOf } from './reads.ts';
 
 /** One call for a late view. `record` names its content. */
 export type LateCall = {
@@ -183,7 +184,7 @@ export function openLiveView(
         bytes: isLoaded ? totalBytes : bytes,
         totalBytes,
         bytesPerSecond: isLoaded ? 0 : bytesPerSecond,
-        waitingReads: reads.reduce((sum, each) => sum + each.waiting(), 0),
+        waitingReads: waitingOf(reads),
         ...(why !== undefined && { problem: why }),
         ...(flight.lie() !== undefined && { lied: true }),
         ...(isHeld && !isLoaded && { stopped: true }),

@@ -12,10 +12,12 @@ import { createKeyedMutex } from '../../util/mutex.ts';
 import { sleep } from '../../util/sleep.ts';
 import type { ContentReport } from '../events/damage-report.ts';
 import { createFlights, type Flight, type FlightOptions } from '../pull/single-flight.ts';
+import { createFailedReads } from './failed-reads.ts';
 import type { createLateStart } from './late-start.ts';
 import { createLieReporter } from './lies.ts';
 import { type LateCall, type LateUse, type LiveView, openLiveView } from './live-view.ts';
 import type { NodeLandings } from './node-landings.ts';
+import { waitingOf } from './reads.ts';
 import { createResumption } from './resumption.ts';
 import { createRevivals } from './revival.ts';
 import { createViewReads } from './view-reads.ts';
@@ -58,6 +60,7 @@ export function createOnDemand(
     readonly views: Pick<Views, 'find'>;
     readonly volumes: Pick<VolumeRecords, 'listBrief'>;
     readonly reportLie: ContentReport;
+    readonly reportFailedRead: ContentReport;
     readonly landings: NodeLandings;
     readonly holder?: { settle(): void; problem(): string | undefined } | undefined;
     /** Pulls for a volume of an earlier process, whose late view is then opened. */
@@ -75,11 +78,9 @@ export function createOnDemand(
   /** Of the keys: a late view is not continued while it is ended. */
   const turns = createKeyedMutex();
   const closing = new AbortController();
-  let failedReads = 0;
-  const failed = (): void => void failedReads++;
-  const resumption = createResumption(world, failed);
-  const waitingReads = (key: string): number =>
-    (resumption.find(key)?.reads ?? []).reduce((sum, each) => sum + each.waiting(), 0);
+  const failedReads = createFailedReads(given, key => lives.get(key)?.lie() !== undefined);
+  const resumption = createResumption(world, failedReads.add);
+  const waitingReads = (key: string): number => waitingOf(resumption.find(key)?.reads ?? []);
   // Its last volume may have ended meanwhile.
   const revivals = createRevivals({ ...world, waitingReads }, key => ended(key), closing.signal);
 
@@ -149,11 +150,12 @@ export function createOnDemand(
     const live = await starting.join(
       id,
       async (flight, report, tenants) => {
-        const reads = createViewReads(patienceMs, failed);
+        let own: LiveView | undefined; // before it is there, nobody can read it
+        const reads = createViewReads(patienceMs, error => own && failedReads.add(own.key, error));
         const options = { platform: request.platform, landings, openReads: reads.open };
         const started = await starts.start(viewPlan, content, { report, tenants }, options, flight);
         if (started === undefined) return undefined;
-        const own = enliven(openLiveView(world, id, call, started));
+        own = enliven(openLiveView(world, id, call, started));
         reads.loadBy(own);
         return own;
       },
@@ -219,7 +221,8 @@ export function createOnDemand(
         stalled: failing + revived.stalled.filter(key => !lives.has(key)).length,
         complete: complete + revived.complete.length,
         missingBytes: statuses.reduce((sum, { bytes, totalBytes }) => sum + totalBytes - bytes, 0),
-        failedReads,
+        waitingReads: statuses.reduce((sum, each) => sum + each.waitingReads, resumption.waiting()),
+        failedReads: failedReads.count(),
         support: world.landings.support(),
         ...(world.holder && { holder: { problem: world.holder.problem() } }),
       };

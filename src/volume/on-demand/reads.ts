@@ -1,6 +1,6 @@
 import type { LandingFile } from '../../ports/landing.ts';
 import type { OpenFile } from '../../ports/late-views.ts';
-import { ArtifactError } from '../../util/error.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { type ByteSpan, type HasBytes, isWithin, overlap } from './byte-span.ts';
 import { createWaiters, type Patience } from './waiters.ts';
 
@@ -27,7 +27,15 @@ export type LayerReads = Disposable &
  * `failed`: called for a read that fails, unless the volume has ended. `stale`: called for a read of bytes that are here:
  * the kernel asked before it could know, or has an old map.
  */
-export type ReadLimits = Patience & { readonly failed: () => void; readonly stale: () => void };
+export type ReadLimits = Patience & {
+  readonly failed: (error: ArtifactError) => void;
+  readonly stale: () => void;
+};
+
+/** Returns how many reads of several layers wait. */
+export function waitingOf(reads: readonly Pick<LayerReads, 'waiting'>[]): number {
+  return reads.reduce((sum, each) => sum + each.waiting(), 0);
+}
 
 /** The kernel repeats a failed read at once, and must not wait again. */
 const rememberMs = 5_000;
@@ -75,7 +83,7 @@ export function createReads(
         if (failure !== undefined) throw failure.error;
         return await waiters.wait(bytes);
       } catch (thrown) {
-        if (!isOver) failed();
+        if (!isOver) failed(toArtifactError(thrown));
         throw thrown;
       }
     },

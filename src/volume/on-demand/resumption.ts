@@ -4,7 +4,7 @@ import type { Views } from '../../ports/store.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import type { WaitingView } from './late-start.ts';
 import type { NodeLandings } from './node-landings.ts';
-import type { LayerReads } from './reads.ts';
+import { type LayerReads, waitingOf } from './reads.ts';
 import { createViewReads, landingKey, type ViewReads } from './view-reads.ts';
 
 /** Nothing loads it yet. */
@@ -15,13 +15,15 @@ export type Resumption = {
   /** To be called before any image is unmounted, and before any call is served. */
   run(): Promise<void>;
   find(key: string): ResumedView | undefined;
+  /** How many reads of those that nothing loads wait. */
+  waiting(): number;
   /** Something loads it now, and ends it. */
   hand(key: string): void;
   /** Ends one that nothing loads. */
   end(key: string): Promise<void>;
 };
 
-/** @param failed called for each read that fails. */
+/** @param failed called for each read of a view that fails, with its key. */
 export function createResumption(
   world: {
     readonly lateViews: Pick<LateViews, 'keys' | 'find'>;
@@ -31,12 +33,12 @@ export function createResumption(
     readonly patienceMs: number;
     readonly warn: (text: string) => void;
   },
-  failed: () => void,
+  failed: (key: string, error: ArtifactError) => void,
 ): Resumption {
   const resumed = new Map<string, ResumedView>();
 
   const openReads = (late: LateView): { readonly reads: readonly LayerReads[]; readonly of: ViewReads } => {
-    const of = createViewReads(world.patienceMs, failed);
+    const of = createViewReads(world.patienceMs, error => failed(late.key, error));
     const reads = late.layers.map(({ size }, layer) => of.open(layer, size));
     for (const [layer, each] of reads.entries()) {
       const chunks = late.chunksOf(layer);
@@ -97,6 +99,7 @@ export function createResumption(
       }
     },
     find: key => resumed.get(key),
+    waiting: () => resumed.values().reduce((sum, { reads }) => sum + waitingOf(reads), 0),
     hand: key => void resumed.delete(key),
     async end(key) {
       const view = resumed.get(key);

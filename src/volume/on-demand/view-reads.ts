@@ -1,3 +1,4 @@
+import type { ArtifactError } from '../../util/error.ts';
 import type { ByteSpan } from './byte-span.ts';
 import { createReads, type LayerReads } from './reads.ts';
 
@@ -12,7 +13,7 @@ export type ViewReads = {
 };
 
 /** @param failed called for each read that fails. */
-export function createViewReads(patienceMs: number, failed: () => void): ViewReads {
+export function createViewReads(patienceMs: number, failed: (error: ArtifactError) => void): ViewReads {
   let loading: Loader | undefined;
   const opened = new Map<number, LayerReads>();
   const crowd = { waiting: 0 };

@@ -108,6 +108,10 @@ const rows: Readonly<Record<string, readonly Panel[]>> = {
       targets: { '{{node}}': `sum by (node) (oci_artifact_csi_on_demand_missing_bytes{${on}})` },
     },
     {
+      title: 'Reads that wait for content',
+      targets: { '{{node}}': `sum by (node) (oci_artifact_csi_on_demand_waiting_reads{${on}})` },
+    },
+    {
       title: 'Reads that failed',
       targets: {
         '{{node}}': `sum by (node) (increase(oci_artifact_csi_on_demand_failed_reads_total{${on}}[$__rate_interval]))`,

@@ -1,0 +1,53 @@
+import type { VolumeRecords } from '../../ports/records.ts';
+import { type ArtifactError, toArtifactError } from '../../util/error.ts';
+import type { ContentReport } from '../events/damage-report.ts';
+
+/** The reads of missing content that failed, of all late views. */
+export type FailedReads = {
+  /** Counts one of the view with this key, and reports it. */
+  add(key: string, error: ArtifactError): void;
+  count(): number;
+};
+
+/** How often the owners of the pods of one view are told. A program that repeats its reads fails often. */
+const everyMs = 60_000;
+/** Far more views than the pods of one node show. */
+const mostViews = 1_000;
+
+/** @param isLying whether the pods of a view are told of something worse. */
+export function createFailedReads(
+  world: {
+    readonly volumes: Pick<VolumeRecords, 'listBrief'>;
+    readonly reportFailedRead: ContentReport;
+    readonly warn: (text: string) => void;
+  },
+  isLying: (key: string) => boolean,
+  now: () => number = () => performance.now(),
+): FailedReads {
+  /** When those of a view were reported last, by key, the oldest first. */
+  const reported = new Map<string, number>();
+  let count = 0;
+
+  const report = async (key: string, why: string): Promise<void> => {
+    const records = (await world.volumes.listBrief()).filter(({ view }) => view === key);
+    const [first] = records;
+    if (first !== undefined)
+      world.warn(`${first.resolved}, which is loaded on demand: a read of what is missing failed: ${why}`);
+    for (const record of records) world.reportFailedRead(record, why);
+  };
+
+  return {
+    add(key, { message }) {
+      count++;
+      if (now() - (reported.get(key) ?? Number.NEGATIVE_INFINITY) < everyMs || isLying(key)) return;
+      reported.delete(key);
+      reported.set(key, now());
+      const [oldest] = reported.keys();
+      if (oldest !== undefined && reported.size > mostViews) reported.delete(oldest);
+      report(key, message).catch((thrown: unknown) =>
+        world.warn(`reads of what is missing fail, and no pod is told: ${toArtifactError(thrown).message}`),
+      );
+    },
+    count: () => count,
+  };
+}
