@@ -16,9 +16,14 @@ import { isVerbose, toolPath } from '../support/project/tools.ts';
 const tiny = `${hosts.open}/models/tiny:1`;
 const image = `${hosts.open}/images/tiny:1`;
 
-type Volumes = Readonly<Record<string, Volume>>;
-const imageVolume: Volumes = { models: { image: { reference: image } } };
-const emptyDirectory: Volumes = { models: { emptyDir: {} } };
+/** The volumes of the nth pod. */
+type Volumes = (nth: number) => Readonly<Record<string, Volume>>;
+const noVolume: Volumes = () => ({});
+const imageVolume: Volumes = () => ({ models: { image: { reference: image } } });
+const emptyDirectory: Volumes = () => ({ models: { emptyDir: {} } });
+const sameArtifact: Volumes = () => ({ models: artifact(tiny) });
+/** The artifact of which only the nth pod has a volume. */
+const ownReference = (nth: number): string => `${hosts.open}/many/m${nth}:1`;
 /** Seconds from `kubectl apply` until all pods are ready; CPU seconds of the node until then, and of the driver. */
 type Cost = { readonly ready: number; readonly cpu: number; readonly driverCpu: number };
 /** What the turns of each kind of pod cost. */
@@ -30,7 +35,12 @@ const range = ({ median, least, most }: Median, format: (value: number) => strin
   `${format(median)} (${format(least)} to ${format(most)})`;
 
 /** Prints what each kind cost, and how much more pods with an artifact did. Returns the greatest ratios of CPU time. */
-function report(context: TestContext, what: string, { artifact: ours = [], ...others }: Costs): number {
+function report(
+  context: TestContext,
+  what: string,
+  { artifact: ours = [], ...others }: Costs,
+  label = 'a cached artifact',
+): number {
   const show = (kind: string, costs: readonly Cost[]): void => {
     const [ready, cpu, driver] = (['ready', 'cpu', 'driverCpu'] as const).map(name =>
       range(medianOf(of(costs, name)), value => value.toFixed(2)),
@@ -39,7 +49,7 @@ function report(context: TestContext, what: string, { artifact: ours = [], ...ot
       `${what} with ${kind}: ready after ${ready} s; CPU ${cpu} s, of the driver ${driver} s`,
     );
   };
-  show('a cached artifact', ours);
+  show(label, ours);
   const ratios = Object.entries(others).map(([kind, costs]) => {
     show(kind, costs);
     const [wall, cpu] = (['ready', 'cpu'] as const).map(name => ratioOf(of(ours, name), of(costs, name)));
@@ -66,14 +76,14 @@ describe('many pods', clusterNeeds, () => {
       pushImage(image, [tar]),
     ]);
     for (let nth = 0; nth < 30; nth++)
-      await push(`${hosts.open}/many/m${nth}:1`, { 'n.txt': String(nth), 'w.bin': weights });
+      await push(ownReference(nth), { 'n.txt': String(nth), 'w.bin': weights });
     // What other tests have kubelet do every few seconds would be measured here.
     await stopKubelet();
     await startKubelet({ volumeStatsAggPeriod: '1m', syncFrequency: '1m' });
   });
 
   /** Starts pods at once, and waits until all are ready. */
-  async function start(names: readonly string[], volumesOf: (nth: number) => Volumes): Promise<Cost> {
+  async function start(names: readonly string[], volumesOf: Volumes): Promise<Cost> {
     const pods = names.map((path, nth) => {
       const [namespace = '', name = ''] = path.split('/');
       return pod(name, { namespace, volumes: volumesOf(nth) });
@@ -95,22 +105,33 @@ describe('many pods', clusterNeeds, () => {
   }
 
   async function pull(volumes: Volumes): Promise<void> {
-    await start(['default/first'], () => volumes);
+    await start(['default/first'], volumes);
     await cluster.remove('default/first');
   }
 
-  /** Starts and removes pods of each kind in turns, each of which begins with another kind. */
+  /** Asserts that the nth pod shows the artifact of its number. */
+  async function assertOwn(names: readonly string[]): Promise<void> {
+    const read = await Promise.all(names.map(name => cluster.exec(name, 'cat', '/models/n.txt')));
+    assert.deepEqual(
+      read,
+      names.map((_, nth) => String(nth)),
+    );
+  }
+
+  /** Starts and removes pods of each kind in turns, each of which begins with another kind. `check`s those with an artifact. */
   async function compare(
     count: number,
     turns: number,
     kinds: Readonly<Record<string, Volumes>>,
+    check: (names: readonly string[]) => Promise<void> = async () => {},
   ): Promise<Costs> {
     const costs: Record<string, Cost[]> = {};
     const names = Array.from({ length: count }, (_, nth) => `default/p-${nth}`);
     const order = Object.entries(kinds);
     for (let turn = 0; turn < turns; turn++) {
       for (const [kind, volumes] of order) {
-        (costs[kind] ??= []).push(await start(names, () => volumes));
+        (costs[kind] ??= []).push(await start(names, volumes));
+        if (kind === 'artifact') await check(names);
         await cluster.remove(...names);
       }
       order.push(...order.splice(0, 1));
@@ -124,19 +145,23 @@ describe('many pods', clusterNeeds, () => {
       (await cluster.kubectl('get', 'serviceaccount', '-n', 'own')).includes('default'),
     );
     const names = Array.from({ length: 30 }, (_, nth) => `own/p-${nth}`);
-    const { ready } = await start(names, nth => ({ models: artifact(`${hosts.open}/many/m${nth}:1`) }));
+    const { ready } = await start(names, nth => ({ models: artifact(ownReference(nth)) }));
     context.diagnostic(`30 pods, each with an artifact that is pulled: ready after ${ready.toFixed(2)} s`);
-    const read = await Promise.all(names.map(name => cluster.exec(name, 'cat', '/models/n.txt')));
-    assert.deepEqual(
-      read,
-      names.map((_, nth) => String(nth)),
-    );
+    await assertOwn(names);
     await cluster.kubectl('delete', 'namespace', 'own', '--timeout=120s');
     assert.equal(await cluster.run('ls', ['/var/lib/oci-artifact-csi/volumes']), '');
   });
 
+  test('thirty pods start at once, each with an artifact of its own that is cached, beside thirty without a volume', async (context: TestContext) => {
+    const own: Volumes = nth => ({ models: artifact(ownReference(nth), { pullPolicy: 'Never' }) });
+    const kinds = { 'no volume': noVolume, artifact: own };
+    // What it costs is printed: one turn is no measurement.
+    const costs = await compare(30, 1, kinds, assertOwn);
+    report(context, '30 pods', costs, 'a cached artifact each');
+  });
+
   test('pods with a cached artifact start about as fast as those without a volume', async (context: TestContext) => {
-    const kinds: Record<string, Volumes> = { 'no volume': {}, artifact: { models: artifact(tiny) } };
+    const kinds: Record<string, Volumes> = { 'no volume': noVolume, artifact: sameArtifact };
     // What kubelet and the runtime need for any volume is seen beside it.
     if (isVerbose) {
       Object.assign(kinds, { 'an emptyDir': emptyDirectory, 'an image volume': imageVolume });
@@ -147,10 +172,10 @@ describe('many pods', clusterNeeds, () => {
   });
 
   test('a pod with a cached artifact starts about as fast as with an image volume', async (context: TestContext) => {
-    const ours = { models: artifact(image) };
+    const ours: Volumes = () => ({ models: artifact(image) });
     await pull(ours);
     await pull(imageVolume);
-    const kinds = { 'no volume': {}, artifact: ours, 'an image volume': imageVolume };
+    const kinds = { 'no volume': noVolume, artifact: ours, 'an image volume': imageVolume };
     const costs = await compare(1, isVerbose ? 15 : 5, kinds);
     assert.ok(report(context, 'a pod', costs) < 1.5);
   });
