@@ -50,8 +50,8 @@ for (const [name, bytes, limit, why] of [
     gzipSync(
       rawTar(
         ...Array.from(
-          { length: 60 },
-          () => [{ type: 'K', body: `${'x'.repeat(3 << 20)}\0` }, { type: '2' }] as const,
+          { length: 2300 },
+          () => [{ type: 'K', body: `${'x'.repeat(60_000)}\0` }, { type: '2' }] as const,
         ).flat(),
       ),
     ),

@@ -9,7 +9,11 @@ import { createRevivals } from './revival.ts';
 const never = new AbortController().signal;
 const record = { view: 'key', targetPath: '/pods/p/mount', anywhere: false } as Brief<VolumeRecord>;
 const view = { key: 'key', selection: { unpack: 'auto', include: [], exclude: [] } } as unknown as View;
-const coming = { layers: [{ size: 7 }], isShown: () => false } as unknown as LateView;
+const coming = {
+  layers: [{ size: 7 }],
+  isShown: () => false,
+  reread: async () => {},
+} as unknown as LateView;
 const unreadable = new ArtifactError('internal', 'EIO: i/o error, scandir');
 
 /** Revivals of one late view. What differs from a view that comes is in `different`. */
