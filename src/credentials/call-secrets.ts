@@ -47,7 +47,7 @@ const words: Readonly<Record<NonNullable<Caller['caller']>, Words>> = {
     config: key => `${key} of nodePublishSecretRef`,
     login: 'username and password of nodePublishSecretRef',
     whole: 'nodePublishSecretRef',
-    none: 'nodePublishSecretRef: not set in the volume',
+    none: 'nodePublishSecretRef: this call has none',
   },
   administrator: {
     config: () => '--auth-file',

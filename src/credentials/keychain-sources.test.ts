@@ -105,7 +105,7 @@ describe('all sources', () => {
   test('are explained in their order, without a secret', async () => {
     using full = openKeychain({ authFile, providers, pods: ofPod });
     assert.deepEqual(await full.explain(endpoint, { secrets: {}, pod }, never), [
-      'nodePublishSecretRef: not set in the volume',
+      'nodePublishSecretRef: this call has none',
       "the pod's pull secrets: used (the pull secret shop/regcred (r.io))",
       'credential provider plugin: would fit, but comes later (credential provider plugin (r.io))',
       `the auth file ${authFile}: would fit, but comes later (the auth file ${authFile} (r.io))`,
