@@ -1,3 +1,5 @@
+import { maxXattrs, sizeOfXattr, userPrefix } from '../tree/toc.ts';
+
 /**
  * The bytes of an EROFS image (fs/erofs/erofs_fs.h in Linux), as far as this program writes them: without compression,
  * and with the content of files in other files, the devices. All numbers are little-endian.
@@ -163,11 +165,6 @@ export function putDirent(to: Buffer, at: number, { slot, nameAt, type }: Dirent
 const xattrHeader = 12;
 const xattrEntry = 4;
 const userIndex = 1;
-const userPrefix = 'user.';
-/** What the fields of an entry, and the field of their sum, can express. */
-const maxXattrName = 255;
-const maxXattrValue = 0xffff;
-const maxXattrs = xattrHeader + 4 * (0xffff - 1);
 
 /**
  * Encodes extended attributes of the `user.` namespace as they follow an inode. Those that the format cannot express are
@@ -175,20 +172,19 @@ const maxXattrs = xattrHeader + 4 * (0xffff - 1);
  */
 export function encodeXattrs(xattrs: Readonly<Record<string, string>>): Buffer {
   const parts: Buffer[] = [Buffer.alloc(xattrHeader)];
-  let length = xattrHeader;
+  let left = maxXattrs;
   for (const [name, value] of Object.entries(xattrs)) {
-    if (!name.startsWith(userPrefix) || name === userPrefix) continue; // the kernel lists an empty rest, and cannot read it
+    const size = sizeOfXattr(name, value.length);
+    if (size === undefined || size > left) continue;
     const suffix = Buffer.from(name.slice(userPrefix.length));
-    const entry = Buffer.alloc(roundUp(xattrEntry + suffix.length + value.length, 4));
-    if (suffix.length > maxXattrName || value.length > maxXattrValue) continue;
-    if (length + entry.length > maxXattrs) continue;
+    const entry = Buffer.alloc(size);
     entry[0] = suffix.length;
     entry[1] = userIndex;
     entry.writeUInt16LE(value.length, 2);
     suffix.copy(entry, xattrEntry);
     entry.write(value, xattrEntry + suffix.length, 'latin1');
     parts.push(entry);
-    length += entry.length;
+    left -= size;
   }
   return parts.length === 1 ? Buffer.alloc(0) : Buffer.concat(parts);
 }

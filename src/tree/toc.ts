@@ -3,11 +3,24 @@ import type { Digest } from '../oci/digest.ts';
 /** The kept extended attributes of an entry: `user.*` names to values, each value latin1 (one character per byte). */
 export type Xattrs = Readonly<Record<string, string>>;
 
-/** The most bytes of the full name of an attribute, and of its value, that Linux takes (xattr(7)). */
-export const maxXattrName = 255;
-export const maxXattrValue: number = 64 * 1024;
-/** The most bytes of all attributes of an entry: an image has no room for more in one inode. */
-export const maxXattrs: number = 256 * 1024;
+/** The namespace of the attributes that are kept. */
+export const userPrefix = 'user.';
+/** The most bytes of the full name of an attribute (xattr(7)), and of its value: an image counts these in 16 bits. */
+const maxXattrName = 255;
+const maxXattrValue = 0xffff;
+/** The most bytes of all attributes of an entry, as `sizeOfXattr` counts: an image counts four of them in 16 bits. */
+export const maxXattrs: number = 4 * (0xffff - 1);
+
+/**
+ * Returns the bytes of an attribute in an image: four, its name after `user.`, and its value, in units of four. Undefined
+ * for one that no image can have. A name of `user.` alone is listed by the kernel, and cannot be read.
+ */
+export function sizeOfXattr(name: string, valueBytes: number): number | undefined {
+  const nameBytes = Buffer.byteLength(name);
+  if (!name.startsWith(userPrefix) || name === userPrefix) return undefined;
+  if (nameBytes > maxXattrName || valueBytes > maxXattrValue) return undefined;
+  return 4 * Math.ceil((4 + nameBytes - userPrefix.length + valueBytes) / 4);
+}
 
 /** The most characters of a path or target. Linux follows 4,096 bytes, to which a longer text may be normalized. */
 export const maxPathText: number = 64 * 1024;

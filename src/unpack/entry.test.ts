@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { paxEntry, rawTar } from '../../test/support/oci/raw-tar.ts';
 import { small } from '../../test/support/oci/small-tar.ts';
 import { openUnpacking, showToc } from '../../test/support/oci/unpacking.ts';
+import { encodeXattrs } from '../erofs/format.ts';
 import { getXattr } from '../linux/xattr.ts';
 import { bodyName, tocName } from '../tree/layer-files.ts';
 
@@ -211,24 +212,26 @@ test('an attribute that the filesystem cannot store is omitted with a log messag
 
 /** The attributes of a directory, which no filesystem has to store. */
 async function unpackDirectory(records: Readonly<Record<string, string>>) {
-  const xattrs = Object.entries(records).map(([name, value]) => [`SCHILY.xattr.${name}`, value] as const);
-  const toc = await unpack(rawTar(paxEntry(Object.fromEntries(xattrs)), { name: 'd', type: '5' }));
+  const pax = Object.entries(records).map(([name, value]) => [`SCHILY.xattr.${name}`, value] as const);
+  const toc = await unpack(rawTar(paxEntry(Object.fromEntries(pax)), { name: 'd', type: '5' }));
   const [entry] = toc.entries;
   assert.ok(entry?.kind === 'directory');
-  return { kept: Object.keys(entry.xattrs ?? {}), notes: toc.notes, into: toc.into };
+  const { xattrs = {} } = entry;
+  return { xattrs, kept: Object.keys(xattrs), notes: toc.notes, into: toc.into };
 }
 
-test('an attribute with a name or a value that Linux cannot have is omitted with a log message', async () => {
+test('an attribute with a name or a value that an image cannot have is omitted with a log message', async () => {
   const [longest, longer] = [`user.${'n'.repeat(250)}`, `user.${'m'.repeat(251)}`];
   const { kept, notes } = await unpackDirectory({
-    'user.fits': 'x'.repeat(65_536),
-    'user.big': 'x'.repeat(65_537),
+    'user.fits': 'x'.repeat(65_535),
+    'user.big': 'x'.repeat(65_536),
+    'user.': 'x',
     [longest]: 'x',
     [longer]: 'x',
   });
   assert.deepEqual(kept, ['user.fits', longest]);
   assert.deepEqual(notes, [
-    `${label}: left out attributes of entries: "user.big" of 1, "${longer.slice(0, 200)}…" of 1`,
+    `${label}: left out attributes of entries: "user.big" of 1, "user." of 1, "${longer.slice(0, 200)}…" of 1`,
   ]);
 });
 
@@ -240,6 +243,14 @@ test('attributes of an entry that have more bytes together than an image can hol
   assert.deepEqual(kept, names.slice(0, 4));
   assert.match(notes[0] ?? '', /"user\.4" of 1.* and 51 more$/);
   assert.ok(statSync(join(into, tocName)).size < 2 * 1024 * 1024);
+});
+
+test('an image holds all attributes that are kept, as many as they are', async () => {
+  const names = Array.from({ length: 22_000 }, (_, n) => `user.${(n + 36 ** 2).toString(36)}`);
+  const { xattrs, kept, notes } = await unpackDirectory(Object.fromEntries(names.map(name => [name, 'xx'])));
+  assert.equal(kept.length, 21_844);
+  assert.equal(encodeXattrs(xattrs).length, 12 + 12 * kept.length);
+  assert.match(notes[0] ?? '', /and 1\d\d more$/);
 });
 
 test('many names of omitted attributes are one short log message', async () => {

@@ -1,12 +1,5 @@
-import {
-  type EntryAttributes,
-  maxPathText,
-  maxXattrName,
-  maxXattrs,
-  maxXattrValue,
-  type TocEntry,
-} from '../tree/toc.ts';
-import { decodeName, nameLength } from '../util/name.ts';
+import { type EntryAttributes, maxPathText, maxXattrs, sizeOfXattr, type TocEntry } from '../tree/toc.ts';
+import { decodeName } from '../util/name.ts';
 import type { Header, PaxRecords } from './headers.ts';
 
 /** The header data of one entry. GNU's long names are undefined if there are none. */
@@ -112,9 +105,8 @@ function toXattrs(
   for (const [key, value] of pax) {
     if (key.startsWith('SCHILY.xattr.')) {
       const name = key.slice('SCHILY.xattr.'.length);
-      const bytes = nameLength(name) + value.length;
-      const fits = nameLength(name) <= maxXattrName && value.length <= maxXattrValue;
-      if (name.startsWith('user.') && fits && size + bytes <= maxXattrs) {
+      const bytes = sizeOfXattr(name, value.length);
+      if (bytes !== undefined && size + bytes <= maxXattrs) {
         kept.push([name, value.toString('latin1')]);
         size += bytes;
       } else onDropped(name);
