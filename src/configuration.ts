@@ -83,7 +83,7 @@ export async function openSources(
     const route = toRoute(current, reference, question, labels);
     return settings.transport === undefined ? route : askBy(settings.transport, route, reference);
   };
-  const passedOver = (): readonly string[] => {
+  const skipped = (): readonly string[] => {
     const [known, why] = [mirrorLabels.current(), mirrorLabels.problem()];
     if (known === undefined && why === undefined) return []; // nothing has needed them yet
     const lines = listSkipped(configuration.current(), known ?? {});
@@ -131,7 +131,7 @@ export async function openSources(
     problems: () => [...configuration.problems(), ...keychain.problems()],
     obstacles: () => [...configuration.obstacles(), ...keychain.obstacles()],
     origins: () => gate?.counts(),
-    notes: () => [...passedOver(), ...registry.pauses(), ...(gate?.notes() ?? [])],
+    notes: () => [...skipped(), ...registry.pauses(), ...(gate?.notes() ?? [])],
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }

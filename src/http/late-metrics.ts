@@ -11,7 +11,10 @@ export function observeLate(
     'Artifacts that volumes show although not all of their content was here, by state',
     ['state'],
   );
-  const missing = gauge('oci_artifact_csi_on_demand_missing_bytes', 'Bytes of them that are not here yet');
+  const missing = gauge(
+    'oci_artifact_csi_on_demand_missing_bytes',
+    'Bytes of them that are not on the node yet',
+  );
   const waiting = gauge(
     'oci_artifact_csi_on_demand_waiting_reads',
     'Reads of missing content that wait for it now',

@@ -173,7 +173,7 @@ function observe(registry: Registry, observed: Observed): () => Promise<void> {
   );
   const failing = gauge(
     'oci_artifact_csi_volumes_failing',
-    'Volumes that pods wait for and that failed, by the gRPC status code of their last call',
+    'Volumes that pods wait for and that failed, by the gRPC status code of their last failure',
     ['grpc_status_code'],
   );
   const pulls = gauge('oci_artifact_csi_pulls_in_flight', 'Pulls under way');

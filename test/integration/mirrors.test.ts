@@ -194,7 +194,7 @@ test('a mirror by a label of the node is asked where the node has it, and is ski
     join(hostsDir, 'zoned.test', 'hosts.toml'),
     `server = "http://${home.host}"\n[host."http://${placed}"]\ncapabilities = ["pull"]\n`,
   );
-  const passedOver = /^the mirror http:\/\/127\.0\.0\.\$\{example\.com\/rack\}:\d+\/v2 of \S+ is skipped: /;
+  const skipped = /^the mirror http:\/\/127\.0\.0\.\$\{example\.com\/rack\}:\d+\/v2 of \S+ is skipped: /;
   const pullAs = async (
     name: string,
     flags: Readonly<Record<string, string>>,
@@ -208,7 +208,7 @@ test('a mirror by a label of the node is asked where the node has it, and is ski
     assert.deepEqual(await mounted(`zoned.test/${name}:v1`), bytes);
     const { problems } = await daemon.artifacts.GetStatus({});
     await daemon[Symbol.asyncDispose]();
-    return problems.filter(line => passedOver.test(line)).map(line => line.replace(passedOver, ''));
+    return problems.filter(line => skipped.test(line)).map(line => line.replace(skipped, ''));
   };
   const servedBy = (name: string): readonly string[] =>
     [peer, home].map(
