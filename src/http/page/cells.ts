@@ -66,6 +66,20 @@ export function formatPagedSection<T>(
   return formatSection(table, heading, found.total, body);
 }
 
+/** A table of which a page shows the first rows, and counts the rest: `what` it does. */
+type FirstRows<T> = Pick<PagedSection<T>, 'caption' | 'columns' | 'toCells'> & { readonly what: string };
+
+const mostFirst = 50;
+
+export function formatFirstRows<T>(
+  all: readonly T[],
+  { caption, columns, toCells, what }: FirstRows<T>,
+): Html {
+  const table = formatTable(caption, columns, all.slice(0, mostFirst).map(toCells));
+  const rest = all.length - mostFirst;
+  return html`${table}${rest > 0 ? formatEmpty(`${rest} more ${what}.`) : undefined}`;
+}
+
 export function formatEmpty(text: string): Html {
   return html`<p class="empty">${text}</p>`;
 }

@@ -1,18 +1,14 @@
 import type { FailingVolume } from '../../ports/failing-volume.ts';
 import {
   formatBadge,
-  formatEmpty,
+  formatFirstRows,
   formatOwnerCell,
   formatReferenceCell,
   formatSection,
-  formatTable,
   formatTimeCell,
 } from './cells.ts';
 import { type Html, type HtmlValue, html } from './html.ts';
 import type { PageState } from './page-state.ts';
-
-/** Volumes that are shown; the rest is counted. */
-const most = 50;
 
 const columns = [
   { heading: 'Pod' },
@@ -25,14 +21,13 @@ const columns = [
 /** The volumes that kubelet asks for, and that fail, oldest first; nothing if none does. */
 export function formatFailing({ status: { failing }, now }: PageState): Html | undefined {
   if (failing.length === 0) return undefined;
-  const rows = failing.slice(0, most).map(volume => toRow(volume, now));
-  const rest = failing.length - rows.length;
-  return formatSection(
-    'failing',
-    'Failing volumes',
-    failing.length,
-    html`${formatTable('Volumes that pods wait for, and that fail', columns, rows)}${rest > 0 ? formatEmpty(`${rest} more fail.`) : undefined}`,
-  );
+  const table = formatFirstRows(failing, {
+    caption: 'Volumes that pods wait for, and that fail',
+    columns,
+    toCells: volume => toRow(volume, now),
+    what: 'fail',
+  });
+  return formatSection('failing', 'Failing volumes', failing.length, table);
 }
 
 function toRow(volume: FailingVolume, now: number): readonly HtmlValue[] {

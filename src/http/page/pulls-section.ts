@@ -5,15 +5,14 @@ import {
   formatBadge,
   formatBar,
   formatEmpty,
+  formatFirstRows,
   formatReferenceCell,
   formatSection,
-  formatTable,
 } from './cells.ts';
 import { type Html, html } from './html.ts';
 import type { PageState } from './page-state.ts';
 
-/** Pulls, callers and layers that are shown; the rest is counted. */
-const most = 50;
+/** Callers and layers that are shown; the rest is counted. */
 const mostNames = 5;
 
 const columns = [
@@ -27,16 +26,14 @@ const columns = [
 
 /** The pulls in progress, oldest first. */
 export function formatPulls({ pulls, now }: PageState): Html {
-  const rows = pulls.slice(0, most).map(pull => toRow(pull, now));
-  const rest = pulls.length - rows.length;
-  return formatSection(
-    'pulls',
-    'Pulls',
-    pulls.length,
-    pulls.length === 0
-      ? formatEmpty('None is under way.')
-      : html`${formatTable('Pulls in progress', columns, rows)}${rest > 0 ? formatEmpty(`${rest} more are under way.`) : undefined}`,
-  );
+  const table = {
+    caption: 'Pulls in progress',
+    columns,
+    toCells: (pull: PullStatus) => toRow(pull, now),
+    what: 'are under way',
+  };
+  const body = pulls.length === 0 ? formatEmpty('None is under way.') : formatFirstRows(pulls, table);
+  return formatSection('pulls', 'Pulls', pulls.length, body);
 }
 
 function toRow({ progress, wanters, since }: PullStatus, now: number): readonly Html[] {
