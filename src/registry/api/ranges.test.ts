@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -156,19 +157,25 @@ test('where all connections together are no faster, one continues', async () => 
   assert.ok(sent() < 1.5 * blob.size, `${sent()} bytes`);
 });
 
+/** Answers a request for a range, and cuts it after some bytes; false for another request. */
+function cutRange(request: IncomingMessage, response: ServerResponse, after: number): boolean {
+  const [, from, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
+  if (from === undefined) return false;
+  const body = bytes.subarray(Number(from), Number(last) + 1);
+  const range = `bytes ${from}-${last}/${bytes.length}`;
+  response.writeHead(206, { 'content-length': body.length, 'content-range': range });
+  response.write(body.subarray(0, after), () => response.destroy());
+  return true;
+}
+
 test('a range that is cut continues at its byte', async () => {
   await using client = openClient();
   let cuts = 0;
   registry.throttle = {
     connection: 8 * MiB,
     answer(request, response) {
-      const [, from, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
-      if (from === undefined || cuts >= 2) return false;
+      if (cuts >= 2 || !cutRange(request, response, 100_000)) return false;
       cuts++;
-      const body = bytes.subarray(Number(from), Number(last) + 1);
-      const range = `bytes ${from}-${last}/${bytes.length}`;
-      response.writeHead(206, { 'content-length': body.length, 'content-range': range });
-      response.write(body.subarray(0, 100_000), () => response.destroy());
       return true;
     },
   };
@@ -181,15 +188,7 @@ test('a server that sends a byte of each range is asked few times, and then by o
   await using client = openClient();
   registry.throttle = {
     connection: 24 * MiB,
-    answer(request, response) {
-      const [, from, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
-      if (from === undefined) return false;
-      const body = bytes.subarray(Number(from), Number(last) + 1);
-      const range = `bytes ${from}-${last}/${bytes.length}`;
-      response.writeHead(206, { 'content-length': body.length, 'content-range': range });
-      response.write(body.subarray(0, 1), () => response.destroy());
-      return true;
-    },
+    answer: (request, response) => cutRange(request, response, 1),
   };
   await pullOnce(client);
   const asked = registry.asked.length;
