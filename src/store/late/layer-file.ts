@@ -16,6 +16,7 @@ import { openRegular } from '../../util/regular-file.ts';
 
 /** The bytes that are copied at once. */
 const mostCopied = 1024 * 1024;
+const never = new AbortController().signal;
 const [readAt, writeAt] = [promisify(read), promisify(write)];
 /** A file has at most so many chunks, each with an entry of 8 bytes in the image. */
 const maxChunks = 2 ** 16;
@@ -48,25 +49,43 @@ export async function writeOver(path: string, blob: string): Promise<void> {
 }
 
 /**
- * Copies the last chunk, of up to 64 MiB, in Node's pool, unless it ends with a block: the kernel reads whole blocks, and a
- * blob has its exact size.
+ * Copies the last chunk, of up to 64 MiB, unless it ends with a block: the kernel reads whole blocks, and a blob has its
+ * exact size.
  */
 export async function copyEnd(map: ChunkMap, data: string, to: string): Promise<void> {
   const end = endOf(map);
   if (end === undefined) return;
-  const bytes = Buffer.alloc(Math.min(end.to - end.from, mostCopied));
+  const size = end.to - end.from;
   const from = openRegular(data);
   const fd = openRegular(to, constants.O_RDWR);
   try {
-    for (let at = end.from; at < end.to; ) {
-      const { bytesRead } = await readAt(from, bytes, 0, Math.min(bytes.length, end.to - at), at);
-      if (bytesRead === 0) throw new ArtifactError('corrupt', `${data} is shorter than its blob`);
-      const { bytesWritten } = await writeAt(fd, bytes, 0, bytesRead, at);
-      at += bytesWritten; // a full disk takes a part, and fails the next write
-    }
+    const copied = await copyInPool({ fd: from, at: end.from }, { fd, at: end.from }, size, never);
+    if (copied < size) throw new ArtifactError('corrupt', `${data} is shorter than its blob`);
     ftruncateSync(fd, end.paddedTo);
   } finally {
     closeSync(fd);
     closeSync(from);
   }
+}
+
+type Place = { readonly fd: number; readonly at: number };
+
+/** Copies bytes in Node's pool, and returns how many: fewer if the file ends. @throws the signal's reason. */
+export async function copyInPool(from: Place, to: Place, size: number, signal: AbortSignal): Promise<number> {
+  const bytes = Buffer.alloc(Math.min(size, mostCopied));
+  let done = 0;
+  while (done < size) {
+    const { bytesRead } = await readAt(
+      from.fd,
+      bytes,
+      0,
+      Math.min(bytes.length, size - done),
+      from.at + done,
+    );
+    if (bytesRead === 0) break;
+    const { bytesWritten } = await writeAt(to.fd, bytes, 0, bytesRead, to.at + done);
+    done += bytesWritten; // a full disk takes a part, and fails the next write
+    signal.throwIfAborted();
+  }
+  return done;
 }

@@ -4,6 +4,7 @@ import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
 import { openRegular } from '../../util/regular-file.ts';
+import { copyInPool } from './layer-file.ts';
 
 /** The files of a late view that are here before it is mounted, copied into one file, each at a block of its own. */
 export type SmallFiles = {
@@ -32,7 +33,7 @@ export async function packSmallFiles(
       const from = pathOf(node);
       if (from === undefined) continue;
       blocks.set(keyOf(node), size);
-      copyBytes(from, file.fd, size * blockSize, node.size);
+      await copyFile(from, { fd: file.fd, at: size * blockSize }, node.size, signal);
       size += Math.max(1, Math.ceil(node.size / blockSize)); // empty files are files of their own, too
       const rest = pace();
       if (rest !== undefined) await rest;
@@ -55,16 +56,33 @@ function keyOf({ source: { kind, digest }, body }: FileNode): string {
 
 const buffer = Buffer.alloc(256 * 1024);
 
-function copyBytes(from: string, to: number, at: number, size: number): void {
-  const fd = openRegular(from);
+/** Files larger than the buffer are copied in Node's pool: one may have 1 GiB. */
+async function copyFile(
+  path: string,
+  to: { readonly fd: number; readonly at: number },
+  size: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const fd = openRegular(path);
   try {
-    for (let done = 0; done < size; ) {
-      const read = readSync(fd, buffer, 0, Math.min(buffer.length, size - done), done);
-      if (read === 0)
-        throw new ArtifactError('corrupt', `${from} has ${done} bytes where ${size} were expected`);
-      done += writeSync(to, buffer, 0, read, at + done); // a full disk takes a part, and fails the next write
-    }
+    const copied =
+      size <= buffer.length
+        ? copyAtOnce(fd, to.fd, to.at, size)
+        : await copyInPool({ fd, at: 0 }, to, size, signal);
+    if (copied < size)
+      throw new ArtifactError('corrupt', `${path} has ${copied} bytes where ${size} were expected`);
   } finally {
     closeSync(fd);
   }
+}
+
+/** Returns how many bytes were copied: fewer if the file ends. */
+function copyAtOnce(from: number, to: number, at: number, size: number): number {
+  let done = 0;
+  while (done < size) {
+    const read = readSync(from, buffer, 0, size - done, done);
+    if (read === 0) break;
+    done += writeSync(to, buffer, 0, read, at + done); // a full disk takes a part, and fails the next write
+  }
+  return done;
 }
