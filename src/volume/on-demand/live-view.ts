@@ -42,9 +42,10 @@ export type LiveView = {
   problem(): string | undefined;
   /** Why content that was shown may be wrong. */
   lie(): string | undefined;
-  use(): LateUse;
+  /** From now on it is loaded on behalf of these tenants, too. */
+  use(...tenants: readonly string[]): LateUse;
   /** Uses it, and releases it. */
-  join(): LateUse;
+  join(tenant: string): LateUse;
   /** Whether nobody uses it, and every use had ended at a time, as `performance.now()`. */
   isIdle(since: number): boolean;
   /** A read waits for bytes of a layer. */
@@ -54,7 +55,7 @@ export type LiveView = {
   /** A read asked for bytes that are shown. */
   stale(): void;
   /** Uses it, and tries again at once what fails, with the credential of this content. */
-  retry(content: AdmittedContent): LateUse;
+  retry(content: AdmittedContent, tenant: string): LateUse;
   /** Loads again what no read waits for, after its flight was cancelled. */
   release(): void;
   status(): LateStatus;
@@ -85,8 +86,7 @@ export function openLiveView(
   const { late, reads } = started;
   const since = Date.now();
   const ending = new AbortController();
-  const tenants = openTenants();
-  tenants.join(caller.tenant);
+  const tenants = openTenants(caller.tenant);
   const warn = (text: string, then = '; it is tried again'): void =>
     world.warn(`${reference}, which is loaded on demand: ${text}${then}`);
   const from = { content: waitingFor(content) };
@@ -137,7 +137,8 @@ export function openLiveView(
     );
   };
 
-  const use = (): LateUse => {
+  const use = (...names: readonly string[]): LateUse => {
+    names.forEach(tenants.join);
     users++;
     const leave = new DisposableStack();
     leave.defer(() => {
@@ -162,18 +163,18 @@ export function openLiveView(
     problem,
     lie: () => flight.lie()?.message,
     use,
-    join() {
+    join(tenant) {
       release();
-      return use();
+      return use(tenant);
     },
     isIdle: time => users === 0 && usedAt < time,
     ask: flight.ask,
     heardAt: flight.heardAt,
     stale: () => void late.reread().catch(() => {}), // the volume has just ended
-    retry(other) {
+    retry(other, tenant) {
       from.content = waitingFor(other);
       flight.retry();
-      return use();
+      return use(tenant);
     },
     release,
     status() {

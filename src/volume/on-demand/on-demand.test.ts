@@ -3,9 +3,11 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
+import type { PullRequest } from '../../ports/request.ts';
 import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
+import type { Errand } from '../pull/errand.ts';
 import type { LateCall } from './live-view.ts';
 import { createOnDemand } from './on-demand.ts';
 
@@ -16,16 +18,17 @@ const over = { [Symbol.dispose]() {} };
 
 /**
  * A late view `key` with large layers that never come, by default none. `list`: how the records of its volumes are
- * listed. `prepare`: builds the ordinary view.
+ * listed. `prepare`: builds the ordinary view. `tenants`: on whose behalf its first layer is loaded.
  */
 function open(
-  list: () => Promise<readonly { readonly view: string }[]>,
+  list: () => Promise<readonly object[]>,
   prepare = async () => {},
   layers: readonly LayerPlan[] = [],
 ) {
   const begun: string[] = [];
   const ended: string[] = [];
   const warned: string[] = [];
+  const tenants: string[] = [];
   const late = {
     key: 'key',
     layers: layers.map(({ descriptor }) => descriptor),
@@ -39,25 +42,29 @@ function open(
     if (isBusy) throw new ArtifactError('unavailable', 'the mount is busy');
     ended.push('key');
   };
-  const started = { late, view: {}, origin: {}, layers, reads, failure: () => undefined };
+  const started = { late, view: {}, origin: {}, layers, reads, failure: () => undefined, end() {}, unmount };
   const world = {
     starts: {
       async start() {
         begun.push('key');
-        return { ...started, end() {}, unmount };
+        return started;
       },
+      continue: async () => started,
     },
     source: {
       isHeld: async () => false,
       progress: () => 0,
-      bring: (_layer: unknown, _errand: unknown, signal: AbortSignal) =>
-        abortable(new Promise(() => {}), signal),
+      bring(_layer: unknown, errand: Errand, signal: AbortSignal) {
+        errand.tenants.each(tenant => tenants.push(tenant));
+        return abortable(new Promise(() => {}), signal);
+      },
     },
     lateViews: { find: async () => late, keys: async () => ['key'], remove: async () => {} },
     landings: { open: async () => ({}), leave() {}, support: () => ({ kind: 'on' }) },
     images: { tidy() {} },
     volumes: { listBrief: list },
     viewBuilder: { prepare },
+    views: { find: async () => ({}) },
     leases: { hold: async () => over },
     warn: (text: string) => void warned.push(text),
     patienceMs: 60_000,
@@ -71,16 +78,18 @@ function open(
     silenceMs: async () => 0,
   };
   content.waitingBy = () => content as AdmittedContent;
-  const call = {
-    request: {},
-    viewPlan: { key: 'view', reference: 'r', plan: { layers }, held: new Set() },
-    content,
-    caller: { id: 'c', who: {}, tenant: 't', onReport() {} },
-    record: async () => {},
+  const use = async (tenant = 't', request: Partial<PullRequest> = {}) => {
+    const call = {
+      request,
+      viewPlan: { key: 'view', reference: 'r', plan: { layers }, held: new Set() },
+      content,
+      caller: { id: tenant, who: {}, tenant, onReport() {} },
+      record: async () => {},
+    };
+    return (await onDemand.open(call as unknown as LateCall, never)) ?? assert.fail();
   };
-  const use = async () => (await onDemand.open(call as unknown as LateCall, never)) ?? assert.fail();
   const keepBusy = (value: boolean): void => void (isBusy = value);
-  return { onDemand, begun, ended, warned, use, keepBusy };
+  return { onDemand, begun, ended, warned, tenants, use, keepBusy };
 }
 
 test('a view that a volume has begun to show while another one ended stays', async () => {
@@ -190,5 +199,29 @@ test('a view of which all is here is complete, although the view for later volum
   assert.equal(onDemand.status('key')?.problem, undefined);
   const { complete, stalled, loading } = onDemand.summary();
   assert.deepEqual({ complete, stalled, loading }, { complete: 1, stalled: 0, loading: 0 });
+  await onDemand.stop();
+});
+
+test('a view that several volumes show is loaded on behalf of the tenants of all', async () => {
+  const { onDemand, begun, tenants, use } = open(async () => [], undefined, [large]);
+  await Promise.all([use('a'), use('b')]);
+  while (tenants.length === 0) await sleep(1);
+  await use('c');
+  await use('d', { late: 'key' });
+  assert.equal(begun.length, 1);
+  assert.deepEqual(tenants, ['a', 'b', 'c', 'd']);
+  await onDemand.stop();
+});
+
+test('a view of an earlier process is continued on behalf of the tenants of all of its volumes', async () => {
+  const records = [
+    { view: 'key', anywhere: false, pod: { namespace: 'a' } },
+    { view: 'other', anywhere: false, pod: { namespace: 'b' } },
+    { view: 'key', anywhere: true },
+  ];
+  const { onDemand, tenants, use } = open(async () => records, undefined, [large]);
+  await use('namespace c', { late: 'key' });
+  while (tenants.length === 0) await sleep(1);
+  assert.deepEqual(tenants, ['namespace c', 'namespace a', 'administrator']);
   await onDemand.stop();
 });

@@ -12,6 +12,7 @@ import { createKeyedMutex } from '../../util/mutex.ts';
 import { sleep } from '../../util/sleep.ts';
 import type { ContentReport } from '../events/damage-report.ts';
 import { createFlights, type Flight, type FlightOptions } from '../pull/single-flight.ts';
+import { tenantOf } from '../pull/wanter.ts';
 import { createFailedReads } from './failed-reads.ts';
 import type { createLateStart } from './late-start.ts';
 import { createLieReporter } from './lies.ts';
@@ -19,7 +20,7 @@ import { type LateCall, type LateUse, type LiveView, openLiveView } from './live
 import type { NodeLandings } from './node-landings.ts';
 import { waitingOf } from './reads.ts';
 import { createResumption } from './resumption.ts';
-import { createRevivals } from './revival.ts';
+import { callerOf, createRevivals } from './revival.ts';
 import { createViewReads } from './view-reads.ts';
 
 /** The volumes that are mounted while their large layers still come. */
@@ -125,7 +126,7 @@ export function createOnDemand(
   /** The late view that a volume of an earlier process shows. */
   const proceed = async (key: string, id: string, call: LateCall): Promise<LateUse> => {
     using _turn = await turns.lock(key, never);
-    const there = lives.get(key)?.retry(call.content);
+    const there = lives.get(key)?.retry(call.content, call.caller.tenant);
     if (there !== undefined) return there;
     const late = await lateViews.find(key);
     if (late === undefined)
@@ -134,17 +135,18 @@ export function createOnDemand(
         `the volume that is loaded on demand is gone (view ${key}); delete its pod, and a new one gets a new volume`,
       );
     const resumed = resumption.find(key);
+    const shown = (await volumes.listBrief()).filter(({ view }) => view === key);
     const started = await starts.continue(call.viewPlan, late, resumed);
     const live = enliven(openLiveView(world, id, call, started));
     resumption.hand(key);
     resumed?.loadBy(live);
-    return live.use();
+    return live.use(...shown.map(record => tenantOf(callerOf(record))));
   };
 
   const begin = async (id: string, call: LateCall, signal: AbortSignal): Promise<LateUse | undefined> => {
     const { request, viewPlan, content, caller } = call;
     const there = lives.values().find(live => live.id === id && live.hasReads() && !ending.has(live));
-    if (there !== undefined) return there.join();
+    if (there !== undefined) return there.join(caller.tenant);
     const landings = await world.landings.open();
     if (landings === undefined) return undefined;
     const live = await starting.join(
@@ -162,7 +164,7 @@ export function createOnDemand(
       caller,
       signal,
     );
-    return live?.use();
+    return live?.use(caller.tenant);
   };
 
   const tidy = async (): Promise<void> => {

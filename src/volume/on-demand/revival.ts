@@ -96,16 +96,16 @@ export function createRevivals(
 
 /** The pull that continues the late view of a volume: of exactly its content, and with what `request` knows better. */
 function revivalOf(
-  { view, targetPath, anywhere, pod, resolved, digest }: Brief<VolumeRecord>,
+  record: Brief<VolumeRecord>,
   { platform }: LateView,
   selection: NonNullable<View['selection']>,
   request: Partial<PullRequest>,
 ): PullRequest {
+  const { view, targetPath, resolved, digest } = record;
   return {
     secrets: {},
-    caller: anywhere ? 'administrator' : 'pod',
+    ...callerOf(record),
     ...(platform && { platform }),
-    ...(pod && { pod }),
     ...request,
     targetPath,
     selection,
@@ -114,4 +114,12 @@ function revivalOf(
     pullPolicy: 'IfNotPresent',
     late: view,
   };
+}
+
+/** Who asked for a volume of an earlier process. */
+export function callerOf({
+  anywhere,
+  pod,
+}: Pick<VolumeRecord, 'anywhere' | 'pod'>): Pick<PullRequest, 'caller' | 'pod'> {
+  return { caller: anywhere ? 'administrator' : 'pod', ...(pod && { pod }) };
 }
