@@ -58,6 +58,7 @@ function openWorld(t: TestContext, labels?: Labels) {
           if (asks || waiting.has(reference)) await once(signal, 'abort');
           signal.throwIfAborted();
           const digest = tags.get(reference);
+          if (reference.includes('bad')) throw new ArtifactError('denied', 'r.example/bad refuses');
           if (digest === undefined) throw new ArtifactError('not-found', `${reference} does not exist`);
           const descriptor = { digest, mediaType: 'm', size: 1, annotations: {} };
           const resolution = { reference: full(reference), descriptor };
@@ -249,6 +250,14 @@ test('an entry whose registry asks to wait gives its turn to the others', async 
   await pass(40_000);
   assert.equal(prefetch.status()[1]?.state, 'ready');
   assert.equal(prefetch.status()[0]?.problem, 'r.example/busy:1: r.example asks to wait');
+});
+
+test('a failure that names only the repository gets the reference before it', async t => {
+  const { set, prefetch, run, pass } = openWorld(t);
+  set([entryOf('r.example/bad:1')]);
+  run();
+  await pass(40_000);
+  assert.equal(prefetch.status()[0]?.problem, 'r.example/bad:1: r.example/bad refuses');
 });
 
 test('a pull ends when its entry leaves the list, and the list is followed', async t => {

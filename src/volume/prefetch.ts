@@ -18,7 +18,6 @@ import { createPrefetchPins } from './prefetch-pins.ts';
 import { inTurn, lookMs } from './prefetch-turn.ts';
 import type { Naming } from './pull/naming.ts';
 import type { Pull } from './pull/pull.ts';
-import { about } from './pull/subject.ts';
 
 /** Keeps the artifacts of a list in the cache. It pulls one at a time, with the credentials of the node or the entry. */
 export type Prefetch = {
@@ -190,7 +189,8 @@ export function createPrefetch(
 
   const fail = (item: PrefetchItem, thrown: unknown): void => {
     const { reference, digest, problem: before } = item.status;
-    const problem = about(reference, thrown).message;
+    const { message } = toArtifactError(thrown);
+    const problem = message.includes(reference) ? message : `${reference}: ${message}`;
     if (problem !== before) log.warn(`a prefetch failed: ${problem}`);
     const longest = Math.min(longestRetryMs, firstRetryMs * 2 ** item.failures++);
     settle(item, { state: 'failed', problem, ...(digest && { digest }) }, longest * (0.5 + 0.5 * random()));
