@@ -54,12 +54,14 @@ export async function transfer(
   while (sink.offset < descriptor.size) {
     const { offset } = sink;
     let began = performance.now();
+    let answered = began;
     let isWhole = false;
     const from = next === 'range' ? offset : 0;
     try {
       const left = descriptor.size - from;
       const bounds = bucket === undefined ? [] : [await beginAllowance(bucket, left, signal)];
       const accept = (here: FinalResponse): Receiver => {
+        answered = performance.now();
         isWhole = here.status === 200;
         return toReceiver(here, from, blob, bounds);
       };
@@ -86,6 +88,7 @@ export async function transfer(
         bytes: sink.offset - offset,
         received: isWhole ? sink.offset : sink.offset - offset,
         ms: performance.now() - began,
+        sentMs: performance.now() - answered,
         host: blob.upstream.host,
         isHeld: bucket !== undefined || sink.allowance !== undefined,
       };

@@ -40,6 +40,7 @@ export async function transferPart(
   while (sink.offset < to - from) {
     const { offset } = sink;
     let began = performance.now();
+    let answered = began;
     const headers = { range: `bytes=${from + offset}-${to - 1}` };
     const request = { ...part, method: 'GET', path: `blobs/${descriptor.digest}`, headers, wanted } as const;
     try {
@@ -47,6 +48,7 @@ export async function transferPart(
         bucket === undefined ? [] : [await beginAllowance(bucket, to - from - offset, signal)];
       began = performance.now();
       const accept = (head: FinalResponse): Receiver => {
+        answered = performance.now();
         verifyRange(head, from + offset, to, descriptor.size);
         const write = (chunk: Uint8Array): Promise<void> | undefined => {
           if (sink.offset + chunk.length > to - from) throw noRange;
@@ -60,8 +62,15 @@ export async function transferPart(
     } catch (thrown) {
       if (!(thrown instanceof TransientError)) throw thrown;
       const bytes = sink.offset - offset;
-      const ms = performance.now() - began;
-      const gain = { bytes, received: bytes, ms, host: part.upstream.host, isHeld: bucket !== undefined };
+      const now = performance.now();
+      const gain = {
+        bytes,
+        received: bytes,
+        ms: now - began,
+        sentMs: now - answered,
+        host: part.upstream.host,
+        isHeld: bucket !== undefined,
+      };
       if (bytes > 0) await policy.renew(thrown, gain, signal);
       else await policy.wait(thrown, signal);
     }

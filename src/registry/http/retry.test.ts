@@ -144,7 +144,10 @@ test('a clock that is set back makes the attempts last no longer', async () => {
   await assert.rejects(failing, /gave up after 9 tries in 30 s/);
 });
 
-const gainOf = (bytes: number, ms: number) => ({ bytes, received: bytes, ms, host: 'reg', isHeld: false });
+const gainOf = (bytes: number, ms: number, sentMs = ms) => ({
+  ...{ bytes, received: bytes, ms, sentMs },
+  ...{ host: 'reg', isHeld: false },
+});
 
 test('an attempt that brings 64 KiB, or takes two seconds, is followed by another at once', async () => {
   for (const gain of [gainOf(64 * 1024, 0), gainOf(1, 2_000)]) {
@@ -197,4 +200,13 @@ test('a server that ends each response before its rate is measured is too slow a
     await held.renew(busy(), { ...gainOf(1, 10_000), isHeld: true }, signal);
     await again.renew(busy(), { ...gainOf(1, 10_000), received: 164_000 }, signal);
   }
+});
+
+test('the time before the head of a response does not count for the rate, unless next to nothing follows', async () => {
+  const leastRate = { bytesPerSecond: 16 * 1024, overMs: 60_000 };
+  const openPolicy = () => openRetryPolicy('x', fakeClock(), () => {}, { leastRate });
+  const [late, scant] = [openPolicy(), openPolicy()];
+  for (let cuts = 0; cuts < 100; cuts++) await late.renew(busy(), gainOf(164_000, 30_000, 10_000), signal);
+  await scant.renew(busy(), gainOf(60_000, 30_000, 1), signal);
+  await assert.rejects(scant.renew(busy(), gainOf(60_000, 30_000, 1), signal), /^\S+ reg sent .* in 60 s/);
 });

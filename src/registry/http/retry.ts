@@ -48,12 +48,14 @@ const hastyTries = 2;
 
 /**
  * The new bytes that an attempt brought before it failed, and how long it took. `received`: with known bytes that came
- * again. `host`: who sent them. `isHeld`: their rate was bounded here, so it says nothing about the server.
+ * again. `sentMs`: since the head of the response. `host`: who sent them. `isHeld`: their rate was bounded here, so it
+ * says nothing about the server.
  */
 export type Gain = {
   readonly bytes: number;
   readonly received: number;
   readonly ms: number;
+  readonly sentMs: number;
   readonly host: string;
   readonly isHeld: boolean;
 };
@@ -137,14 +139,15 @@ function isScant({ bytes, ms }: Gain): boolean {
 
 /**
  * Adds up what attempts bring: each response has its own measurement, which a server could end by ending the response.
+ * As there, the time before the head does not count, unless next to nothing follows: a server could send only heads.
  *
  * @returns a function that throws `unavailable` if all of them together were too slow.
  */
 function sumRate(rate: LeastRate): (gain: Gain) => void {
   let sum = { bytes: 0, ms: 0 };
-  return ({ received, ms, host, isHeld }) => {
+  return ({ received, ms, sentMs, host, isHeld }) => {
     if (isHeld || rate.bytesPerSecond === 0) return;
-    sum = { bytes: sum.bytes + received, ms: sum.ms + ms };
+    sum = { bytes: sum.bytes + received, ms: sum.ms + (received < scantBytes ? ms : sentMs) };
     if (sum.ms < rate.overMs) return;
     if (sum.bytes < (rate.bytesPerSecond * sum.ms) / 1000) throw tooSlow(rate, host, sum.bytes, sum.ms);
     sum = { bytes: 0, ms: 0 };
