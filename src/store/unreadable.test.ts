@@ -48,6 +48,8 @@ test(
       spoiled.push(await buildLate(store, 'late-1')); // the image
       await buildLate(store, 'late-2');
       spoiled.push(join(stateDir, 'views/late-2.erofs'));
+      await buildLate(store, 'late-3');
+      spoiled.push(join(stateDir, 'late/late-3/record'));
     }
     disk.spoil(spoiled);
     for (const path of spoiled) assert.throws(() => lstatSync(path), path);
@@ -63,12 +65,19 @@ test(
     }
     assert.deepEqual(
       (await store.views.list()).map(({ key }) => key).filter(key => key !== 'late-1'),
-      ['good'],
+      ['good', 'late-3'],
     );
-    assert.deepEqual((await store.lateViews.keys()).toSorted(), ['late-1', 'late-2']);
+    assert.deepEqual((await store.lateViews.keys()).toSorted(), ['late-1', 'late-2', 'late-3']);
+    await assert.rejects(store.lateViews.find('late-3'), {
+      code: 'internal',
+      message: /^reading the volume that is loaded on demand \(view late-3\): /,
+    });
     await store[Symbol.asyncDispose]();
-    // After a reboot no volume shows them. What cannot even be moved away stays, too.
+    // After a reboot no volume shows them. What cannot even be moved away stays, too; what may be of this boot does
+    // until it is known that no volume shows it.
     await using later = await openStore({ stateDir, bootId: 'two', log });
+    await later.lateViews.remove('late-3');
+    assert.ok(!(await later.lateViews.keys()).includes('late-3'));
     assert.deepEqual(
       (await later.views.list()).map(({ key }) => key),
       ['good'],

@@ -137,6 +137,9 @@ test('a list of other content hides all of it, stores nothing, and is remembered
   const again = chunksIn(await store.lateViews.find('k-1'));
   assert.ok(again.hasLied());
   await assert.rejects(again.finish(never), /lies/);
+  const lost = chunksIn(await store.lateViews.find('k-1'));
+  await store.views.remove('k-1');
+  await assert.rejects(lost.finish(never), /lies/);
 });
 
 test('each change of a map is followed by its reread, which the next process makes, too', async () => {

@@ -74,7 +74,8 @@ export function openLateChunks(
   const finish = async (signal: AbortSignal): Promise<void> => {
     if (state === 'whole') return;
     if (state === 'lied') {
-      await (await (image ??= world.image())).changed(); // a reader may have kept the kernel from it
+      const found = (image ??= world.image());
+      await found.then(({ changed }) => changed()).catch(() => {}); // a reader may have kept the kernel from it
       throw lie();
     }
     if (!isAllShown()) throw new ArtifactError('internal', `${label}: chunks are missing`);

@@ -1,7 +1,8 @@
 import type { ChunkMap } from '../../erofs/chunk-map.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Platform } from '../../oci/platform.ts';
-import { readRegular } from '../../util/regular-file.ts';
+import { errnoOf } from '../../util/error.ts';
+import { isIrregular, readRegular } from '../../util/regular-file.ts';
 import {
   type Guard,
   isAbsentOr,
@@ -69,15 +70,36 @@ export function formatLate({ layers, ...record }: LateRecord): string {
   return JSON.stringify({ ...record, [isByChunk ? 'byChunk' : 'layers']: layers });
 }
 
-/** Returns the record at a path; undefined if it is torn, foreign, or absent. */
+const absent = new Set(['ENOENT', 'ENOTDIR']);
+
+/** Returns the record at a path; undefined if it is torn, foreign, or absent. @throws errors of a disk that does not give it. */
 export function readLate(path: string, key: string): LateRecord | undefined {
   let text: string;
   try {
     text = readRegular(path);
-  } catch {
-    return undefined;
+  } catch (thrown) {
+    if (isIrregular(thrown) || absent.has(errnoOf(thrown) ?? '')) return undefined;
+    throw thrown;
   }
   const { byChunk, ...fields } = parseFields(text) ?? {};
   const record = byChunk === undefined ? fields : { ...fields, layers: byChunk };
   return isRecord(record) && record.key === key ? record : undefined;
+}
+
+/** Whether the record at a path is of this boot, or the disk does not give it. */
+export function mayBeOfBoot(path: string, key: string, bootId: string): boolean {
+  try {
+    return readLate(path, key)?.bootId === bootId;
+  } catch {
+    return true;
+  }
+}
+
+/** The layers in the record at a path; none if the disk does not give it. */
+export function layersOfLate(path: string, key: string): LateRecord['layers'] {
+  try {
+    return readLate(path, key)?.layers ?? [];
+  } catch {
+    return [];
+  }
 }

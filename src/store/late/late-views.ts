@@ -20,7 +20,7 @@ import { inodeOf, writeImageFile } from '../views/view-image.ts';
 import type { ViewContents } from '../views/view-tree.ts';
 import type { ViewStore } from '../views/views.ts';
 import { openLateChunks } from './late-chunks.ts';
-import { formatLate, type LateRecord, readLate } from './late-record.ts';
+import { formatLate, type LateRecord, layersOfLate, mayBeOfBoot, readLate } from './late-record.ts';
 import { allocate, chunkSizeOf, copyEnd, writeOver } from './layer-file.ts';
 import { findShown, type LateImage, showChunks } from './shown-chunks.ts';
 import { packSmallFiles } from './small-files.ts';
@@ -32,8 +32,8 @@ import { packSmallFiles } from './small-files.ts';
  */
 export type LateViewStore = LateViews & {
   /**
-   * Removes those of an earlier boot, and incomplete ones. To be called before anything else. One of this boot that the
-   * disk does not give stays: a volume may show it.
+   * Removes those of an earlier boot, and incomplete ones. To be called before anything else. One that the disk does not
+   * give stays: a volume may show it.
    */
   retire(): Promise<void>;
 };
@@ -225,9 +225,8 @@ export function openLateViews(
 
   const remove = async (key: string): Promise<void> => {
     await views.remove(key);
-    const items = (readLate(recordOf(key), key)?.layers ?? []).map(
-      ({ digest }) => ({ kind: 'blobs', digest }) as const,
-    );
+    const layers = layersOfLate(recordOf(key), key);
+    const items = layers.map(({ digest }) => ({ kind: 'blobs', digest }) as const);
     await witness.relink(items, () => scratch.discard(join(directory.path, key)));
   };
 
@@ -236,13 +235,12 @@ export function openLateViews(
       attempt(`making a volume of ${plan.record.reference} that is loaded on demand`, () =>
         create(plan, signal),
       ),
-    find,
+    find: key => attempt(`reading the volume that is loaded on demand (view ${key})`, () => find(key)),
     keys: () => attempt('listing the volumes that are loaded on demand', () => directory.list()),
     remove: key => attempt(`removing the volume that was loaded on demand (view ${key})`, () => remove(key)),
     async retire() {
       const there = new Set(await views.keys());
-      const isOver = (key: string): boolean =>
-        readLate(recordOf(key), key)?.bootId !== bootId || !there.has(key);
+      const isOver = (key: string): boolean => !there.has(key) || !mayBeOfBoot(recordOf(key), key, bootId);
       await doEach((await directory.list()).filter(isOver), remove);
     },
   };
