@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
@@ -106,3 +106,20 @@ test(
     assert.deepEqual([linesOf(path), readJournal(path).closed], [{ a: '1', c: many }, true]);
   },
 );
+
+test('a journal that was removed because its mark could not be has its lines again before the next mark', async () => {
+  const path = fresh();
+  writeFileSync(path, 'a 1\nclosed\n');
+  const asides = ['/proc/none', fresh()];
+  const journal = await openJournal(path, () => {
+    if (asides.length === 2) {
+      rmSync(path);
+      symlinkSync('elsewhere', path); // no open follows it
+    }
+    return asides.shift() ?? assert.fail();
+  });
+  assert.equal(journal.closed, false);
+  assert.throws(() => readFileSync(path), { code: 'ENOENT' });
+  await journal.close();
+  assert.deepEqual([linesOf(path), readJournal(path).closed], [{ a: '1' }, true]);
+});

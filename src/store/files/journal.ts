@@ -60,6 +60,7 @@ export async function openJournal(path: string, aside: () => string): Promise<Jo
       return true;
     } catch (thrown) {
       if (errnoOf(thrown) === 'EROFS') throw thrown;
+      isBehind = true;
       removeMark(path);
       return false;
     }
