@@ -61,6 +61,18 @@ test('a remembered plan is that of planning again, with the content and the anno
   assert.match(other.plan.layers[0]?.label ?? '', /r\.example\/b:v1/);
 });
 
+test('a plan is not completed by a manifest that has not its layers', async () => {
+  const memory = createPlanMemory();
+  const parts = partsOf(write(['kept/a', 'kept/b']));
+  await memory.plan(parts, never);
+  const { manifest } = parts.selected;
+  const fewer = { ...parts, selected: { ...parts.selected, manifest: { ...manifest, layers: [] } } };
+  await assert.rejects(memory.plan(fewer, never), {
+    code: 'internal',
+    message: /and the manifest does not$/,
+  });
+});
+
 const heap = (): number => {
   collect();
   return process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers;

@@ -1,5 +1,6 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan, Plan } from '../../oci/plan.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { createRecall } from '../../util/memo.ts';
 import { type PlanParts, planView, toViewPlan, type ViewPlan } from './view-plan.ts';
 
@@ -50,9 +51,10 @@ export function createPlanMemory(): PlanMemory {
 
 function keep(id: string, { selected, plan, digests, held }: ViewPlan): KeptPlan {
   const numbers = new Map(selected.manifest.layers.map((descriptor, at) => [descriptor, at]));
-  const layers = plan.layers.flatMap(({ descriptor, ...treatment }): KeptLayer | readonly [] => {
+  const layers = plan.layers.map(({ descriptor, ...treatment }): KeptLayer => {
     const at = numbers.get(descriptor);
-    return at === undefined ? [] : { at, treatment };
+    if (at === undefined) throw foreign(treatment.label);
+    return { at, treatment };
   });
   return { kind: plan.kind, layers, digests, held, bytes: sizeOf(id, layers, digests) };
 }
@@ -62,11 +64,16 @@ function complete({ kind, layers }: KeptPlan, { selected }: PlanParts): Plan {
   const descriptors = selected.manifest.layers;
   return {
     kind,
-    layers: layers.flatMap(({ at, treatment }): LayerPlan | readonly [] => {
+    layers: layers.map(({ at, treatment }): LayerPlan => {
       const descriptor = descriptors[at];
-      return descriptor === undefined ? [] : { ...treatment, descriptor };
+      if (descriptor === undefined) throw foreign(treatment.label);
+      return { ...treatment, descriptor };
     }),
   };
+}
+
+function foreign(label: string): ArtifactError {
+  return new ArtifactError('internal', `${label}: the plan has this layer, and the manifest does not`);
 }
 
 /** About the bytes of memory that are kept: a character may have two, and each layer has some objects. */
