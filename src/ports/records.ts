@@ -109,10 +109,13 @@ export type AccessRecord = {
   /** uids of pods. */
   readonly pods: readonly string[];
   readonly secrets: readonly string[];
+  /** Content that its registry served or confirmed, or that was loaded, except that of `open`. */
   readonly digests: readonly Digest[];
+  /** Content that its registry served or confirmed without any credential. */
+  readonly open: readonly Digest[];
   /** Content that mirrors served for the repository and that its registry has not confirmed. */
   readonly mirrored: readonly Digest[];
-  /** Content that an administrator loaded for every pod. Each is among `digests`, too. */
+  /** Content that an administrator loaded for every pod. Each is among `digests` or `open`, too. */
   readonly loaded: readonly Digest[];
 };
 export type Accesses = {

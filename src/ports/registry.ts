@@ -56,8 +56,13 @@ export type Registry = {
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Uint8Array; readonly servedBy: ServedBy }>;
-  /** Whether the repository has the content, by HEAD. False only if the registry says so. */
-  has(reference: Reference, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
+  /** Who confirms by HEAD that the repository has the content. Undefined only if the registry says that it has not. */
+  has(
+    reference: Reference,
+    content: Content,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<ServedBy | undefined>;
   /**
    * The referrers of a manifest with an artifact type; undefined if the registry has no referrers API (OCI distribution
    * spec, "Listing Referrers").
@@ -128,9 +133,9 @@ export type ArrivedBlob = {
 
 /**
  * Which endpoint served content: the registry, or a mirror of it. A mirror may serve content to anybody, so it proves
- * no access.
+ * no access. `isOpen`: it got no credential, so it serves that to anyone.
  */
-export type ServedBy = Pick<Endpoint, 'mirrorOf'>;
+export type ServedBy = Pick<Endpoint, 'mirrorOf'> & { readonly isOpen?: boolean };
 
 /**
  * A reference to resolve. `pinned` is the digest that its tag resolved to before: the endpoints of the tag are asked

@@ -7,11 +7,11 @@ import { ArtifactError } from '../util/error.ts';
 import { beginAllowance, receive } from '../util/token-bucket.ts';
 import { openExchange } from './api/exchange.ts';
 import { exists } from './api/exists.ts';
-import { type Asked, fetchManifest, resolve } from './api/manifest.ts';
+import { type Asked, fetchManifest, resolve, toServedBy } from './api/manifest.ts';
 import { type RangeRules, usualRules } from './api/range-rate.ts';
 import { listReferrers } from './api/referrers.ts';
 import { openAuthorizer } from './auth/authorizer.ts';
-import type { Route } from './config/route.ts';
+import { atRegistry, type Route } from './config/route.ts';
 import { openDownloads } from './download/downloads.ts';
 import type { Handover, HandoverWorld } from './dragonfly/handover.ts';
 import { cancelled } from './http/connection-error.ts';
@@ -188,7 +188,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
         await plan(reference, 'name', keyring, version, signal),
         async asked => {
           const descriptor = await resolve(exchange, asked, name, signal);
-          return { descriptor, credential: asked.credential, servedBy: asked.upstream };
+          return { descriptor, credential: asked.credential, servedBy: toServedBy(asked) };
         },
         signal,
       );
@@ -202,14 +202,15 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
           const allowance = bucket && (await beginAllowance(bucket, descriptor.size, signal));
           const bytes = await fetchManifest(exchange, asked, descriptor, signal);
           if (allowance !== undefined) void receive(allowance, bytes.length);
-          return { bytes, servedBy: asked.upstream };
+          return { bytes, servedBy: toServedBy(asked) };
         },
         signal,
       );
     },
     async has(reference, content, keyring, signal) {
       const request = await planContent(reference, content.descriptor.digest, keyring, signal);
-      return await ask(atRegistry(request), asked => exists(exchange, asked, content, signal), signal);
+      const alone = { ...request, route: atRegistry(request.route) };
+      return await ask(alone, asked => exists(exchange, asked, content, signal), signal);
     },
     async referrers(reference, digest, artifactType, keyring, signal) {
       const request = await planContent(reference, digest, keyring, signal);
@@ -235,13 +236,4 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       await pool[Symbol.asyncDispose]();
     },
   };
-}
-
-/**
- * Removes the mirrors: their content does not show what the registry allows. A hosts.toml may list the registry itself
- * among its hosts, with certificates that its server entry lacks.
- */
-function atRegistry(request: FailoverRequest): FailoverRequest {
-  const { mirrors, last } = request.route;
-  return { ...request, route: { mirrors: mirrors.filter(({ mirrorOf }) => mirrorOf === undefined), last } };
 }

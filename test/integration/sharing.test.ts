@@ -28,6 +28,7 @@ describe('the socket that shows the cache as containerd does', () => {
   after(() => stack.disposeAsync());
   let open: FaultyRegistry;
   let closed: FaultyRegistry;
+  let turned: FaultyRegistry;
   let node: TestNode;
   let socket: string;
   let daemon: TestDaemon;
@@ -64,7 +65,8 @@ describe('the socket that shows the cache as containerd does', () => {
   before(async () => {
     open = stack.use(await openFaultyRegistry());
     closed = stack.use(await openFaultyRegistry({ guard: basic }));
-    node = stack.use(await testNode([open.host, closed.host]));
+    turned = stack.use(await openFaultyRegistry());
+    node = stack.use(await testNode([open.host, closed.host, turned.host]));
     socket = join(node.path, 'share', 'containerd.sock');
     shown = await push(open, 'models/open', weights);
     hidden = await push(closed, 'models/closed', randomBytes(1000));
@@ -188,6 +190,35 @@ describe('the socket that shows the cache as containerd does', () => {
     const keys = all.events.map(({ key }) => key);
     for (const key of [untold.reference, untold.layer, untold.digest]) assert.ok(!keys.includes(key), key);
     assert.deepEqual(new Set(some.events.map(({ topic }) => topic)), new Set(['/images/create']));
+  });
+
+  test('what came with a credential, once its repository is private, is not shown', async () => {
+    const bytes = randomBytes(3000);
+    const first = await push(turned, 'models/turned', bytes);
+    const sibling = await push(turned, 'models/sibling', randomBytes(3000));
+    await pull(first.reference);
+    await pull(sibling.reference);
+    await Promise.all([first, sibling].map(untilShown));
+    turned.guard(basic);
+    const second = await turned.push('models/turned', 'v2', [
+      { name: 'model.bin', bytes: randomBytes(4000) },
+    ]);
+    await pull(second.reference, secrets);
+    const later = await push(open, 'models/later', randomBytes(2000));
+    await pull(later.reference);
+    await untilShown(later); // so that v2 is durable
+    const digests = [second.digest, second.layers[0]?.digest ?? ''];
+    assert.ok(!(await client.list()).includes(second.reference));
+    const contents = await client.contents();
+    for (const digest of digests) {
+      assert.ok(!contents.includes(digest), digest);
+      await assert.rejects(client.content.Info({ digest }), { code: status.NOT_FOUND });
+    }
+    assert.ok((await client.list()).includes(first.reference));
+    await restart();
+    assert.ok(!(await client.list()).includes(second.reference));
+    assert.ok((await client.list()).includes(first.reference));
+    for (const { reference } of [first, second, later, sibling]) await daemon.artifacts.Remove({ reference });
   });
 
   test('subscribers are few, and one that ends makes room', async () => {

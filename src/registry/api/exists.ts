@@ -1,9 +1,9 @@
 import { manifestMediaTypes } from '../../oci/manifest.ts';
-import type { Content } from '../../ports/registry.ts';
+import type { Content, ServedBy } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { Head } from '../http/request.ts';
 import type { ApiRequest, Exchange } from './exchange.ts';
-import type { Asked } from './manifest.ts';
+import { type Asked, toServedBy } from './manifest.ts';
 
 const ok: ReadonlySet<number> = new Set([200]);
 
@@ -11,7 +11,7 @@ const ok: ReadonlySet<number> = new Set([200]);
 const shown = new Error('it is there');
 
 /**
- * Whether a repository has a manifest or blob of this digest and size (OCI distribution spec, "Checking if content
+ * Answers which endpoint has a manifest or blob of this digest and size (OCI distribution spec, "Checking if content
  * exists in the registry"). A HEAD can confirm it. If the HEAD does not, the head of a GET decides.
  *
  * @throws as Exchange, except `not-found`.
@@ -21,7 +21,7 @@ export async function exists(
   asked: Asked,
   { kind, descriptor }: Content,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<ServedBy | undefined> {
   const isIt = ({ status, headers }: Head): boolean =>
     status === 200 && Number(headers['content-length'] ?? descriptor.size) === descriptor.size;
   const question: Omit<ApiRequest, 'method' | 'wanted'> = {
@@ -30,16 +30,16 @@ export async function exists(
     headers: kind === 'manifest' ? { accept: manifestMediaTypes.join(', ') } : {},
   };
   const head = await exchange({ ...question, method: 'HEAD', wanted: 'any' }, () => () => {}, signal);
-  if (isIt(head)) return true;
+  if (isIt(head)) return toServedBy(asked);
   const end = (here: Head): never => {
     throw isIt(here) ? shown : new ArtifactError('not-found', 'it is of another size');
   };
   try {
     await exchange({ ...question, method: 'GET', wanted: ok }, end, signal);
-    return true;
+    return toServedBy(asked);
   } catch (thrown) {
-    if (thrown === shown) return true;
-    if (thrown instanceof ArtifactError && thrown.code === 'not-found') return false;
+    if (thrown === shown) return toServedBy(asked);
+    if (thrown instanceof ArtifactError && thrown.code === 'not-found') return undefined;
     throw thrown;
   }
 }

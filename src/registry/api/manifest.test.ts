@@ -95,9 +95,9 @@ for (const status of [401, 403, 404, 429, 500]) {
     const content = { kind: 'manifest', descriptor: manifest } as const;
     const has = () => client.has(repository(), content, anonymous, signal);
     registry.fault(({ method }) => (method === 'HEAD' ? { kind: 'status', status } : undefined));
-    assert.equal(await has(), true);
+    assert.deepEqual(await has(), { isOpen: true });
     registry.fault(() => ({ kind: 'status', status: 404 }));
-    assert.equal(await has(), false);
+    assert.equal(await has(), undefined);
   });
 }
 

@@ -3,6 +3,7 @@ import type { Credential } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, type Digest, isDigest, toDigest } from '../../oci/digest.ts';
 import { manifestMediaTypes, maxManifestBytes, maxTypeLength } from '../../oci/manifest.ts';
+import type { ServedBy } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { Upstream } from '../config/route.ts';
 import type { FinalResponse } from '../http/redirect.ts';
@@ -16,6 +17,11 @@ export type Asked = {
   readonly credential: Credential;
   readonly subject: string;
 };
+
+/** Who answers this, and whether anyone gets the same answer: a credential's access is that of its callers alone. */
+export function toServedBy({ upstream: { mirrorOf }, credential }: Omit<Asked, 'subject'>): ServedBy {
+  return { ...(mirrorOf === undefined ? {} : { mirrorOf }), isOpen: credential.holder.kind === 'anyone' };
+}
 
 const getAnswers: ReadonlySet<number> = new Set([200]);
 

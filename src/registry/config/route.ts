@@ -43,6 +43,14 @@ export type Upstream = Endpoint & {
 /** The upstreams to ask: mirrors in order, and the registry itself always last. */
 export type Route = { readonly mirrors: readonly Upstream[]; readonly last: Upstream };
 
+/**
+ * Removes the mirrors: their content does not show what the registry allows. A hosts.toml may list the registry itself
+ * among its hosts, with certificates that its server entry lacks.
+ */
+export function atRegistry({ mirrors, last }: Route): Route {
+  return { mirrors: mirrors.filter(({ mirrorOf }) => mirrorOf === undefined), last };
+}
+
 /** A name is resolved to a digest; content is read by digest. */
 export type RoutePurpose = 'name' | 'content';
 

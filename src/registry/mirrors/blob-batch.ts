@@ -3,10 +3,9 @@ import type { Keyring } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, hexOf } from '../../oci/digest.ts';
 import type { Reference } from '../../oci/reference.ts';
-import type { ArrivedBlob, BlobBatch } from '../../ports/registry.ts';
+import type { ArrivedBlob, BlobBatch, ServedBy } from '../../ports/registry.ts';
 import { doAll } from '../../util/abortable.ts';
 import { beginAllowance, receive } from '../../util/token-bucket.ts';
-import type { Upstream } from '../config/route.ts';
 import type { Downloads } from '../download/downloads.ts';
 import type { OnRequest } from '../http/egress.ts';
 import type { HttpRequest } from '../http/request.ts';
@@ -47,7 +46,7 @@ export function openBlobBatches(world: BlobWorld, onRequest: OnRequest): FetchBl
     const noted = noteRequests(downloads);
     const fetchBlob = openBlobFailover({ ...world, downloads: noted.downloads });
     const sink = open(first);
-    let servedBy: Upstream;
+    let servedBy: ServedBy;
     {
       using _slot = await slot(signal);
       servedBy = await fetchBlob(reference, first, sink, keyring, signal);

@@ -9,7 +9,7 @@ import { type Pause, Paused } from '../../util/pause.ts';
 import type { TokenBucket } from '../../util/token-bucket.ts';
 import { transfer } from '../api/blob.ts';
 import type { Exchange } from '../api/exchange.ts';
-import type { Asked } from '../api/manifest.ts';
+import { type Asked, toServedBy } from '../api/manifest.ts';
 import type { FileTransfer } from '../api/range.ts';
 import type { RangeRules } from '../api/range-rate.ts';
 import { createRangeTransfer } from '../api/ranges.ts';
@@ -128,7 +128,7 @@ export type FetchBlob = (
   sink: Sink,
   keyring: Keyring,
   signal: AbortSignal,
-) => Promise<Upstream>;
+) => Promise<ServedBy>;
 
 /**
  * Downloads a blob into a sink from the upstreams of a route. The next one continues at the byte where the last one
@@ -178,16 +178,19 @@ export function openBlobFailover(world: BlobWorld): FetchBlob {
     const { last } = route;
     await using transport = downloads.open(sink.file, descriptor.size);
     if (route.mirrors.length === 0 || sink.offset === descriptor.size) {
-      const ask = (asked: Asked): Promise<void> =>
-        bringFromRegistry({ ...asked, descriptor, sink, transport }, startRetries(request), signal);
-      await failover({ ...request, route: { last, mirrors: [] } }, health, ask, signal);
-      return last;
+      const ask = async (asked: Asked): Promise<ServedBy> => {
+        await bringFromRegistry({ ...asked, descriptor, sink, transport }, startRetries(request), signal);
+        return toServedBy(asked);
+      };
+      return await failover({ ...request, route: { last, mirrors: [] } }, health, ask, signal);
     }
     const provenance = openProvenanceRecord(sink, descriptor, source => {
       if (source !== last) gate?.came(last);
     });
+    const servers = new Map<Upstream, ServedBy>();
     const ask = (asked: Asked, isLast: boolean): Promise<void> => {
       provenance.source = asked.upstream;
+      servers.set(asked.upstream, toServedBy(asked));
       const blob = { ...asked, descriptor, sink: provenance, transport };
       return isLast
         ? bringFromRegistry(blob, startRetries(request), signal)
@@ -207,12 +210,13 @@ export function openBlobFailover(world: BlobWorld): FetchBlob {
       const mirrors = [...provenance.sources].filter(upstream => upstream !== last);
       const source =
         [...provenance.sources].find(({ mirrorOf }) => mirrorOf === undefined) ?? mirrors[0] ?? last;
-      if (mirrors.length === 0) return source;
+      const servedBy = servers.get(source) ?? source;
+      if (mirrors.length === 0) return servedBy;
       const alone = provenance.sources.size === 1 && !provenance.resumed;
       try {
         await provenance.verify();
         if (provenance.source !== undefined) health.good(provenance.source);
-        return source;
+        return servedBy;
       } catch (thrown) {
         if (!isCorrupt(thrown)) throw thrown;
         for (const mirror of mirrors) {

@@ -192,7 +192,7 @@ describe('mirrors are asked in order', () => {
   test('but existence is checked at the registry alone', async () => {
     await using client = openClient();
     const content = { kind: 'blob', descriptor: layers.small } as const;
-    assert.equal(await client.has(name, content, anonymous, signal), true);
+    assert.deepEqual(await client.has(name, content, anonymous, signal), { isOpen: true });
     assert.deepEqual([asked(first), asked(second), asked(home)], [[], [], ['HEAD blobs/D']]);
   });
 
@@ -200,7 +200,7 @@ describe('mirrors are asked in order', () => {
     const route = () => ({ mirrors: [mirrorAt(first), at(home)], last: at('127.0.0.1:1') });
     await using client = openClient({ route });
     const content = { kind: 'blob', descriptor: layers.small } as const;
-    assert.equal(await client.has(name, content, anonymous, signal), true);
+    assert.deepEqual(await client.has(name, content, anonymous, signal), { isOpen: true });
     assert.deepEqual([asked(first), asked(home)], [[], ['HEAD blobs/D']]);
   });
 

@@ -1,8 +1,8 @@
 import type { Keyring } from '../../oci/credential.ts';
 import type { Reference } from '../../oci/reference.ts';
-import type { BlobRange, Sink } from '../../ports/registry.ts';
+import type { BlobRange, ServedBy, Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Asked } from '../api/manifest.ts';
+import { type Asked, toServedBy } from '../api/manifest.ts';
 import { noRange, transferPart } from '../api/part.ts';
 import type { Upstream } from '../config/route.ts';
 import { startMirrorRetries } from '../http/retry.ts';
@@ -21,11 +21,11 @@ export async function fetchRange(
   sink: Sink,
   keyring: Keyring,
   signal: AbortSignal,
-): Promise<Upstream | undefined> {
+): Promise<ServedBy | undefined> {
   const request = await plan(reference, descriptor.digest, keyring, signal);
   await using transport = downloads.open(sink.file, to - from);
   const wrong = new Map<Upstream, ArtifactError>();
-  const ask = async (asked: Asked, isLast: boolean): Promise<Upstream | undefined> => {
+  const ask = async (asked: Asked, isLast: boolean): Promise<ServedBy | undefined> => {
     const policy = isLast ? startRetries(request) : startMirrorRetries();
     if (sink.offset > 0) sink.restart();
     try {
@@ -39,7 +39,7 @@ export async function fetchRange(
     await sink.verify?.();
     if (!isLast) health.good(asked.upstream);
     for (const [mirror, lie] of wrong) health.bad(mirror, keyring.id, lie);
-    return asked.upstream;
+    return toServedBy(asked);
   };
   const noting: MirrorHealth = {
     ...health,

@@ -128,7 +128,7 @@ export const accessRecords: RecordKind<AccessRecord> = {
   durable: 'replacing',
   keyOf: record => record.repository,
   parse: fields => {
-    const whole = { loaded: [], ...fields }; // an older version did not write it
+    const whole = { open: [], loaded: [], ...fields }; // older versions did not write them
     return isAccess(whole) ? whole : undefined;
   },
 };
@@ -141,6 +141,7 @@ const isAccess = isShaped<AccessRecord>({
   pods: isTextList,
   secrets: isTextList,
   digests: isDigestList,
+  open: isDigestList,
   mirrored: isDigestList,
   loaded: isDigestList,
 });

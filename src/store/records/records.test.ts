@@ -187,6 +187,23 @@ test('foreign files in the directory are ignored', async () => {
   assert.deepEqual(await store.names.listAll(), [name]);
 });
 
+test('an access record of an older version is read, and nothing in it counts as served to anyone', async () => {
+  await using directory = await temporaryDirectory();
+  const callers = { anonymous: true, node: false, accounts: [], pods: [], secrets: [] };
+  const access = { repository: 'ghcr.io/acme/model', ...callers, digests: [digest], mirrored: [manifest] };
+  {
+    await using store = await openStore({ stateDir: directory.path });
+    await store.accesses.put({ ...access, open: [], loaded: [] });
+  }
+  const [file = ''] = readdirSync(join(directory.path, 'access'));
+  const path = join(directory.path, 'access', file);
+  for (const older of [access, { ...access, loaded: [digest] }]) {
+    writeFileSync(path, JSON.stringify(older));
+    await using store = await openStore({ stateDir: directory.path });
+    assert.deepEqual(await store.accesses.list(), [{ loaded: [], ...older, open: [] }]);
+  }
+});
+
 test('torn records are removed at the start, with a log message each, and foreign files stay', async () => {
   await using directory = await temporaryDirectory();
   const kinds = ['names', 'volumes', 'pins', 'access', 'signatures'];

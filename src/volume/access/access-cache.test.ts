@@ -9,7 +9,8 @@ const digest = toDigest('sha256', 'a'.repeat(64));
 const open = { registry: 'r.io', path: 'open/model' };
 const other = { registry: 'r.io', path: 'other/model' };
 const far = { registry: 'far.io', path: 'model' };
-const registry = {};
+const registry = { isOpen: true };
+const withCredential = { isOpen: false };
 const mirror = { mirrorOf: 'r.io' };
 
 /** Access records in memory, as a restart finds them. */
@@ -74,6 +75,50 @@ test('public is what the registry of an open repository has shown itself, after 
       [true, false, false, false],
     );
   }
+});
+
+test('what a repository got after it became private is not public, after a restart too', async () => {
+  const [v1, v2] = ['1', '2'].map(hex => toDigest('sha256', hex.repeat(64)));
+  assert.ok(v1 && v2);
+  const accesses = keep();
+  const before = await openAccessCache(accesses, 'salt');
+  await before.admit(open, { kind: 'anyone' }, {});
+  before.note(open, [{ digest: v1, servedBy: registry }]);
+  await before.save(open);
+  await before.admit(open, { kind: 'secret' }, { brought: 'a secret' });
+  before.note(open, [{ digest: v2, servedBy: withCredential }]);
+  before.note(open, [{ digest: v1, servedBy: withCredential }]);
+  await before.save(open);
+  for (const memory of [before, await openAccessCache(accesses, 'salt')]) {
+    assert.deepEqual(
+      [memory.isPublic(v1), memory.isPublic(v2), memory.knows(far, v1), memory.knows(far, v2)],
+      [true, false, true, false],
+    );
+    assert.deepEqual([memory.knows(open, v1), memory.knows(open, v2)], [true, true]);
+  }
+});
+
+test('what was served with a credential becomes public once it is served without, and is written', async () => {
+  const accesses = keep();
+  const memory = await openAccessCache(accesses, 'salt');
+  await memory.admit(open, { kind: 'anyone' }, {});
+  for (const servedBy of [withCredential, registry]) {
+    memory.note(open, [{ digest, servedBy }]);
+    await memory.save(open);
+  }
+  assert.equal((await openAccessCache(accesses, 'salt')).isPublic(digest), true);
+  const [record] = await accesses.list();
+  assert.deepEqual([record?.digests, record?.open], [[], [digest]], 'a digest is written once');
+  await memory.sweep(async () => false);
+  assert.deepEqual([memory.isPublic(digest), memory.knows(open, digest)], [false, false]);
+});
+
+test('an administrator who loads content of an open repository does not show it to others', async () => {
+  const memory = await openAccessCache(keep(), 'salt');
+  await memory.admit(open, { kind: 'anyone' }, {});
+  await memory.load(open, [digest]);
+  assert.deepEqual([memory.isPublic(digest), memory.knows(far, digest)], [false, false]);
+  assert.deepEqual([memory.knows(open, digest), memory.isLoaded(open, digest)], [true, true]);
 });
 
 test('an admitted caller is remembered while any content is cached', async () => {

@@ -2,30 +2,31 @@ import { createHmac } from 'node:crypto';
 import type { Holder } from '../../oci/credential.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatRepository, type Repository } from '../../oci/reference.ts';
-import type { Accesses, AccessRecord } from '../../ports/records.ts';
+import type { Accesses } from '../../ports/records.ts';
 import type { ServedBy } from '../../ports/registry.ts';
 import type { Pod } from '../../ports/request.ts';
 import { startPace } from '../../util/pace.ts';
 import { shareRuns } from '../../util/shared-run.ts';
 import { createRecency } from '../cache/leases.ts';
+import { type AccessFacts, accountOf, addHolder, nothingKnown, toFacts, toRecord } from './access-facts.ts';
 
 /**
  * The identity of a caller in the access cache. `brought` are the secrets of the call in one text; undefined for none.
  */
 export type Asker = { readonly pod?: Pod; readonly brought?: string };
 
-/** Content, and which endpoint served it. */
+/** Content, and who served it to whom. */
 export type Provenance = { readonly digest: Digest; readonly servedBy: ServedBy };
 
 /** Which callers the registries have granted access to which repositories, kept on the node. */
 export type AccessCache = {
   /** Whether the registry has granted this caller access to the repository, or anonymous access. */
   admits(repository: Repository, asker: Asker): boolean;
-  /** Whether this content was downloaded for the repository, or its registry served it to anyone. */
+  /** Whether this content was downloaded for the repository, or a registry served it to anyone. */
   knows(repository: Repository, digest: Digest): boolean;
   /** Whether its registry has served the repository to a caller without any credential. */
   isOpen(repository: Repository): boolean;
-  /** Whether the registry of such a repository itself has shown that this content is in it. */
+  /** Whether the registry of such a repository itself has shown this content to a caller without any credential. */
   isPublic(digest: Digest): boolean;
   /** Whether an administrator loaded this content for the repository. Every pod may have it. */
   isLoaded(repository: Repository, digest: Digest): boolean;
@@ -80,22 +81,24 @@ export async function openAccessCache(
     return writer();
   };
 
-  /** What is known of the repositories whose registry shows it to anyone. */
-  const servers = (digest: Digest): readonly AccessFacts[] =>
+  /** Other content of an open repository may come from a time when it was private. */
+  const isPublic = (digest: Digest): boolean =>
     [...(holders.get(digest) ?? [])]
       .flatMap(name => records.get(name) ?? [])
-      .filter(({ anonymous, digests }) => anonymous && digests.has(digest));
+      .some(({ anonymous, open }) => anonymous && open.has(digest));
 
   const take = (repository: Repository, served: readonly Provenance[]): void => {
     const name = formatRepository(repository);
-    const { digests, mirrored } = factsOf(name);
-    const before = digests.size + mirrored.size;
+    const { digests, open, mirrored } = factsOf(name);
+    const count = (): number => digests.size + open.size + mirrored.size;
+    const before = count();
     for (const { digest, servedBy } of served) {
       if (servedBy.mirrorOf === undefined) digests.add(digest);
       else if (!digests.has(digest)) mirrored.add(digest);
+      if (servedBy.mirrorOf === undefined && servedBy.isOpen === true) open.add(digest);
       note(holders, digest, name);
     }
-    if (digests.size + mirrored.size > before) unwritten.add(name);
+    if (count() > before) unwritten.add(name);
   };
 
   const save = async (repository: Repository): Promise<void> => {
@@ -126,9 +129,9 @@ export async function openAccessCache(
       );
     },
     knows: (repository, digest) =>
-      holders.get(digest)?.has(formatRepository(repository)) === true || servers(digest).length > 0,
+      holders.get(digest)?.has(formatRepository(repository)) === true || isPublic(digest),
     isOpen: repository => records.get(formatRepository(repository))?.anonymous === true,
-    isPublic: digest => servers(digest).some(({ loaded }) => !loaded.has(digest)),
+    isPublic,
     isLoaded: (repository, digest) => records.get(formatRepository(repository))?.loaded.has(digest) === true,
     isNear: (repository, digest) =>
       [...(holders.get(digest) ?? [])].some(name => name.startsWith(`${repository.registry}/`)),
@@ -150,13 +153,14 @@ export async function openAccessCache(
     async sweep(isHeld) {
       const changed: string[] = [];
       const pace = startPace(new AbortController().signal);
-      for (const [name, { digests, mirrored, loaded }] of records) {
+      for (const [name, { digests, open, mirrored, loaded }] of records) {
         const before = digests.size + mirrored.size;
         for (const digest of [...digests, ...mirrored]) {
           const rest = pace();
           if (rest !== undefined) await rest;
           if (await isHeld(digest)) continue;
           digests.delete(digest);
+          open.delete(digest);
           mirrored.delete(digest);
           loaded.delete(digest);
           const names = holders.get(digest);
@@ -175,75 +179,4 @@ export async function openAccessCache(
 function note(holders: Map<Digest, Set<string>>, digest: Digest, repository: string): void {
   const names = holders.get(digest) ?? new Set();
   holders.set(digest, names.add(repository));
-}
-
-/** Pods, accounts and secrets that are remembered, latest first. The registry is asked again for others. */
-const mostAskers = 1000;
-
-/** The record of a repository, in sets. */
-type AccessFacts = {
-  -readonly [Field in keyof AccessRecord]: AccessRecord[Field] extends readonly (infer Item)[]
-    ? Set<Item>
-    : AccessRecord[Field];
-};
-
-/** Adds a granted access. Returns whether it is new. */
-function addHolder(facts: AccessFacts, holder: Holder, pod?: Pod, secret?: string): boolean {
-  switch (holder.kind) {
-    case 'anyone':
-      return !facts.anonymous && (facts.anonymous = true);
-    case 'node':
-      return !facts.node && (facts.node = true);
-    case 'service-account':
-      return addAsker(facts.accounts, `${holder.namespace}/${holder.name}`);
-    case 'pod':
-      return pod !== undefined && addAsker(facts.pods, pod.uid);
-    case 'secret': {
-      const newPod = pod !== undefined && addAsker(facts.pods, pod.uid);
-      const newSecret = secret !== undefined && addAsker(facts.secrets, secret);
-      return newPod || newSecret;
-    }
-  }
-}
-
-function addAsker(askers: Set<string>, asker: string): boolean {
-  if (askers.has(asker)) return false;
-  askers.add(asker);
-  const [oldest] = askers;
-  if (askers.size > mostAskers && oldest !== undefined) askers.delete(oldest);
-  return true;
-}
-
-function accountOf({ namespace, serviceAccount }: Pod): string | undefined {
-  return serviceAccount === undefined ? undefined : `${namespace}/${serviceAccount}`;
-}
-
-/** The record before any registry was asked. */
-function nothingKnown(repository: string): AccessRecord {
-  const callers = { anonymous: false, node: false, accounts: [], pods: [], secrets: [] };
-  return { repository, ...callers, digests: [], mirrored: [], loaded: [] };
-}
-
-function toFacts(record: AccessRecord): AccessFacts {
-  return {
-    ...record,
-    accounts: new Set(record.accounts),
-    pods: new Set(record.pods),
-    secrets: new Set(record.secrets),
-    digests: new Set(record.digests),
-    mirrored: new Set(record.mirrored),
-    loaded: new Set(record.loaded),
-  };
-}
-
-function toRecord(facts: AccessFacts): AccessRecord {
-  return {
-    ...facts,
-    accounts: [...facts.accounts],
-    pods: [...facts.pods],
-    secrets: [...facts.secrets],
-    digests: [...facts.digests],
-    mirrored: [...facts.mirrored],
-    loaded: [...facts.loaded],
-  };
 }

@@ -119,14 +119,13 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
       let isAway = false;
       const ask = async (content: Content, signal: AbortSignal): Promise<void> => {
         if (isAway) return;
-        const answer = await registry.has(repository, content, keyring, signal).catch((thrown: unknown) => {
-          if (toArtifactError(thrown).code === 'unavailable') return undefined;
-          throw thrown;
+        const servedBy = await registry.has(repository, content, keyring, signal).catch((thrown: unknown) => {
+          if (toArtifactError(thrown).code !== 'unavailable') throw thrown;
+          isAway = true;
         });
-        isAway ||= answer === undefined;
-        if (answer !== true) return;
+        if (servedBy === undefined) return;
         rest.delete(content);
-        memory.note(repository, [{ digest: content.descriptor.digest, servedBy: {} }]);
+        memory.note(repository, [{ digest: content.descriptor.digest, servedBy }]);
       };
       try {
         // An unavailable registry is waited for once.

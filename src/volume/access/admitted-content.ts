@@ -43,6 +43,8 @@ export type Fetched = { readonly bytes: Uint8Array; readonly servedBy: ServedBy 
 /** What a request may read of one repository. A pull reads cache and registry only through this. */
 export type AdmittedContent = {
   readonly resolution: Resolution;
+  /** Who answered what the reference names: that shows what is empty or embedded in its manifest, too. */
+  readonly shownBy: ServedBy;
   /**
    * Equal for requests with the same credentials for the same registry, and for requests that may not ask it and get
    * the same errors.
@@ -75,8 +77,8 @@ export type AdmittedContent = {
   findView(plan: ViewPlan): Promise<View | undefined>;
   /** Whether this is known to be in the repository, or embedded in its descriptor. Asks nobody. */
   knows(descriptor: Descriptor): boolean;
-  /** Whether the registry may be asked for a blob, and has it. */
-  hasBlob(descriptor: Descriptor, signal: AbortSignal): Promise<boolean>;
+  /** Who confirms that the repository has a blob; undefined if it has not, or the registry may not be asked. */
+  hasBlob(descriptor: Descriptor, signal: AbortSignal): Promise<ServedBy | undefined>;
   /** Fetches a manifest, or a config of at most 4 MiB. @throws `not-found` if the registry may not be asked. */
   fetchDocument(content: Content, signal: AbortSignal): Promise<Fetched>;
   /** Fetches a blob from `sink.offset`. `label` names it in errors. */
@@ -188,6 +190,7 @@ export function openAdmittedContent(
 
   return {
     resolution,
+    shownBy: resolution.servedBy ?? {},
     possession,
     get scope() {
       return scope;
@@ -211,7 +214,7 @@ export function openAdmittedContent(
     findView: async plan => (admitView(plan) === undefined ? undefined : await views.find(plan.key)),
     knows,
     hasBlob: async (descriptor, signal) =>
-      !offline && (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)),
+      offline ? undefined : await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal),
     fetchDocument,
     fetchBlob: (descriptor, label, sink, signal) =>
       offline

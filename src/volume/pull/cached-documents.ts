@@ -11,6 +11,7 @@ export function cachedDocuments(reference: string): Documents {
     hold: async () => undefined,
     content: {
       registry: '',
+      shownBy: {},
       admit: async content => admitted(content),
       async fetchDocument({ descriptor: { digest } }) {
         throw new ArtifactError(

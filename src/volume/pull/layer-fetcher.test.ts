@@ -30,10 +30,14 @@ type FetchBlob = (
 ) => Promise<Record<string, never>>;
 
 const errandFrom = (registry: string, fetchBlob: FetchBlob, tenant = 'a') => {
-  const content: Pick<AdmittedContent, 'registry' | 'fetchBlob' | 'hasBlob' | 'admitAll' | 'note'> = {
+  const content: Pick<
+    AdmittedContent,
+    'registry' | 'shownBy' | 'fetchBlob' | 'hasBlob' | 'admitAll' | 'note'
+  > = {
     registry,
     fetchBlob,
-    hasBlob: async () => true,
+    hasBlob: async () => ({}),
+    shownBy: {},
     admitAll: async () => [],
     note: () => {},
   };
@@ -363,4 +367,19 @@ test('bytes that are announced are shown, and are unpacked when they are here', 
   await assert.rejects(world.source.bring(layer, errand, never), { code: 'unmountable' });
   assert.deepEqual(came, [0, bytes.length]);
   assert.deepEqual(unpacked, ['verified']);
+});
+
+test('an empty layer, and one that is embedded, count as shown by whoever answered what the reference names', async () => {
+  await using world = await openWorld(async () => assert.fail('it is fetched'));
+  const shownBy = { isOpen: true };
+  const noted: unknown[] = [];
+  const content = {
+    ...world.errand.content,
+    shownBy,
+    note: (_: unknown, by: unknown) => void noted.push(by),
+  };
+  const data = randomBytes(100);
+  for (const descriptor of [describeBlob(Buffer.alloc(0)), { ...describeBlob(data), data }])
+    await world.source.bring(planFile(descriptor), { ...world.errand, content }, never);
+  assert.deepEqual(noted, [shownBy, shownBy]);
 });

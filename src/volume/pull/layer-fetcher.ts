@@ -84,16 +84,15 @@ export function createLayerFetcher(
     const { content, tenants, came, isAwaited } = errand;
     const { descriptor, label } = layer;
     underWay.set(keyOf(descriptor, content.registry), sink);
-    if (descriptor.size === 0) return {};
+    if (descriptor.size === 0) return content.shownBy;
     if (descriptor.data !== undefined) {
       sink.restart();
       sink.write(descriptor.data);
-      return {};
+      return content.shownBy;
     }
     if (sink.offset === descriptor.size) {
       // The blob is complete, whoever downloaded it. The registry must still confirm that it is in this repository.
-      const has = await content.hasBlob(descriptor, signal);
-      return has ? {} : await fetchProof(layer, errand, signal);
+      return (await content.hasBlob(descriptor, signal)) ?? (await fetchProof(layer, errand, signal));
     }
     using _slot = isSmall(layer) ? undefined : await slots.acquire(content.registry, tenants, signal);
     using slowed = await bandwidth?.slow(descriptor.size - sink.offset, tenants, signal);

@@ -39,6 +39,7 @@ test('few documents of one registry come at once, for one tenant and for all, an
     const { descriptor, bytes } = manifestOf(name, 1024);
     const content: Documents['content'] = {
       registry,
+      shownBy: {},
       admit: async () => assert.fail('nothing is held'),
       note: () => undefined,
       save: async () => undefined,
@@ -78,6 +79,7 @@ test('few large documents come at once, and small ones and those of others do no
     const { descriptor, bytes } = manifestOf(name, size);
     const content: Documents['content'] = {
       registry: `${tenant}.example`,
+      shownBy: {},
       admit: async () => assert.fail('nothing is held'),
       note: () => undefined,
       save: async () => undefined,
@@ -114,6 +116,7 @@ test('cached content that is too large for a config is neither read nor download
   });
   const content: Documents['content'] = {
     registry: 'r.example',
+    shownBy: {},
     admit: async () => assert.fail('it is admitted'),
     note: () => undefined,
     save: async () => undefined,
@@ -135,6 +138,7 @@ test('the documents of a prefetch have the time that the rate gives them, those 
     const { descriptor, bytes } = manifestOf(name, 150_000);
     const content: Documents['content'] = {
       registry: 'r.example',
+      shownBy: {},
       admit: async () => assert.fail('nothing is held'),
       note: () => undefined,
       save: async () => undefined,
@@ -150,4 +154,28 @@ test('the documents of a prefetch have the time that the rate gives them, those 
   assert.ok(performance.now() - began < 140, 'the pod waited');
   await second;
   assert.ok(performance.now() - began >= 140, 'the second came too early');
+});
+
+test('a config that is embedded in its manifest counts as shown by whoever answered what the reference names', async () => {
+  const data = Buffer.from(JSON.stringify({ ...platform, rootfs: { type: 'layers', diff_ids: [] } }));
+  const digest = toDigest('sha256', hash('sha256', data));
+  const mediaType = 'application/vnd.oci.image.config.v1+json';
+  const config = { mediaType, digest, size: data.length, data: data.toString('base64') };
+  const layers = [{ ...config, mediaType: 'application/vnd.oci.image.layer.v1.tar' }];
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, config, layers }));
+  const manifest = toDigest('sha256', hash('sha256', bytes));
+  const shownBy = { isOpen: true };
+  const noted = new Map<string, unknown>();
+  const content: Documents['content'] = {
+    registry: 'r.example',
+    shownBy,
+    admit: async () => assert.fail('nothing is held'),
+    note: (digest, servedBy) => void noted.set(digest, servedBy),
+    save: async () => undefined,
+    fetchDocument: async () => ({ bytes, servedBy: { isOpen: false } }),
+  };
+  const descriptor = { mediaType: ociManifest, digest: manifest, size: bytes.length, annotations: {} };
+  const source = { content, tenants: openTenants('a'), hold: async () => undefined };
+  await createManifestLoader(empty).select(descriptor, platform, 'r/x', source, signal);
+  assert.deepEqual(Object.fromEntries(noted), { [manifest]: { isOpen: false }, [digest]: shownBy });
 });

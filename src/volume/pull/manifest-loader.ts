@@ -27,7 +27,10 @@ import type { Selected } from './view-plan.ts';
  * for those of another.
  */
 export type Documents = {
-  readonly content: Pick<AdmittedContent, 'registry' | 'admit' | 'fetchDocument' | 'note' | 'save'>;
+  readonly content: Pick<
+    AdmittedContent,
+    'registry' | 'shownBy' | 'admit' | 'fetchDocument' | 'note' | 'save'
+  >;
   readonly tenants: Tenants;
   /** Called with each digest before it is read, so that it is leased. */
   hold(digest: Digest): Promise<void>;
@@ -120,7 +123,7 @@ export function createManifestLoader(world: {
             if (slowed !== undefined) void receive(slowed.allowance, fetched.bytes.length);
             return fetched;
           };
-          const { bytes, servedBy } = embedded(descriptor) ?? (await fetchFairly());
+          const { bytes, servedBy } = embedded(descriptor, content) ?? (await fetchFairly());
           await blobs.put(descriptor.digest, bytes);
           content.note(descriptor.digest, servedBy);
           await content.save();
@@ -210,6 +213,6 @@ export function createManifestLoader(world: {
 }
 
 /** Readers of the manifest may also read the content embedded in it. */
-function embedded({ data }: Descriptor): Fetched | undefined {
-  return data && { bytes: data, servedBy: {} };
+function embedded({ data }: Descriptor, { shownBy }: Pick<AdmittedContent, 'shownBy'>): Fetched | undefined {
+  return data && { bytes: data, servedBy: shownBy };
 }

@@ -34,6 +34,8 @@ export type FaultyRegistry = AsyncDisposable & {
   streams(pathPart: string): number;
   /** The one rule for faults, which replaces the last one; undefined means a correct response. */
   fault(rule: (asked: Asked) => Fault | undefined): void;
+  /** Replaces the guard; undefined admits everyone. */
+  guard(next: Guard | undefined): void;
   /** Clears rule, requests and counts. What was pushed stays. */
   reset(): void;
   /** Pushes past guard and faults. */
@@ -98,7 +100,8 @@ export async function openFaultyRegistry(
   const { address, port } = listener.address() as AddressInfo;
   const host = `${address}:${port}`;
   const origin = `${options.tls === undefined ? 'http' : 'https'}://${host}`;
-  const guard = options.guard === undefined ? undefined : openGuard(options.guard, origin);
+  const guardBy = (next: Guard | undefined) => (next === undefined ? undefined : openGuard(next, origin));
+  let guard = guardBy(options.guard);
 
   return {
     host,
@@ -111,6 +114,9 @@ export async function openFaultyRegistry(
     streams: pathPart => [...streams.values()].filter(path => path.includes(pathPart)).length,
     fault(next) {
       rule = next;
+    },
+    guard(next) {
+      guard = guardBy(next);
     },
     reset() {
       rule = () => undefined;
