@@ -17,7 +17,7 @@ import type { Labels } from './ports/kube.ts';
 import type { OriginCounts } from './ports/origin.ts';
 import type { NodeLabels } from './ports/prefetch.ts';
 import { openPrefetchFile, type PrefetchFile } from './prefetch/prefetch-file.ts';
-import { openRegistry, type RegistryClient } from './registry/client.ts';
+import { openRegistry, type RegistryClient, type RegistryOptions } from './registry/client.ts';
 import { type Configuration, openConfiguration } from './registry/config/configuration.ts';
 import { openMirrorLabels } from './registry/config/mirror-labels.ts';
 import { listSkipped } from './registry/config/placement.ts';
@@ -59,6 +59,7 @@ export async function openSources(
   log: Logger,
   { pods, labels, cluster }: KubeParts,
   salt: string,
+  onRefused?: RegistryOptions['onRefused'],
 ): Promise<ArtifactSources> {
   await using stack = new AsyncDisposableStack();
   const note: Note = (text, level = 'warn') => log[level](text);
@@ -113,6 +114,7 @@ export async function openSources(
       onRetry: retry =>
         log.info({ subject: retry.subject, waitMs: Math.round(retry.waitMs) }, formatRetry(retry)),
       onRest: rest => log.warn(rest, 'mirror skipped for a while'),
+      ...(onRefused === undefined ? {} : { onRefused }),
       onRequest: request => log.debug(request, 'registry request'),
     }),
   );

@@ -26,9 +26,10 @@ import { openStore } from './store/store.ts';
 import { formatSupport } from './store/views/image-support.ts';
 import { readArchive } from './unpack/archive.ts';
 import { openUnpacker } from './unpack/unpacker.ts';
+import { toArtifactError } from './util/error.ts';
 import { createKeyedMutex } from './util/mutex.ts';
 import { openAccessCache } from './volume/access/access-cache.ts';
-import { createAccessCheck, unrestrictedAccess } from './volume/access/access-check.ts';
+import { type AccessCheck, createAccessCheck, unrestrictedAccess } from './volume/access/access-check.ts';
 import { createSignatureCheck } from './volume/access/signature-check.ts';
 import { createArtifacts } from './volume/artifacts.ts';
 import { reportCollections } from './volume/cache/collection-report.ts';
@@ -85,7 +86,9 @@ export async function openNode(
   const pods = kube === undefined ? undefined : openPodObjects(kube);
   const labels = openLabels(settings, cluster);
   const sources = stack.use(
-    await openSources({ ...settings, transport }, log, { ...ahead, pods, labels }, store.salt),
+    await openSources({ ...settings, transport }, log, { ...ahead, pods, labels }, store.salt, reference =>
+      access.withdraw(reference).catch((thrown: unknown) => warn(toArtifactError(thrown).message)),
+    ),
   );
   const { registry, keychain } = sources;
   const { maxLayerEntries: maxEntries, maxLayerSize: maxBytes, maxLayerRatio: maxRatio } = settings;
@@ -121,7 +124,7 @@ export async function openNode(
     hash: hashBytes,
     note: (reference: string, text: string) => log.info({ reference }, text),
   };
-  const access =
+  const access: AccessCheck =
     settings.cachedAuthorization === 'off'
       ? unrestrictedAccess
       : createAccessCheck(await openAccessCache(world.accesses, world.salt), registry);

@@ -51,6 +51,8 @@ export type RegistryOptions = {
   readonly proxies?: Proxies;
   readonly onRetry?: OnRetry;
   readonly onRest?: OnRest;
+  /** A registry has refused a repository to a caller without any credential. */
+  readonly onRefused?: (reference: Reference) => Promise<void>;
   /** Receives a report of each request, including redirects and token requests. */
   readonly onRequest?: OnRequest;
   /** Milliseconds that a server may send nothing. Default: 30 s. */
@@ -95,6 +97,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     proxies = noProxies,
     onRetry = () => {},
     onRest = () => {},
+    onRefused = async () => {},
     onRequest = () => {},
     stallMs = 30_000,
     leastRate = anyRate,
@@ -131,7 +134,8 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     signal: AbortSignal,
   ): Promise<FailoverRequest> {
     const subject = `${reference.registry}/${reference.path}${version}`;
-    return { route: await route(reference, question, signal), subject, keyring, tried: [] };
+    const refused = () => onRefused(reference);
+    return { route: await route(reference, question, signal), subject, keyring, tried: [], refused };
   }
 
   const planContent: BlobWorld['plan'] = (reference, digest, keyring, signal) =>
@@ -213,7 +217,8 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       return await ask(alone, asked => exists(exchange, asked, content, signal), signal);
     },
     async referrers(reference, digest, artifactType, keyring, signal) {
-      const request = await planContent(reference, digest, keyring, signal);
+      // Some registries have lists for known callers only.
+      const { refused: _, ...request } = await planContent(reference, digest, keyring, signal);
       const list = async (asked: Asked) => {
         const found = await listReferrers(exchange, asked, digest, artifactType, signal);
         if (asked.upstream === request.route.last || (found ?? []).length > 0) return found;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import { openFaultyRegistry } from '../../test/support/registry/faulty-registry.ts';
-import { alice, bearer } from '../../test/support/registry/guarded-registry.ts';
+import { alice, bearer, mallory } from '../../test/support/registry/guarded-registry.ts';
 import {
   anonymous,
   keyringOf,
@@ -15,7 +15,7 @@ import { createMemorySink } from '../volume/sinks/memory-sink.ts';
 import type { RegistryOptions } from './client.ts';
 import { toUpstream } from './config/route.ts';
 
-/** What the client says of who may have what it got. */
+/** What the client says of who may have what it got, and of who may not. */
 
 const { signal } = new AbortController();
 const path = 'team/model';
@@ -56,7 +56,7 @@ const ways = (registry: string, keyring: Keyring, options: Partial<RegistryOptio
       return servedBy;
     },
   };
-  return { client, served };
+  return { client, served, name };
 };
 
 const headed = { ...upstreamOf(open), headers: { 'x-team': 'ml' } };
@@ -85,4 +85,39 @@ test('of a mirror and its registry, each has its own credential', async () => {
   open.fault(() => ({ kind: 'status', status: 404 }));
   assert.deepEqual(await served['blob']?.(), { isOpen: false });
   open.reset();
+});
+
+test('a refusal is told of if it is one to anyone, by the registry itself', async () => {
+  const refused: string[] = [];
+  const onRefused: RegistryOptions['onRefused'] = async reference => void refused.push(reference.path);
+  const count = async (keyring: Keyring, options: Partial<RegistryOptions> = {}) => {
+    const counts: Record<string, number> = {};
+    const { client, served, name } = ways(guarded.host, keyring, { onRefused, ...options });
+    await using _client = client;
+    const lists = () => client.referrers(name, manifest.digest, 'a/b', keyring, signal);
+    for (const [way, ask] of Object.entries({ ...served, lists })) {
+      refused.length = 0;
+      await ask().catch(() => {});
+      counts[way] = refused.length;
+    }
+    return counts;
+  };
+  const all = { resolve: 1, manifest: 1, has: 1, blob: 1, part: 1, blobs: 1, lists: 0 };
+  const none = Object.fromEntries(Object.keys(all).map(way => [way, 0]));
+  assert.deepEqual(await count(anonymous), all);
+  guarded.fault(() => ({ kind: 'status', status: 403 }));
+  assert.deepEqual(await count(anonymous), all, 'by 403');
+  for (const status of [404, 429, 500]) {
+    guarded.fault(() => ({ kind: 'status', status }));
+    assert.deepEqual(await count(anonymous), none, String(status));
+  }
+  guarded.guard(undefined);
+  guarded.fault(() => ({ kind: 'redirect', to: 'http://169.254.169.254/latest' }));
+  assert.deepEqual(await count(anonymous), none, 'a redirect that the driver refuses');
+  guarded.guard(bearer);
+  guarded.reset();
+  assert.deepEqual(await count(keyringOf(mallory)), none, 'a wrong credential');
+  const mirror = { ...upstreamOf(guarded), mirrorOf: open.host };
+  const route = () => ({ mirrors: [mirror], last: upstreamOf(open) });
+  assert.deepEqual(await count(anonymous, { route }), none, 'a mirror');
 });

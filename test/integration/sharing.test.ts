@@ -192,7 +192,7 @@ describe('the socket that shows the cache as containerd does', () => {
     assert.deepEqual(new Set(some.events.map(({ topic }) => topic)), new Set(['/images/create']));
   });
 
-  test('what came with a credential, once its repository is private, is not shown', async () => {
+  test('what came with a credential, once its repository is private, is not shown; a refusal hides the rest', async () => {
     const bytes = randomBytes(3000);
     const first = await push(turned, 'models/turned', bytes);
     const sibling = await push(turned, 'models/sibling', randomBytes(3000));
@@ -214,10 +214,18 @@ describe('the socket that shows the cache as containerd does', () => {
       assert.ok(!contents.includes(digest), digest);
       await assert.rejects(client.content.Info({ digest }), { code: status.NOT_FOUND });
     }
-    assert.ok((await client.list()).includes(first.reference));
+    assert.ok((await client.list()).includes(first.reference), 'the registry has not refused it');
     await restart();
     assert.ok(!(await client.list()).includes(second.reference));
     assert.ok((await client.list()).includes(first.reference));
+
+    const again = await publishRequest(node, { reference: first.reference, pullPolicy: 'Always' });
+    await assert.rejects(daemon.csi.NodePublishVolume(again));
+    assert.ok(!(await client.list()).includes(first.reference));
+    await assert.rejects(client.read(first.layer), { code: status.NOT_FOUND });
+    assert.ok((await client.list()).includes(sibling.reference), 'another repository');
+    await restart();
+    assert.ok(!(await client.list()).includes(first.reference));
     for (const { reference } of [first, second, later, sibling]) await daemon.artifacts.Remove({ reference });
   });
 

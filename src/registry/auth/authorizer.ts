@@ -1,10 +1,9 @@
 import { hash } from 'node:crypto';
 import type { Credential } from '../../oci/credential.ts';
-import { ArtifactError } from '../../util/error.ts';
 import type { Upstream } from '../config/route.ts';
 import { cancelled } from '../http/connection-error.ts';
 import type { Send } from '../http/request.ts';
-import { adviceOf } from '../http/response-error.ts';
+import { adviceOf, RefusalError } from '../http/response-error.ts';
 import { type Clock, TransientError } from '../http/retry.ts';
 import type { Challenge } from './challenge.ts';
 import { fetchToken, formatBasic } from './token.ts';
@@ -72,12 +71,12 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
     const wanted = [...schemes].join(' or ') || 'a kind that it does not name';
     const where = `${upstream.host}/${upstream.path}`;
     if (!schemes.has('basic')) {
-      throw new ArtifactError(
+      throw new RefusalError(
         'unauthenticated',
         `${where} needs a credential (${wanted}), and the driver has those of basic and bearer only; have the registry offer one of these`,
       );
     }
-    throw new ArtifactError(
+    throw new RefusalError(
       'unauthenticated',
       credential.kind === 'anonymous'
         ? `${where} needs a credential (${wanted}); asked as ${credential.source}; ${adviceOf(credential, '')}`

@@ -6,7 +6,7 @@ import { formatErrorBody, shownBy } from '../http/error-body.ts';
 import type { HostOrigin } from '../http/host-origin.ts';
 import { type FinalResponse, follow, toFence } from '../http/redirect.ts';
 import { collect, describeEncoding, type Fence, type Send, usualConnectMs } from '../http/request.ts';
-import { adviceOf, toResponseError } from '../http/response-error.ts';
+import { adviceOf, RefusalError, toResponseError } from '../http/response-error.ts';
 import { TransientError } from '../http/retry.ts';
 import { type TlsTrust, withoutPairs } from '../http/tls.ts';
 import type { Challenge } from './challenge.ts';
@@ -91,7 +91,7 @@ export async function fetchToken(
   if (refusal instanceof TransientError) throw refusal;
   const answer = `${arrival.url.host} answered ${arrival.status}${formatErrorBody(body.bytes(), shownBy(credential, shown))}`;
   const advice = adviceOf(credential, 'correct or renew that credential');
-  throw new ArtifactError(
+  throw new (refusal instanceof RefusalError ? RefusalError : ArtifactError)(
     'unauthenticated',
     `${subject} was asked for as ${credential.source}: ${answer}; ${advice}`,
   );

@@ -16,6 +16,9 @@ export function adviceOf(credential: Credential, otherwise: string): string {
   return credential.kind === 'anonymous' ? (credential.advice ?? whereCredentials) : otherwise;
 }
 
+/** A server refuses who asks: a credential, or a caller without one. */
+export class RefusalError extends ArtifactError {}
+
 /** What was requested, as errors name it, how, and of whom. */
 type Asked = {
   readonly subject: string;
@@ -43,14 +46,14 @@ export function toResponseError(
   }
   switch (status) {
     case 401:
-      return new ArtifactError(
+      return new RefusalError(
         'unauthenticated',
         credential.kind === 'anonymous'
           ? `${subject} needs a credential; asked as ${credential.source}: ${answer}; ${adviceOf(credential, '')}`
           : `${subject}: the credential of ${credential.source} is not accepted: ${answer}; correct or renew it`,
       );
     case 403:
-      return new ArtifactError(
+      return new RefusalError(
         'denied',
         `${subject} is refused; asked as ${credential.source}: ${answer}; ` +
           adviceOf(credential, 'let that credential read the repository, or give another'),

@@ -17,6 +17,7 @@ import type { Route, Upstream } from '../config/route.ts';
 import type { Downloads } from '../download/downloads.ts';
 import type { Handover } from '../dragonfly/handover.ts';
 import { isEndpointError } from '../http/endpoint-error.ts';
+import { RefusalError } from '../http/response-error.ts';
 import { type RetryPolicy, startMirrorRetries, TransientError } from '../http/retry.ts';
 import type { MirrorHealth } from './mirror-health.ts';
 import type { OriginWindows } from './origin-window.ts';
@@ -30,6 +31,8 @@ export type FailoverRequest = {
   readonly tried: string[];
   /** Returns until when the registry is not asked after the failure of a mirror. */
   readonly withhold?: OriginWindows['after'];
+  /** Called when the registry itself refuses a caller without any credential. */
+  readonly refused?: () => Promise<void>;
 };
 
 /** Bytes of a blob for which a node may have to wait for its turn at the registry: configs and the like never do. */
@@ -45,7 +48,7 @@ const longestReason = 200;
  *   other upstream could avoid; Paused while the last upstream is withheld.
  */
 export async function failover<T>(
-  { route, subject, keyring, tried, withhold }: FailoverRequest,
+  { route, subject, keyring, tried, withhold, refused }: FailoverRequest,
   health: MirrorHealth,
   attempt: (asked: Asked, isLast: boolean) => Promise<T>,
   signal: AbortSignal,
@@ -68,12 +71,17 @@ export async function failover<T>(
     if (mirror === undefined && withheld !== undefined)
       throw withTried(new Paused(withheld, withheld.reason), tried);
     const upstream = mirror ?? route.last;
+    let credential: Credential | undefined;
     try {
-      const credential = identify(await keyring.find(upstream, signal), upstream);
+      credential = identify(await keyring.find(upstream, signal), upstream);
       return await attempt({ upstream, subject, credential }, mirror === undefined);
     } catch (thrown) {
       if (!isEndpointError(thrown)) throw thrown;
-      if (mirror === undefined) throw withTried(thrown, tried);
+      if (mirror === undefined) {
+        const isAnyone = upstream.mirrorOf === undefined && credential?.holder.kind === 'anyone';
+        if (isAnyone && thrown instanceof RefusalError) await refused?.();
+        throw withTried(thrown, tried);
+      }
       // A mirror that is waited for is asked again in a few seconds.
       if (!mustWait(mirror, thrown)) health.bad(mirror, keyring.id, thrown);
       tried.push(toReason(thrown.message, subject));

@@ -14,10 +14,15 @@ const withCredential = { isOpen: false };
 const mirror = { mirrorOf: 'r.io' };
 
 /** Access records in memory, as a restart finds them. */
-function keep(): Accesses {
+function keep(): Accesses & { readonly puts: string[] } {
   const records = new Map<string, AccessRecord>();
+  const puts: string[] = [];
   return {
-    put: async record => void records.set(record.repository, structuredClone(record)),
+    puts,
+    async put(record) {
+      puts.push(record.repository);
+      records.set(record.repository, structuredClone(record));
+    },
     remove: async name => void records.delete(name),
     list: async () => [...records.values()],
   };
@@ -98,6 +103,31 @@ test('what a repository got after it became private is not public, after a resta
   }
 });
 
+test('a registry that refuses a repository without a credential closes what it once served so', async () => {
+  const accesses = keep();
+  const before = await openAccessCache(accesses, 'salt');
+  await before.admit(open, { kind: 'anyone' }, {});
+  await before.admit(open, { kind: 'secret' }, { brought: 'a secret' });
+  before.note(open, [{ digest, servedBy: registry }]);
+  await before.save(open);
+  await before.withdraw(open);
+  for (const memory of [before, await openAccessCache(accesses, 'salt')]) {
+    assert.deepEqual(
+      [memory.isOpen(open), memory.isPublic(digest), memory.knows(far, digest), memory.admits(open, {})],
+      [false, false, false, false],
+    );
+    assert.deepEqual(
+      [memory.knows(open, digest), memory.admits(open, { brought: 'a secret' })],
+      [true, true],
+    );
+  }
+  const written = accesses.puts.length;
+  for (const repository of [open, far]) await before.withdraw(repository);
+  assert.equal(accesses.puts.length, written, 'a refusal that changes nothing is not written');
+  await before.admit(open, { kind: 'anyone' }, {});
+  assert.equal(before.isPublic(digest), true);
+});
+
 test('what was served with a credential becomes public once it is served without, and is written', async () => {
   const accesses = keep();
   const memory = await openAccessCache(accesses, 'salt');
@@ -111,6 +141,8 @@ test('what was served with a credential becomes public once it is served without
   assert.deepEqual([record?.digests, record?.open], [[], [digest]], 'a digest is written once');
   await memory.sweep(async () => false);
   assert.deepEqual([memory.isPublic(digest), memory.knows(open, digest)], [false, false]);
+  memory.note(open, [{ digest, servedBy: withCredential }]);
+  assert.equal(memory.isPublic(digest), false, 'what was swept is forgotten');
 });
 
 test('an administrator who loads content of an open repository does not show it to others', async () => {

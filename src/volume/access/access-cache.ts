@@ -34,6 +34,8 @@ export type AccessCache = {
   isNear(repository: Repository, digest: Digest): boolean;
   /** Records an access that a registry has granted. Writes only what is new. */
   admit(repository: Repository, holder: Holder, asker: Asker): Promise<void>;
+  /** Records and writes that the registry has refused the repository to a caller without any credential. */
+  withdraw(repository: Repository): Promise<void>;
   /** Records and writes content that an administrator has loaded. */
   load(repository: Repository, digests: readonly Digest[]): Promise<void>;
   /** Records downloaded content of a repository in memory. Content from a mirror counts for this repository only. */
@@ -139,6 +141,13 @@ export async function openAccessCache(
       const name = formatRepository(repository);
       recency.note(name);
       if (addHolder(factsOf(name), holder, asker.pod, hashOf(asker))) await write(name);
+    },
+    async withdraw(repository) {
+      const name = formatRepository(repository);
+      const facts = records.get(name);
+      if (facts?.anonymous !== true) return;
+      facts.anonymous = false;
+      await write(name);
     },
     async load(repository, digests) {
       recency.note(formatRepository(repository));

@@ -34,6 +34,8 @@ export type AccessCheck = {
   /** Whether its registry has served the repository, and whether any has shown this content, to anyone at all. */
   isOpen(repository: Repository): boolean;
   isPublic(digest: Digest): boolean;
+  /** Records that the registry has refused the repository to a caller without any credential. */
+  withdraw(repository: Repository): Promise<void>;
   /** Records content that was downloaded from a repository, and which endpoint served it, in memory. */
   note(repository: Repository, served: readonly Provenance[]): void;
   /** Writes what was recorded for a repository. */
@@ -65,6 +67,7 @@ export const unrestrictedAccess: AccessCheck = {
   // Nothing is recorded.
   isOpen: () => false,
   isPublic: () => false,
+  withdraw: async () => undefined,
   note: () => {},
   save: async () => undefined,
   sweep: async () => undefined,
@@ -110,6 +113,7 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
     knows: memory.knows,
     isOpen: memory.isOpen,
     isPublic: memory.isPublic,
+    withdraw: memory.withdraw,
     note: memory.note,
     save: memory.save,
     sweep: memory.sweep,
