@@ -31,7 +31,7 @@ export type LateView = {
   show(layer: number): Promise<void>;
   /** Opens the file that has them. */
   open(layer: number): OpenFile;
-  /** The kernel has asked a landing for bytes that are shown. Where it keeps maps, it is made to read them again. */
+  /** The kernel has, or may have, an old map of bytes that are shown. Where it keeps maps, it is made to read them again. */
   reread(): Promise<void>;
 };
 

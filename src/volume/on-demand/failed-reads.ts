@@ -4,8 +4,8 @@ import type { ContentReport } from '../events/damage-report.ts';
 
 /** The reads of missing content that failed, of all late views. */
 export type FailedReads = {
-  /** Counts one of the view with this key, and reports it. */
-  add(key: string, error: ArtifactError): void;
+  /** Counts one of the view with this key, and reports it. `isRefused`: the pods are told something worse. */
+  add(key: string, error: ArtifactError, isRefused: boolean): void;
   count(): number;
 };
 
@@ -14,14 +14,12 @@ const everyMs = 60_000;
 /** Far more views than the pods of one node show. */
 const mostViews = 1_000;
 
-/** @param isLying whether the pods of a view are told of something worse. */
 export function createFailedReads(
   world: {
     readonly volumes: Pick<VolumeRecords, 'listBrief'>;
     readonly reportFailedRead: ContentReport;
     readonly warn: (text: string) => void;
   },
-  isLying: (key: string) => boolean,
   now: () => number = () => performance.now(),
 ): FailedReads {
   /** When those of a view were reported last, by key, the oldest first. */
@@ -37,9 +35,9 @@ export function createFailedReads(
   };
 
   return {
-    add(key, { message }) {
+    add(key, { message }, isRefused) {
       count++;
-      if (now() - (reported.get(key) ?? Number.NEGATIVE_INFINITY) < everyMs || isLying(key)) return;
+      if (isRefused || now() - (reported.get(key) ?? Number.NEGATIVE_INFINITY) < everyMs) return;
       reported.delete(key);
       reported.set(key, now());
       const [oldest] = reported.keys();

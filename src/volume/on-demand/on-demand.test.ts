@@ -29,20 +29,23 @@ function open(
   const ended: string[] = [];
   const warned: string[] = [];
   const tenants: string[] = [];
+  const reread: string[] = [];
   const late = {
     key: 'key',
     layers: layers.map(({ descriptor }) => descriptor),
     isShown: () => false,
     chunksOf: () => undefined,
     prepare: async () => {},
+    reread: async () => void reread.push('key'),
   };
   const reads = layers.map(() => ({ waiting: () => 0, problem: () => silence }));
   let isBusy = false;
+  let failure: string | undefined;
   const unmount = async (): Promise<void> => {
     if (isBusy) throw new ArtifactError('unavailable', 'the mount is busy');
     ended.push('key');
   };
-  const started = { late, view: {}, origin: {}, layers, reads, failure: () => undefined, end() {}, unmount };
+  const started = { late, view: {}, origin: {}, layers, reads, failure: () => failure, end() {}, unmount };
   const world = {
     starts: {
       async start() {
@@ -89,7 +92,8 @@ function open(
     return (await onDemand.open(call as unknown as LateCall, never)) ?? assert.fail();
   };
   const keepBusy = (value: boolean): void => void (isBusy = value);
-  return { onDemand, begun, ended, warned, tenants, use, keepBusy };
+  const lose = (): void => void (failure = 'the daemon that answered has ended');
+  return { onDemand, begun, ended, warned, tenants, reread, use, keepBusy, lose };
 }
 
 test('a view that a volume has begun to show while another one ended stays', async () => {
@@ -224,4 +228,24 @@ test('a view of an earlier process is continued on behalf of the tenants of all 
   while (tenants.length === 0) await sleep(1);
   assert.deepEqual(tenants, ['namespace c', 'namespace a', 'administrator']);
   await onDemand.stop();
+});
+
+test('a kernel that can ask nobody for bytes of a view is made to read its map again, from time to time', async () => {
+  const { onDemand, reread, use, lose } = open(async () => [{ view: 'key' }], undefined, [large]);
+  using _use = await use();
+  const tidy = async (): Promise<void> => {
+    const ending = new AbortController();
+    const running = onDemand.run(ending.signal);
+    ending.abort();
+    await running;
+  };
+  await tidy();
+  assert.deepEqual(reread, [], 'it asks for what it has missed');
+  lose();
+  await tidy();
+  await tidy();
+  assert.deepEqual(reread, ['key', 'key']);
+  await onDemand.stop();
+  await tidy();
+  assert.equal(reread.length, 2);
 });

@@ -79,7 +79,7 @@ export function createOnDemand(
   /** Of the keys: a late view is not continued while it is ended. */
   const turns = createKeyedMutex();
   const closing = new AbortController();
-  const failedReads = createFailedReads(given, key => lives.get(key)?.lie() !== undefined);
+  const failedReads = createFailedReads(given);
   const resumption = createResumption(world, failedReads.add);
   const waitingReads = (key: string): number => waitingOf(resumption.find(key)?.reads ?? []);
   // Its last volume may have ended meanwhile.
@@ -153,7 +153,10 @@ export function createOnDemand(
       id,
       async (flight, report, tenants) => {
         let own: LiveView | undefined; // before it is there, nobody can read it
-        const reads = createViewReads(patienceMs, error => own && failedReads.add(own.key, error));
+        const reads = createViewReads(
+          patienceMs,
+          (...failure) => own && failedReads.add(own.key, ...failure),
+        );
         const options = { platform: request.platform, landings, openReads: reads.open };
         const started = await starts.start(viewPlan, content, { report, tenants }, options, flight);
         if (started === undefined) return undefined;
@@ -177,6 +180,8 @@ export function createOnDemand(
       if (record === undefined) await retire(key, oldest);
       else void revivals.revive(record, {}); // its registry may not answer
     };
+    // No landing tells that the kernel has an old map of one of these.
+    for (const live of lives.values()) if (!live.hasReads() && !live.isStopped()) live.stale();
     const unshown = [...lives.keys()].filter(key => !records.has(key));
     const steps = [
       () => doEach(unshown, key => retire(key, oldest)),

@@ -7,17 +7,21 @@ const refused = new ArtifactError('not-found', 'the registry lacks it');
 
 function open(patienceMs = 60_000, heardAt = () => 0, longestMs?: number, now?: () => number) {
   const counts = { asked: 0, failed: 0, stale: 0 };
+  const refusals: boolean[] = [];
   const limits = {
     patienceMs,
     ...(longestMs !== undefined && { longestMs }),
     heardAt,
     crowd: { waiting: 0 },
     asked: () => void counts.asked++,
-    failed: () => void counts.failed++,
+    failed: (_error: ArtifactError, isRefused: boolean) => {
+      counts.failed++;
+      refusals.push(isRefused);
+    },
     stale: () => void counts.stale++,
   };
   const reads = createReads(100, limits, now);
-  return { reads, counts };
+  return { reads, counts, refusals };
 }
 
 test('reads wait until the bytes are in a file, and later ones do not wait', async () => {
@@ -108,7 +112,7 @@ test('only so many reads of a volume wait', async () => {
 });
 
 test('reads of bytes that are here, or fail, do not end those of others', async () => {
-  const { reads } = open();
+  const { reads, refusals } = open();
   const [first, across, last] = [reads.bring(0, 10), reads.bring(15, 10), reads.bring(90, 10)];
   const file = { fd: 7, [Symbol.dispose]() {} };
   reads.serve(
@@ -120,12 +124,14 @@ test('reads of bytes that are here, or fail, do not end those of others', async 
   reads.fail(refused, { offset: 20, length: 20 });
   await assert.rejects(across, refused);
   await assert.rejects(reads.bring(39, 1), refused);
+  assert.deepEqual(refusals, [false, false]);
   assert.equal(await reads.bring(10, 10), 7);
   assert.equal(reads.waiting(), 1);
   reads.refuse(refused);
   await assert.rejects(last, refused);
   await assert.rejects(reads.bring(0, 10), refused);
   assert.equal(reads.problem(), refused);
+  assert.deepEqual(refusals.slice(2), [true, true]);
   reads[Symbol.dispose]();
 });
 

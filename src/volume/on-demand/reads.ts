@@ -14,7 +14,7 @@ export type LayerReads = Disposable &
     serve(open: () => OpenFile, has?: HasBytes): void;
     /** Fails the reads of these bytes, by default of all, that wait, and those of the next seconds. */
     fail(error: ArtifactError, bytes?: ByteSpan): void;
-    /** Fails all reads, from now on. */
+    /** Fails all reads, from now on. Whoever does it tells why. */
     refuse(error: ArtifactError): void;
     /** How many wait, and for what, in the order in which they began. */
     waiting(): number;
@@ -24,11 +24,11 @@ export type LayerReads = Disposable &
   };
 
 /**
- * `failed`: called for a read that fails, unless the volume has ended. `stale`: called for a read of bytes that are here:
+ * `failed`: called for a read that fails, unless the volume has ended, with whether all are refused. `stale`: called for a read of bytes that are here:
  * the kernel asked before it could know, or has an old map.
  */
 export type ReadLimits = Patience & {
-  readonly failed: (error: ArtifactError) => void;
+  readonly failed: (error: ArtifactError, isRefused: boolean) => void;
   readonly stale: () => void;
 };
 
@@ -83,7 +83,7 @@ export function createReads(
         if (failure !== undefined) throw failure.error;
         return await waiters.wait(bytes);
       } catch (thrown) {
-        if (!isOver) failed(toArtifactError(thrown));
+        if (!isOver) failed(toArtifactError(thrown), refusal !== undefined);
         throw thrown;
       }
     },

@@ -32,5 +32,36 @@ test('a late view that cannot be read is logged, and the others are resumed', as
   await resumption.run();
   assert.ok(resumption.find('good'));
   assert.equal(resumption.find('bad'), undefined);
-  assert.deepEqual(warned, ['the late view bad cannot be continued: EIO: i/o error, read']);
+  assert.deepEqual(warned, [
+    'the volume that is loaded on demand (view bad) cannot be continued: EIO: i/o error, read',
+  ]);
+});
+
+test('reads of a layer whose list has lied are refused before anything loads its view', async () => {
+  const lying = {
+    key: 'lying',
+    layers: [{ size: 7 }],
+    isShown: () => false,
+    chunksOf: () => ({ hasLied: () => true }),
+  } as unknown as LateView;
+  const failed: unknown[] = [];
+  const resumption = createResumption(
+    {
+      lateViews: { keys: async () => ['lying'], find: async () => lying },
+      views: { find: async () => undefined },
+      images: { keepMounted: () => assert.fail() },
+      landings: {
+        async resume(prepare) {
+          prepare({ add: () => ({ path: '/dev/null', [Symbol.dispose]() {} }) });
+          return { failure: () => undefined } as never;
+        },
+      },
+      patienceMs: 1_000,
+      warn: assert.fail,
+    },
+    (key, { message }, isRefused) => void failed.push([key, message, isRefused]),
+  );
+  await resumption.run();
+  await assert.rejects(async () => resumption.find('lying')?.reads[0]?.bring(0, 1), { code: 'corrupt' });
+  assert.deepEqual(failed, [['lying', 'its list of chunks lies', true]]);
 });

@@ -2,6 +2,7 @@ import type { Landing, LateMounts } from '../../ports/landing.ts';
 import type { LateView, LateViews } from '../../ports/late-views.ts';
 import type { Views } from '../../ports/store.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import type { FailedReads } from './failed-reads.ts';
 import type { WaitingView } from './late-start.ts';
 import type { NodeLandings } from './node-landings.ts';
 import { type LayerReads, waitingOf } from './reads.ts';
@@ -33,12 +34,12 @@ export function createResumption(
     readonly patienceMs: number;
     readonly warn: (text: string) => void;
   },
-  failed: (key: string, error: ArtifactError) => void,
+  failed: FailedReads['add'],
 ): Resumption {
   const resumed = new Map<string, ResumedView>();
 
   const openReads = (late: LateView): { readonly reads: readonly LayerReads[]; readonly of: ViewReads } => {
-    const of = createViewReads(world.patienceMs, error => failed(late.key, error));
+    const of = createViewReads(world.patienceMs, (...failure) => failed(late.key, ...failure));
     const reads = late.layers.map(({ size }, layer) => of.open(layer, size));
     for (const [layer, each] of reads.entries()) {
       const chunks = late.chunksOf(layer);
@@ -66,7 +67,9 @@ export function createResumption(
     try {
       return await world.lateViews.find(key);
     } catch (thrown) {
-      world.warn(`the late view ${key} cannot be continued: ${toArtifactError(thrown).message}`);
+      world.warn(
+        `the volume that is loaded on demand (view ${key}) cannot be continued: ${toArtifactError(thrown).message}`,
+      );
       return undefined;
     }
   };

@@ -46,8 +46,10 @@ for (const [what, different] of [
 ] as const) {
   test(`a late view whose ${what} cannot be read fails, is logged once, and is tried again`, async () => {
     const { revivals, warned, revived } = open(different);
-    for (const _ of ['first', 'second']) {
-      await revivals.revive(record, {});
+    for (const before of [undefined, unreadable.message]) {
+      const reviving = revivals.revive(record, {});
+      assert.equal(revivals.status('key')?.problem, before);
+      await reviving;
       assert.equal(revivals.status('key')?.problem, unreadable.message);
     }
     assert.deepEqual(warned, [
@@ -70,9 +72,19 @@ test('a late view that comes is continued once, however often that is asked for'
 });
 
 test('a late view of which all is here is complete, and one that is gone is nothing', async () => {
-  const whole = open({ lateViews: { find: async () => ({ ...coming, isShown: () => true }) } });
-  await whole.revivals.revive(record, {});
+  let rereads = 0;
+  const reread = async (): Promise<void> => {
+    if (rereads++ > 0) throw unreadable;
+  };
+  const whole = open({ lateViews: { find: async () => ({ ...coming, isShown: () => true, reread }) } });
+  const reviving = whole.revivals.revive(record, {});
+  assert.deepEqual(whole.revivals.list(), { stalled: [], complete: [] }, 'nothing is known to be missing');
+  assert.equal(whole.revivals.status('key'), undefined);
+  await reviving;
   assert.deepEqual(whole.revivals.list(), { stalled: [], complete: ['key'] });
+  assert.equal(whole.revivals.status('key')?.totalBytes, 7);
+  await whole.revivals.revive(record, {});
+  assert.deepEqual([rereads, whole.warned], [2, []], 'the kernel may have missed the first');
   const gone = open({ lateViews: { find: async () => undefined } });
   await gone.revivals.revive(record, {});
   assert.equal(gone.revivals.status('key'), undefined);

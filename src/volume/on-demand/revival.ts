@@ -8,13 +8,13 @@ import { toArtifactError } from '../../util/error.ts';
 /** The late views that volumes of an earlier process show, as far as nothing in this process loads them. */
 export type Revivals = {
   /**
-   * Continues the late view of a volume, with what `request` knows better. Does nothing while that is tried, or if all of
-   * the view is here: it needs nobody then. Never rejects.
+   * Continues the late view of a volume, with what `request` knows better. Does nothing while that is tried. One of which
+   * all is here needs nobody, and the kernel is made to read its map again, which it may have missed. Never rejects.
    */
   revive(record: Brief<VolumeRecord>, request: Partial<PullRequest>): Promise<void>;
   /** It is loaded now, or no volume shows it any more. */
   forget(key: string): void;
-  /** Undefined for a view that was not tried. */
+  /** Undefined for a view of which it is not known yet whether anything is missing. */
   status(key: string): LateStatus | undefined;
   /** Those that fail or are tried, and those of which all is here, by key. */
   list(): { readonly stalled: readonly string[]; readonly complete: readonly string[] };
@@ -23,7 +23,7 @@ export type Revivals = {
 type Revival =
   | { readonly kind: 'tried' }
   | { readonly kind: 'failed'; readonly message: string }
-  | { readonly kind: 'complete'; readonly bytes: number };
+  | { readonly kind: 'complete'; readonly late: LateView };
 
 /** `pull`: opens the late view of a volume of an earlier process. `revived`: a try has succeeded. */
 export function createRevivals(
@@ -38,45 +38,50 @@ export function createRevivals(
   signal: AbortSignal,
 ): Revivals {
   const revivals = new Map<string, Revival>();
+  /** Of those that are looked for or tried. */
+  const busy = new Set<string>();
 
   return {
     async revive(record, request) {
       const { view: key, targetPath } = record;
       const before = revivals.get(key);
-      if (before?.kind === 'tried' || before?.kind === 'complete') return;
-      revivals.set(key, { kind: 'tried' });
+      if (before?.kind === 'complete') return await before.late.reread().catch(() => {}); // the volume has just ended
+      if (busy.has(key)) return;
+      busy.add(key);
       /** Unless its last volume has ended meanwhile. */
-      const become = (revival: Revival | undefined): void => {
-        if (!revivals.has(key)) return;
-        if (revival === undefined) revivals.delete(key);
-        else revivals.set(key, revival);
+      const become = (revival: Revival): void => {
+        if (busy.has(key)) revivals.set(key, revival);
       };
       try {
         const selection = (await world.views.find(key))?.selection;
         const late = await world.lateViews.find(key);
-        if (late === undefined || selection === undefined) return become(before);
+        if (late === undefined || selection === undefined) return;
         await late.reread(); // the earlier process may have been killed before it could
-        if (late.layers.every((_, layer) => late.isShown(layer))) {
-          const bytes = late.layers.reduce((sum, { size }) => sum + size, 0);
-          return become({ kind: 'complete', bytes });
-        }
+        if (late.layers.every((_, layer) => late.isShown(layer))) return become({ kind: 'complete', late });
+        become({ kind: 'tried' });
         await world.pull(revivalOf(record, late, selection, request), signal);
         revivals.delete(key);
         await revived(key);
       } catch (thrown) {
-        if (!revivals.has(key)) return;
+        if (!busy.has(key)) return;
         const { message } = toArtifactError(thrown);
         become({ kind: 'failed', message });
         const isTold = before?.kind === 'failed' && before.message === message;
         if (!signal.aborted && !isTold)
           world.warn(`the volume at ${targetPath}, which is loaded on demand, is not continued: ${message}`);
+      } finally {
+        busy.delete(key);
       }
     },
-    forget: key => void revivals.delete(key),
+    forget(key) {
+      revivals.delete(key);
+      busy.delete(key);
+    },
     status(key) {
       const revival = revivals.get(key);
       if (revival === undefined) return undefined;
-      const bytes = revival.kind === 'complete' ? revival.bytes : 0;
+      const layers = revival.kind === 'complete' ? revival.late.layers : [];
+      const bytes = layers.reduce((sum, { size }) => sum + size, 0);
       const progress = {
         bytes,
         totalBytes: bytes,

@@ -1,6 +1,5 @@
-import type { ArtifactError } from '../../util/error.ts';
 import type { ByteSpan } from './byte-span.ts';
-import { createReads, type LayerReads } from './reads.ts';
+import { createReads, type LayerReads, type ReadLimits } from './reads.ts';
 
 /** What loads the bytes that reads wait for, and when bytes came last. `stale`: a read asked for bytes that are shown. */
 type Loader = { ask(layer: number, bytes: ByteSpan): void; heardAt(): number; stale(): void };
@@ -13,7 +12,7 @@ export type ViewReads = {
 };
 
 /** @param failed called for each read that fails. */
-export function createViewReads(patienceMs: number, failed: (error: ArtifactError) => void): ViewReads {
+export function createViewReads(patienceMs: number, failed: ReadLimits['failed']): ViewReads {
   let loading: Loader | undefined;
   const opened = new Map<number, LayerReads>();
   const crowd = { waiting: 0 };
