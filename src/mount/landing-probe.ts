@@ -12,6 +12,7 @@ import { createErofsMountInThread } from '../linux/erofs.ts';
 import { rereadErofs } from '../linux/erofs-metadata.ts';
 import { toDigest } from '../oci/digest.ts';
 import type { Landings, TriedLandings } from '../ports/landing.ts';
+import type { OpenFile } from '../ports/late-views.ts';
 import { blobAttributes, type DirectoryNode, plainAttributes } from '../tree/tree.ts';
 import { errnoOf } from '../util/error.ts';
 import { doAtOnce } from '../util/pace.ts';
@@ -87,11 +88,11 @@ export async function examine(landings: Landings, directory: string): Promise<Ex
   const content = randomBytes(page);
   for (const at of [0, chunkSize / 2, chunkSize - page]) await data.write(content, 0, page, at); // and nothing after that
   const asked = new Set<number>();
-  const bring = async (offset: number): Promise<number> => {
+  const bring = async (offset: number): Promise<OpenFile> => {
     const chunk = Math.floor(offset / chunkSize);
     asked.add(chunk);
     if (chunk !== chunks.late) throw new Error('it never comes');
-    return data.fd;
+    return { fd: data.fd, [Symbol.dispose]() {} };
   };
   const landing = landings.add({ size, bring }, imagePath);
   const devices = [landing.path, landing.path, dataPath];

@@ -37,6 +37,17 @@ test('a read of missing bytes waits until they are there, and others do not', ne
   assert.ok(reads > 0 && present === 4);
 });
 
+test('the files that reads were answered from are disposed of', needs('root'), async () => {
+  await using volume = await openLateVolume();
+  const looks = await startWaiting(volume, 0, 2 * mebibyte);
+  await volume.tell(arriving);
+  for (const look of looks) assert.equal(await look.found, 'right');
+  while ((await volume.tell({ kind: 'state' })).open > 0) await sleep(10);
+  await volume.tell({ kind: 'policy', policy: { kind: 'lie' } });
+  assert.equal(await volume.look('pread', volume.shape.size - 1, 1).found, 'EIO');
+  while ((await volume.tell({ kind: 'state' })).open > 0) await sleep(10);
+});
+
 test('a read that is refused gives an error, and the next one the bytes', needs('root'), async () => {
   await using volume = await openLateVolume({ blockSize: 4096, isDirect: true });
   await volume.tell({ kind: 'policy', policy: { kind: 'refuse' } });

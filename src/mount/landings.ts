@@ -76,8 +76,8 @@ async function serveLandings(
     try {
       if (file === undefined || offset >= file.size) throw new Error('there are no such bytes');
       const bytes = Math.min(length, file.size - offset);
-      const fd = await file.bring(offset, bytes);
-      await answers.send({ unique, offset, bytes, length }, fd, () => waiting.has(unique));
+      using opened = await file.bring(offset, bytes);
+      await answers.send({ unique, offset, bytes, length }, opened.fd, () => waiting.has(unique));
       waiting.delete(unique);
     } catch {
       if (waiting.delete(unique) && !left.has(node)) answers.refuse(unique);

@@ -1,14 +1,14 @@
+import type { OpenFile } from './late-views.ts';
 import type { ViewImage } from './store.ts';
 
 /** A file that an image shows, and whose bytes come later. */
 export type LandingFile = {
   readonly size: number;
   /**
-   * Called for each read of bytes that are missing, and possibly of some that have just become present. Returns the
-   * descriptor of a file that has them at the same offset; it must be open until the landing is disposed of. If it
-   * rejects, the reader gets EIO.
+   * Called for each read of bytes that are missing, and possibly of some that have just become present. Returns a file
+   * that has them at the same offset, which the caller disposes of. If it rejects, the reader gets EIO.
    */
-  bring(offset: number, length: number): Promise<number>;
+  bring(offset: number, length: number): Promise<OpenFile>;
 };
 
 /**

@@ -85,7 +85,7 @@ test('a read of a chunk that is shown does not wait until all of its layer is ve
   );
   const context = { report() {}, tenants: openTenants('a') };
   const flown = flight.fly(context as never, never);
-  assert.deepEqual(await Promise.all(reading), [7, 7, 7]);
+  for (const { fd } of await Promise.all(reading)) assert.equal(fd, 7);
   assert.deepEqual([chunks.isWhole(), noted], [false, []]);
   verified.resolve();
   await flown;

@@ -5,6 +5,8 @@ import { createReads } from './reads.ts';
 
 const refused = new ArtifactError('not-found', 'the registry lacks it');
 
+const neverHere = (): never => assert.fail('the bytes are never here');
+
 function open(patienceMs = 60_000, heardAt = () => 0, longestMs?: number, now?: () => number) {
   const counts = { asked: 0, failed: 0, stale: 0 };
   const refusals: boolean[] = [];
@@ -28,12 +30,63 @@ test('reads wait until the bytes are in a file, and later ones do not wait', asy
   const { reads, counts } = open();
   const waiting = [reads.bring(0, 10), reads.bring(50, 10)];
   assert.equal(reads.waiting(), 2);
-  let isOpen = true;
-  reads.serve(() => ({ fd: 7, [Symbol.dispose]: () => void (isOpen = false) }));
-  assert.deepEqual(await Promise.all([...waiting, reads.bring(90, 10)]), [7, 7, 7]);
-  assert.deepEqual([reads.waiting(), counts, isOpen], [0, { asked: 2, failed: 0, stale: 1 }, true]);
+  reads.serve(() => ({ fd: 7, [Symbol.dispose]() {} }));
+  const files = await Promise.all([...waiting, reads.bring(90, 10)]);
+  assert.deepEqual(
+    files.map(({ fd }) => fd),
+    [7, 7, 7],
+  );
+  assert.deepEqual([reads.waiting(), counts], [0, { asked: 2, failed: 0, stale: 1 }]);
   reads[Symbol.dispose]();
-  assert.ok(!isOpen);
+});
+
+test('a file is open only while a read uses it, once for all', async () => {
+  const { reads } = open();
+  const waiting = [reads.bring(0, 10), reads.bring(50, 10)];
+  const files = { opened: 0, closed: 0 };
+  const openFile = () => {
+    files.opened++;
+    return { fd: 7, [Symbol.dispose]: () => void files.closed++ };
+  };
+  reads.serve(openFile, offset => offset < 50);
+  const first = await waiting[0];
+  reads.serve(openFile);
+  const second = await waiting[1];
+  const third = await reads.bring(90, 10);
+  for (const each of [first, first, second]) each?.[Symbol.dispose]();
+  assert.deepEqual(files, { opened: 1, closed: 0 });
+  reads[Symbol.dispose](); // the read that was answered is still copied
+  assert.deepEqual(files, { opened: 1, closed: 0 });
+  third[Symbol.dispose]();
+  assert.deepEqual(files, { opened: 1, closed: 1 });
+});
+
+test('a file is opened again for a later read', async () => {
+  const { reads } = open();
+  const files = { opened: 0, closed: 0 };
+  reads.serve(() => {
+    files.opened++;
+    return { fd: 7, [Symbol.dispose]: () => void files.closed++ };
+  });
+  assert.deepEqual(files, { opened: 0, closed: 0 });
+  for (const count of [1, 2]) {
+    (await reads.bring(0, 10))[Symbol.dispose]();
+    assert.deepEqual(files, { opened: count, closed: count });
+  }
+  reads[Symbol.dispose]();
+});
+
+test('a read whose file cannot be opened fails', async () => {
+  const { reads, counts } = open();
+  const lost = new ArtifactError('internal', 'too many files are open');
+  const waiting = reads.bring(0, 10);
+  reads.serve(() => {
+    throw lost;
+  });
+  await assert.rejects(waiting, lost);
+  await assert.rejects(reads.bring(0, 10), lost);
+  assert.equal(counts.failed, 2);
+  reads[Symbol.dispose]();
 });
 
 test('a failure ends the reads that wait and those that the kernel repeats, and a later one waits again', async () => {
@@ -80,9 +133,9 @@ test('reads that failed by their patience are a problem until something comes', 
 test('a read waits longer while something comes, and one that began later has its own time', async () => {
   const begun = performance.now();
   const { reads } = open(200, () => Math.min(performance.now(), begun + 300));
-  const first = reads.bring(0, 10).catch(() => performance.now() - begun);
+  const first = reads.bring(0, 10).then(neverHere, () => performance.now() - begun);
   await new Promise(resolve => setTimeout(resolve, 400));
-  const second = reads.bring(0, 10).catch(() => performance.now() - begun);
+  const second = reads.bring(0, 10).then(neverHere, () => performance.now() - begun);
   const [took, tookLater] = await Promise.all([first, second]);
   assert.ok(took >= 490, String(took));
   assert.ok(tookLater >= 590, String(tookLater));
@@ -105,9 +158,9 @@ test('only so many reads of a volume wait', async () => {
   await assert.rejects(reads.bring(0, 10), /reads of the volume wait already/);
   assert.deepEqual(counts, { asked: 4096, failed: 1, stale: 0 });
   reads.serve(() => ({ fd: 7, [Symbol.dispose]() {} }));
-  assert.deepEqual(new Set(await Promise.all(waiting)), new Set([7]));
+  for (const { fd } of await Promise.all(waiting)) assert.equal(fd, 7);
   const later = reads.bring(0, 10);
-  assert.equal(await later, 7);
+  assert.equal((await later).fd, 7);
   reads[Symbol.dispose]();
 });
 
@@ -119,13 +172,13 @@ test('reads of bytes that are here, or fail, do not end those of others', async 
     () => file,
     (offset, length) => offset + length <= 20,
   );
-  assert.equal(await first, 7);
+  assert.equal((await first).fd, 7);
   assert.equal(reads.waiting(), 2);
   reads.fail(refused, { offset: 20, length: 20 });
   await assert.rejects(across, refused);
   await assert.rejects(reads.bring(39, 1), refused);
   assert.deepEqual(refusals, [false, false]);
-  assert.equal(await reads.bring(10, 10), 7);
+  assert.equal((await reads.bring(10, 10)).fd, 7);
   assert.equal(reads.waiting(), 1);
   reads.refuse(refused);
   await assert.rejects(last, refused);

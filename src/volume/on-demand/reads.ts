@@ -2,14 +2,15 @@ import type { LandingFile } from '../../ports/landing.ts';
 import type { OpenFile } from '../../ports/late-views.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { type ByteSpan, type HasBytes, isWithin, overlap } from './byte-span.ts';
+import { shareFile } from './shared-file.ts';
 import { createWaiters, type Patience } from './waiters.ts';
 
 /** The reads of a layer that is not here yet: they wait until their bytes are, or fail, and no longer than the patience. */
 export type LayerReads = Disposable &
   LandingFile & {
     /**
-     * This file has the bytes of which `has` says so, by default all, and later perhaps more. It is opened for a read
-     * that asked before, and closed with the reads.
+     * This file has the bytes of which `has` says so, by default all, and later perhaps more. It is opened for reads, and
+     * closed when none uses it: a node may show many layers.
      */
     serve(open: () => OpenFile, has?: HasBytes): void;
     /** Fails the reads of these bytes, by default of all, that wait, and those of the next seconds. */
@@ -24,8 +25,8 @@ export type LayerReads = Disposable &
   };
 
 /**
- * `failed`: called for a read that fails, unless the volume has ended, with whether all are refused. `stale`: called for a read of bytes that are here:
- * the kernel asked before it could know, or has an old map.
+ * `failed`: called for a read that fails, unless the volume has ended, with whether all are refused. `stale`: called for a
+ * read of bytes that are here: the kernel asked before it could know, or has an old map.
  */
 export type ReadLimits = Patience & {
   readonly failed: (error: ArtifactError, isRefused: boolean) => void;
@@ -45,6 +46,15 @@ const mostRemembered = 64;
 type Failure = { readonly error: ArtifactError; readonly at: number; readonly bytes: ByteSpan };
 
 const all = (): boolean => true;
+const ended = (): ArtifactError => new ArtifactError('cancelled', 'the volume ended');
+
+type Here = { readonly open: () => OpenFile; readonly has: HasBytes };
+const nothing: Here = {
+  open() {
+    throw ended();
+  },
+  has: () => false,
+};
 
 /** @param now milliseconds of a clock that nobody sets. */
 export function createReads(
@@ -53,8 +63,8 @@ export function createReads(
   now: () => number = () => performance.now(),
 ): LayerReads {
   const whole: ByteSpan = { offset: 0, length: size };
-  let here: { readonly open: () => OpenFile; readonly has: HasBytes } | undefined;
-  let file: OpenFile | undefined;
+  let here = nothing;
+  const use = shareFile(() => here.open());
   /** In the order in which they came. */
   let failures: readonly Failure[] = [];
   const isRecent = ({ at }: Failure): boolean => now() < at + rememberMs;
@@ -75,13 +85,14 @@ export function createReads(
       const bytes = { offset, length };
       try {
         if (refusal !== undefined) throw refusal;
-        if (here?.has(offset, length) === true) {
+        if (here.has(offset, length)) {
           stale();
-          return (file ??= here.open()).fd;
+          return use();
         }
         const failure = failures.findLast(one => isRecent(one) && overlap(one.bytes, bytes));
         if (failure !== undefined) throw failure.error;
-        return await waiters.wait(bytes);
+        await waiters.wait(bytes);
+        return use();
       } catch (thrown) {
         if (!isOver) failed(toArtifactError(thrown), refusal !== undefined);
         throw thrown;
@@ -89,9 +100,7 @@ export function createReads(
     },
     serve(open, has = all) {
       here = { open, has };
-      if (waiters.count() === 0) return;
-      file ??= open();
-      waiters.serve(file.fd, has);
+      waiters.serve(has);
     },
     fail(error, bytes = whole) {
       remember(error, bytes);
@@ -102,15 +111,13 @@ export function createReads(
     wanted: waiters.wanted,
     problem() {
       const failure = failures.at(-1);
-      const isPast = here?.has === all || (failure?.at ?? 0) <= patience.heardAt();
+      const isPast = here.has === all || (failure?.at ?? 0) <= patience.heardAt();
       return refusal ?? (isPast ? undefined : failure?.error);
     },
     [Symbol.dispose]() {
       isOver = true;
-      refuse(new ArtifactError('cancelled', 'the volume ended'));
-      here = undefined;
-      file?.[Symbol.dispose]();
-      file = undefined;
+      refuse(ended());
+      here = nothing;
     },
   };
 }

@@ -3,10 +3,10 @@ import { type ByteSpan, type HasBytes, overlap } from './byte-span.ts';
 
 /** Reads that wait for one layer, each as long as anything of the volume comes within the patience. */
 export type Waiters = {
-  /** Resolves with a descriptor of the bytes. @throws why they do not come; `exhausted` if too many wait. */
-  wait(bytes: ByteSpan): Promise<number>;
-  /** Answers the reads of bytes that the file has. */
-  serve(fd: number, has: HasBytes): void;
+  /** Resolves when a file has the bytes. @throws why they do not come; `exhausted` if too many wait. */
+  wait(bytes: ByteSpan): Promise<void>;
+  /** Ends the wait for bytes that the file has. */
+  serve(has: HasBytes): void;
   /** Fails the reads of any of these bytes. */
   fail(error: ArtifactError, bytes: ByteSpan): void;
   count(): number;
@@ -36,7 +36,7 @@ const mostWaiting = 4096;
  */
 const usualLongestMs = 8 * 3_600_000;
 
-type Waiter = PromiseWithResolvers<number> & ByteSpan & { readonly since: number };
+type Waiter = PromiseWithResolvers<void> & ByteSpan & { readonly since: number };
 
 /** `expired`: called for a read whose patience ends. */
 export function createWaiters(
@@ -66,13 +66,13 @@ export function createWaiters(
     async wait(bytes) {
       if (crowd.waiting >= mostWaiting)
         throw new ArtifactError('exhausted', `${mostWaiting} reads of the volume wait already`);
-      const waiter = { ...Promise.withResolvers<number>(), ...bytes, since: performance.now() };
+      const waiter = { ...Promise.withResolvers<void>(), ...bytes, since: performance.now() };
       waiters.add(waiter);
       crowd.waiting++;
       timer ??= setTimeout(expire, Math.min(patienceMs, longestMs));
       asked(bytes.offset, bytes.length);
       try {
-        return await waiter.promise;
+        await waiter.promise;
       } finally {
         waiters.delete(waiter);
         crowd.waiting--;
@@ -80,8 +80,8 @@ export function createWaiters(
         if (waiters.size === 0) timer = undefined;
       }
     },
-    serve(fd, has) {
-      for (const { offset, length, resolve } of waiters) if (has(offset, length)) resolve(fd);
+    serve(has) {
+      for (const { offset, length, resolve } of waiters) if (has(offset, length)) resolve();
     },
     fail(error, bytes) {
       for (const waiter of waiters) if (overlap(waiter, bytes)) waiter.reject(error);

@@ -28,6 +28,8 @@ export type ServerState = {
   readonly reads: number;
   readonly refused: number;
   readonly waiting: number;
+  /** Files that reads were given, and that are not disposed of. */
+  readonly open: number;
   /** Chunks. */
   readonly present: number;
   readonly failure: string | undefined;

@@ -13,6 +13,7 @@ import { createErofsMountInThread } from '../../../src/linux/erofs.ts';
 import { rereadErofs } from '../../../src/linux/erofs-metadata.ts';
 import { attachMount, detachMountInThread } from '../../../src/linux/mount.ts';
 import { openLandings } from '../../../src/mount/landings.ts';
+import type { OpenFile } from '../../../src/ports/late-views.ts';
 import { shareRuns } from '../../../src/util/shared-run.ts';
 import type { Command, Numbered, Policy, Served, Shape } from './commands.ts';
 import { writeLateImage } from './image.ts';
@@ -28,6 +29,7 @@ const [image, data, end] = (['image', 'data', 'end'] as const).map(name =>
 const present = new Set<number>();
 let reads = 0;
 let refused = 0;
+let open = 0;
 const waiting = new Set<() => void>();
 let policy: Policy = { kind: 'wait' };
 
@@ -47,11 +49,16 @@ function arrive(chunk: number): void {
   present.add(chunk);
 }
 
-async function bring(offset: number, length: number): Promise<number> {
+function openData(): OpenFile {
+  open++;
+  return { fd: data, [Symbol.dispose]: () => void open-- };
+}
+
+async function bring(offset: number, length: number): Promise<OpenFile> {
   reads++;
   while (policy.kind === 'wait') await new Promise<void>(resolve => waiting.add(resolve));
   if (policy.kind === 'refuse') throw new Error('refused');
-  if (policy.kind === 'lie') return data;
+  if (policy.kind === 'lie') return openData();
   const { delayMs, refusedShare } = policy;
   if (delayMs > 0) await sleep(Math.random() * delayMs);
   if (Math.random() < refusedShare) {
@@ -61,7 +68,7 @@ async function bring(offset: number, length: number): Promise<number> {
   const last = Math.floor((offset + length - 1) / map.chunkSize);
   for (let chunk = Math.floor(offset / map.chunkSize); chunk <= last; chunk++) arrive(chunk);
   await reread();
-  return data;
+  return openData();
 }
 
 let device: string | undefined;
@@ -117,7 +124,14 @@ function send(message: Served): void {
 
 async function answer({ number, command }: Numbered): Promise<void> {
   await follow(command);
-  const state = { reads, refused, waiting: waiting.size, present: present.size, failure: landings.failure() };
+  const state = {
+    reads,
+    refused,
+    waiting: waiting.size,
+    open,
+    present: present.size,
+    failure: landings.failure(),
+  };
   if (process.connected) send({ kind: 'done', number, state });
 }
 
