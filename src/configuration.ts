@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
-import { type Note, valueOf } from './configfile/watched-file.ts';
+import { type Note, toNote, valueOf } from './configfile/watched-file.ts';
 import { type NodeKeychain, openKeychain } from './credentials/keychain.ts';
 import { type KubeApi, openKubeApi } from './kube/api.ts';
 import type { Cluster } from './kube/cluster.ts';
@@ -62,7 +62,7 @@ export async function openSources(
   onRefused?: RegistryOptions['onRefused'],
 ): Promise<ArtifactSources> {
   await using stack = new AsyncDisposableStack();
-  const note: Note = (text, level = 'warn') => log[level](text);
+  const note = toNote(log);
   const configuration = openConfiguration(
     {
       file: settings.registriesConf,
@@ -154,7 +154,7 @@ export async function openRehearsal(
   log: Logger,
   cluster: Cluster | undefined,
 ): Promise<AsyncDisposable & { obstacles(): readonly string[] }> {
-  const note: Note = (text, level = 'warn') => log[level](text);
+  const note = toNote(log);
   const kube = settings.podPullSecrets && cluster ? openKubeApi(cluster) : undefined;
   const policies = await openPolicies(settings, kube, openLabels(settings, cluster), note);
   const sources = await openSources(settings, log, {}, '');

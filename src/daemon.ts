@@ -5,7 +5,7 @@ import { describeUnknown } from './cli/command-line.ts';
 import { createDaemonLog } from './cli/daemon-log.ts';
 import { exitCodes } from './cli/exit.ts';
 import type { Settings } from './cli/settings.ts';
-import type { Note } from './configfile/watched-file.ts';
+import { toNote } from './configfile/watched-file.ts';
 import { openRehearsal } from './configuration.ts';
 import { toGrpcCode } from './grpc/edge/status.ts';
 import { hostEndpoint, serveRegistration } from './grpc/registration.ts';
@@ -143,7 +143,7 @@ async function run(
       `${settings.kubeletDir} does not exist, and no pod gets a volume until it does; check --kubelet-dir`,
     );
   }
-  const warn: Note = (text, level = 'warn') => log[level](text);
+  const warn = toNote(log);
   const cluster = stack.use(await openCluster(settings, warn));
   const sending = settings.events ? cluster : undefined;
   const events = sending && stack.use(openEvents(sending, settings.nodeId, metrics.podEvent, warn));

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
-import type { Note } from './configfile/watched-file.ts';
+import { toNote } from './configfile/watched-file.ts';
 import { openLabels, openPolicies, openSources } from './configuration.ts';
 import { openKubeApi } from './kube/api.ts';
 import { openCluster } from './kube/cluster.ts';
@@ -73,7 +73,7 @@ export async function openNode(
   await using stack = new AsyncDisposableStack();
   const store = stack.use(await openStore({ ...settings, log, reads, reread: openImageReread() }));
   const mends = store.reads === undefined;
-  const warn: Note = (text, level = 'warn') => log[level](text);
+  const warn = toNote(log);
   const holder = stack.use(await openHolder(ahead.holder, warn));
   const { mounter, images, tryLandings, resumeLandings } = stack.use(openMounts({ ...settings, holder }));
   const imagesOff = store.imageSupport.off ?? images.problem();
@@ -175,7 +175,16 @@ export async function openNode(
   const problems = (): readonly string[] => [...configured, prefetch].flatMap(part => part.problems());
   const tidy = (): void => images.tidy().forEach(text => warn(text));
   const upkeep = createUpkeep(
-    mends ? [problems, volumes.settle, tidy, store.retire, retirement.tidy, room.relieve] : [], // problems logs changes
+    mends
+      ? {
+          'looking for problems': problems, // it logs changes
+          'removing the records of volumes that ended': volumes.settle,
+          'unmounting images': tidy,
+          'removing old downloads and damaged content': store.retire,
+          'removing damaged views': retirement.tidy,
+          'garbage collection': room.relieve,
+        }
+      : {},
     mends ? [scrub.run, onDemand.run, ...prefetch.work] : [],
     warn,
     closing.signal,

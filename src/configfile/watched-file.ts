@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node:fs';
+import type { Logger } from 'pino';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 
 /**
@@ -26,6 +27,10 @@ export type Reading = {
  * with a change that leaves no problem.
  */
 export type Note = (text: string, level?: 'info' | 'warn' | 'error') => void;
+
+export function toNote(log: Pick<Logger, 'info' | 'warn' | 'error'>): Note {
+  return (text, level = 'warn') => log[level](text);
+}
 
 /** How files become a value. */
 export type Watched<Content> = {

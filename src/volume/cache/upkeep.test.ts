@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createUpkeep } from './upkeep.ts';
 
-test('a step that fails is logged, and the later ones are done', async t => {
+test('a step that fails is logged by its name, and the later ones are done', async t => {
   t.mock.timers.enable({ apis: ['setInterval'] });
   const closing = new AbortController();
   const warned: string[] = [];
@@ -11,10 +11,10 @@ test('a step that fails is logged, and the later ones are done', async t => {
     throw new Error(why);
   };
   const reject = async (): Promise<never> => fail('rejected')();
-  const steps = [fail('thrown'), reject, () => done.resolve()];
+  const steps = { collecting: fail('thrown'), removing: reject, ending: () => done.resolve() };
   createUpkeep(steps, [], text => void warned.push(text), closing.signal);
   t.mock.timers.tick(60_000);
   await done.promise;
-  assert.deepEqual(warned, ['collection failed: thrown', 'collection failed: rejected']);
+  assert.deepEqual(warned, ['collecting failed: thrown', 'removing failed: rejected']);
   closing.abort();
 });

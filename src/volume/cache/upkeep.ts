@@ -12,21 +12,22 @@ export type Upkeep = {
 const tidyEveryMs = 60_000;
 
 /**
- * @param tidying steps that are repeated, one after the other; one that fails does not hold up the others.
+ * @param tidying steps by what they do, for the log. They are repeated, one after the other; one that fails does not
+ *   hold up the others.
  * @param work never rejects, and ends with its signal.
  */
 export function createUpkeep(
-  tidying: readonly ((signal: AbortSignal) => unknown)[],
+  tidying: Readonly<Record<string, (signal: AbortSignal) => unknown>>,
   work: readonly ((signal: AbortSignal) => Promise<void>)[],
   warn: (text: string) => void,
   signal: AbortSignal,
 ): Upkeep {
   const tidy = async (): Promise<void> => {
-    for (const step of tidying) {
+    for (const [doing, step] of Object.entries(tidying)) {
       try {
         await step(signal);
       } catch (thrown) {
-        warn(`collection failed: ${toArtifactError(thrown).message}`);
+        warn(`${doing} failed: ${toArtifactError(thrown).message}`);
       }
     }
   };
