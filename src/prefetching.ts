@@ -2,7 +2,6 @@ import type { Settings } from './cli/settings.ts';
 import type { Note } from './configfile/watched-file.ts';
 import type { Cluster } from './kube/cluster.ts';
 import { openResources } from './optional-parts.ts';
-import { toArtifactError } from './util/error.ts';
 import { createPrefetch, type Prefetch } from './volume/prefetch.ts';
 
 /** What follows the lists of artifacts to have before any pod asks. */
@@ -25,13 +24,6 @@ export async function openPrefetching(
   const isListed = settings.prefetch !== undefined || resources !== undefined;
   return {
     ...prefetch,
-    /** At the start: it is followed again from time to time, and a full disk must not keep a daemon from starting. */
-    follow: () =>
-      prefetch
-        .follow()
-        .catch((thrown: unknown) =>
-          note(`the list of --prefetch cannot be followed: ${toArtifactError(thrown).message}`),
-        ),
     work: [
       ...(isListed ? [prefetch.run] : []),
       ...(resources ? [(signal: AbortSignal) => resources.run(prefetch.rows, signal)] : []),

@@ -196,11 +196,16 @@ export function createPrefetch(
     settle(item, { state: 'failed', problem, ...(digest && { digest }) }, longest * (0.5 + 0.5 * random()));
   };
 
+  /** It is followed again from time to time, and a full disk must not keep a daemon from starting. */
   const follow = async (): Promise<void> => {
-    const entries = list.entries();
-    if (entries === undefined) return;
-    adopt(entries);
-    if (list.isPartial?.() !== true) await comparePins();
+    try {
+      const entries = list.entries();
+      if (entries === undefined) return;
+      adopt(entries);
+      if (list.isPartial?.() !== true) await comparePins();
+    } catch (thrown) {
+      log.warn(`the list of --prefetch cannot be followed: ${toArtifactError(thrown).message}`);
+    }
   };
 
   /** Works on the item that has been due for longest. Answers how long to wait before the next step. */
@@ -219,20 +224,14 @@ export function createPrefetch(
       );
       if (outcome === 'over') giveWay(next);
     } catch (thrown) {
-      signal.throwIfAborted();
-      fail(next, thrown);
+      if (!signal.aborted) fail(next, thrown);
     }
     return 0;
   };
 
   const repeat = async (work: () => Promise<number>, signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
-      const waitMs = await work().catch((thrown: unknown) => {
-        if (!signal.aborted)
-          log.warn(`the list of --prefetch cannot be followed: ${toArtifactError(thrown).message}`);
-        return lookMs;
-      });
-      await sleep(waitMs, signal);
+      await sleep(await work(), signal);
     }
   };
 
