@@ -25,7 +25,7 @@ export type Publishing = {
   /** Idempotent. @throws `busy` with the pull's progress on a DeadlineNear, `cancelled` on another abort. */
   publish(request: PublishRequest, signal: AbortSignal): Promise<Published>;
   /** Idempotent; succeeds if there is no such volume. Answers the volume that was there, if it is known. */
-  unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<Volume | undefined>;
+  unpublish(target: Target, signal: AbortSignal): Promise<Volume | undefined>;
   /** The recorded size of a volume at a path, or at any, and what is wrong with it. @throws `not-found`. */
   stats(volumeId: string, path: string | undefined, signal: AbortSignal): Promise<VolumeStatus>;
 };

@@ -45,7 +45,7 @@ test('only the first call for a volume is answered early, until the volume is un
   assert.equal(await isAnsweredEarly(publishing, one), true);
   assert.equal(await isAnsweredEarly(publishing, one), false);
   assert.equal(await isAnsweredEarly(publishing, other), true);
-  await publishing.unpublish('one', { path: one.targetPath, anywhere: false }, new AbortController().signal);
+  await publishing.unpublish({ path: one.targetPath, anywhere: false }, new AbortController().signal);
   assert.equal(await isAnsweredEarly(publishing, one), true);
 });
 

@@ -40,9 +40,9 @@ export function answerEarly(publishing: Publishing, afterMs: number): Publishing
         if (isEarly) remember(targetPath);
       });
     },
-    unpublish(volumeId, target, signal) {
+    unpublish(target, signal) {
       answered.delete(target.path);
-      return publishing.unpublish(volumeId, target, signal);
+      return publishing.unpublish(target, signal);
     },
   };
 }

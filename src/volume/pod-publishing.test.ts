@@ -129,6 +129,6 @@ test('a request that is wrong by itself is listed, until the volume is unpublish
     world.failing.list().map(({ targetPath, code }) => [targetPath, code]),
     [[request.targetPath, 'invalid']],
   );
-  await unpublish(request.volumeId, target, never);
+  await unpublish(target, never);
   assert.deepEqual(world.failing.list(), []);
 });

@@ -321,7 +321,7 @@ test('a second call for a busy target is told to retry', async () => {
     code('busy', /another call for the volume at .* is still under way/),
   );
   await assert.rejects(
-    unpublish('csi-1', { path, anywhere: false }, never),
+    unpublish({ path, anywhere: false }, never),
     code('busy', /another call for the volume at .* is still under way/),
   );
   controller.abort();
@@ -332,9 +332,9 @@ test('unpublish takes the mount, then the record, and can be repeated', async ()
   const { publish, unpublish, world } = createWorld();
   await publish(request, never);
   world.log.length = 0;
-  await unpublish('csi-1', { path, anywhere: false }, never);
+  await unpublish({ path, anywhere: false }, never);
   assert.deepEqual(world.log, ['unmount', 'forget', 'touch', 'touch r/model:latest']);
-  await unpublish('csi-1', { path, anywhere: false }, never);
+  await unpublish({ path, anywhere: false }, never);
   assert.equal(world.records.size, 0);
 });
 
@@ -356,7 +356,7 @@ test('a directory that a person mounts on outlives the volume if it was there be
   await publish(own, never);
   world.state = { kind: 'empty' };
   await publish(own, never);
-  await unpublish('mount-1', { path, anywhere: true }, never);
+  await unpublish({ path, anywhere: true }, never);
   assert.equal(
     world.log.findLast(step => step.startsWith('unmount')),
     'unmount from the directory',
@@ -366,7 +366,7 @@ test('a directory that a person mounts on outlives the volume if it was there be
   await publish(own, never);
   world.state = { kind: 'empty' };
   await publish(own, never);
-  await unpublish('mount-1', { path, anywhere: true }, never);
+  await unpublish({ path, anywhere: true }, never);
   assert.equal(
     world.log.findLast(step => step.startsWith('unmount')),
     'unmount',
@@ -374,7 +374,7 @@ test('a directory that a person mounts on outlives the volume if it was there be
 
   world.state = { kind: 'empty' };
   await publish(request, never);
-  await unpublish('csi-1', { path, anywhere: false }, never);
+  await unpublish({ path, anywhere: false }, never);
   assert.equal(
     world.log.findLast(step => step.startsWith('unmount')),
     'unmount',

@@ -168,7 +168,7 @@ export function createPublishing(world: {
         throw thrown;
       }
     },
-    async unpublish(_volumeId, target, signal) {
+    async unpublish(target, signal) {
       signal.throwIfAborted();
       failing.ended(target.path);
       using _target = take(target);

@@ -203,7 +203,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry, { layers: inL
     return view;
   };
   const unpublish = async (volume: number): Promise<void> => {
-    await useCases.publishing.unpublish(`csi-${volume}`, { path: pathOf(volume), anywhere: false }, never);
+    await useCases.publishing.unpublish({ path: pathOf(volume), anywhere: false }, never);
     published.delete(volume);
   };
 

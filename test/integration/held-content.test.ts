@@ -143,7 +143,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
   };
 
   const unpublish = async (target: number): Promise<void> => {
-    await useCases.publishing.unpublish(`csi-${target}`, { path: pathOf(target), anywhere: false }, never);
+    await useCases.publishing.unpublish({ path: pathOf(target), anywhere: false }, never);
     volumes.delete(target);
   };
 

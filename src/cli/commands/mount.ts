@@ -64,7 +64,6 @@ export async function unmount(shell: Shell, operands: readonly string[]): Promis
   if (volume === undefined) {
     throw new ArtifactError('not-found', `no artifact is mounted at ${targetPath}; \`volumes\` lists them`);
   }
-  const { volumeId } = volume;
-  await shell.backend.publishing.unpublish(volumeId, { path: targetPath, anywhere: true }, shell.signal);
+  await shell.backend.publishing.unpublish({ path: targetPath, anywhere: true }, shell.signal);
   await print(shell, { value: { targetPath }, text: () => `unmounted ${targetPath}\n`, names: [targetPath] });
 }

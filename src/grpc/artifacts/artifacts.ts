@@ -135,7 +135,7 @@ async function unmount(
   const volume = findOwnMount(await artifacts.volumes(), path);
   if (volume === undefined) return;
   call.note({ volumeId: volume.volumeId });
-  await publishing.unpublish(volume.volumeId, { path, anywhere: true }, call.signal);
+  await publishing.unpublish({ path, anywhere: true }, call.signal);
 }
 
 function parsePodName({ namespace, name }: PodName): PodName {

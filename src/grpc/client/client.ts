@@ -66,7 +66,7 @@ export function connectRemote(socketPath: string, timeoutMs = 10_000): Backend {
         const { volume } = await ask<MountResponse__Output>(done => client.Mount(mount, done), signal);
         return toVolume(lastOf(volume ?? undefined));
       },
-      async unpublish(_, { path: target }, signal) {
+      async unpublish({ path: target }, signal) {
         await ask(done => client.Unmount({ target }, done), signal);
       },
     },

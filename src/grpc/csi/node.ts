@@ -69,7 +69,8 @@ async function unpublish(
 ): Promise<NodeUnpublishVolumeResponse> {
   call.note({ volumeId: wire.volume_id, target: wire.target_path });
   const target = { path: parseTargetPath(wire.target_path, 'target_path'), anywhere: false };
-  const was = await publishing.unpublish(parseVolumeId(wire.volume_id), target, call.signal);
+  parseVolumeId(wire.volume_id); // CSI demands it
+  const was = await publishing.unpublish(target, call.signal);
   if (was === undefined) return {};
   const { pod, reference, digest, bytes } = was;
   call.note({ namespace: pod?.namespace, pod: pod?.name, reference, digest, bytes });
