@@ -5,8 +5,7 @@ import { programName, type Terminal } from './shell.ts';
 /** This process as a Terminal. */
 export function openTerminal(): Terminal {
   process.stdout.on('error', error => {
-    // `ls
-    // head -1` closes the pipe early, and nobody reads an error.
+    // `ls | head -1` closes the pipe early, and nobody reads an error.
     if (errnoOf(error) === 'EPIPE') process.exit(0);
     process.stderr.write(`${programName}: writing the result: ${error.message}\n`);
     process.exit(exitCodes.internal);
