@@ -94,7 +94,7 @@ export type PinRecord = Root & {
 export type Pins = {
   find(reference: string): Promise<PinRecord | undefined>;
   put(record: PinRecord): Promise<void>;
-  remove(reference: string): Promise<boolean>;
+  remove(reference: string): Promise<void>;
   list(): Promise<readonly PinRecord[]>;
 };
 

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import {
   chmodSync,
   closeSync,
-  existsSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -134,13 +133,6 @@ test('the next start removes what a crash left incomplete, and nothing else', as
   assert.deepEqual((await readdir(path('views'))).toSorted(), ['whole', 'whole.json']);
   assert.deepEqual(await readdir(path('ingest')), ['sha256-new']);
   while ((await readdir(path('tmp'))).length > 0) await sleep(5);
-});
-
-test('a start that is aborted leaves no lock', async () => {
-  await using directory = await temporaryDirectory();
-  const stateDir = join(directory.path, 'state');
-  await assert.rejects(openStore({ stateDir }, AbortSignal.abort()), { code: 'cancelled' });
-  assert.equal(existsSync(stateDir), false);
 });
 
 test('a file in the place of a state directory, or above it, is refused by its flag', async () => {

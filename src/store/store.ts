@@ -3,7 +3,7 @@ import { readBootId } from '../linux/boot-id.ts';
 import { hexOf } from '../oci/digest.ts';
 import type { Disk } from '../ports/disk.ts';
 import type { Durability, Stored } from '../ports/durability.ts';
-import type { AccessRecord, NameRecord, SignatureRecord, VolumeRecord } from '../ports/records.ts';
+import type { AccessRecord, NameRecord, PinRecord, SignatureRecord, VolumeRecord } from '../ports/records.ts';
 import type { Item } from '../ports/store.ts';
 import type { LayerForm } from '../tree/toc.ts';
 import { doEach } from '../util/each.ts';
@@ -24,10 +24,8 @@ import { type FormStore, openLayers } from './layers/layers.ts';
 import {
   accessRecords,
   nameRecords,
-  type PinStore,
   pinRecords,
   signatureRecords,
-  toPins,
   volumeRecords,
 } from './records/record-kinds.ts';
 import { openRecords, type RecordKind, type Records } from './records/records.ts';
@@ -54,7 +52,7 @@ export type Store = AsyncDisposable & {
   putAway(item: Item): Promise<void>;
   readonly names: Records<NameRecord>;
   readonly volumes: Records<VolumeRecord>;
-  readonly pins: PinStore;
+  readonly pins: Records<PinRecord>;
   readonly accesses: Records<AccessRecord>;
   readonly signatures: Records<SignatureRecord>;
   readonly layerSizes: LayerSizeStore;
@@ -85,10 +83,9 @@ export type StoreOptions = GroundOptions & {
  * @throws `busy` while another process has it; `invalid` for a newer layout, or a directory with foreign files;
  *   `exhausted`.
  */
-export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<Store> {
+export function openStore(options: StoreOptions): Promise<Store> {
   const { stateDir, log } = options;
   return attempt(`opening the state directory ${stateDir}`, async () => {
-    signal?.throwIfAborted();
     await using opened = new AsyncDisposableStack();
     const ground = opened.use(await openGround(options));
     const { root, directory, scratch, journal, sizes, reads } = ground;
@@ -168,7 +165,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       openRecords(await directory(name), scratch, kind, note, unsynced);
     const names = await recordsIn('names', nameRecords);
     const volumes = await recordsIn('volumes', volumeRecords);
-    const pins = toPins(await recordsIn('pins', pinRecords));
+    const pins = await recordsIn('pins', pinRecords);
     const accesses = await recordsIn('access', accessRecords);
     const signatures = await recordsIn('signatures', signatureRecords);
     const layerSizes = opened.use(openLayerSizes(sizes));

@@ -17,7 +17,6 @@ test('names in directories are found in their order, as with a Map for each dire
       const table = createNameTable();
       const directories = [rootNumber];
       const model = new Map<number, Map<string, number>>();
-      const lengths = new Map([[rootNumber, 0]]);
       for (const { in: where, name: added } of steps) {
         const directory = directories[where % directories.length] ?? rootNumber;
         const names = model.get(directory) ?? new Map<string, number>();
@@ -27,13 +26,11 @@ test('names in directories are found in their order, as with a Map for each dire
         assert.equal(number, names.get(added) ?? number);
         if (!names.has(added)) directories.push(number);
         names.set(added, number);
-        lengths.set(number, (lengths.get(directory) ?? 0) + 1 + nameLength(added));
       }
       for (const [directory, names] of model) {
         assert.deepEqual([...table.namesIn(directory)], [...names.values()]);
         for (const [known, number] of names) {
           assert.equal(table.nameOf(number), known);
-          assert.equal(table.pathLengthOf(number), lengths.get(number));
           assert.equal(table.directoryOf(number), directory);
         }
       }

@@ -16,8 +16,6 @@ export type NameTable = {
   /** Returns the directory that contains the name; 0 for the root. */
   directoryOf(number: number): number;
   nameOf(number: number): string;
-  /** Returns the bytes of its path from the root, with a slash before each name; in constant time at any depth. */
-  pathLengthOf(number: number): number;
   /** Yields all names that a directory ever had, the first one first. */
   namesIn(directory: number): Generator<number>;
 };
@@ -148,7 +146,6 @@ export function createNameTable(): NameTable {
     },
     directoryOf: number => columns.get(number, above),
     nameOf: number => (number === rootNumber ? '' : decode(load(columns.get(number, nameAt)))),
-    pathLengthOf: number => columns.get(number, pathLength),
     *namesIn(directory) {
       const end = columns.get(directory, latest);
       for (let at = end; at !== 0; ) {

@@ -19,11 +19,11 @@ import { isBesideTag, isOfRepository } from './repository-names.ts';
 export type Catalog = {
   /** The full digest for a prefix of a cached one; any other text unchanged. @throws `invalid` if several match. */
   complete(text: string, isStart?: boolean): Promise<string>;
-  /** Finds the name of a reference, a digest or a digest prefix. @throws `not-found`. */
-  locate(text: string): Promise<Located>;
   /**
-   * Like `locate`, for exactly one name. Where a digest has a tag and the name `repository@digest` in one repository, the
-   * tag is the name, and `beside` the other. @throws also `invalid` for a digest that has several names all the same.
+   * Finds the only name of a reference, a digest or a digest prefix. Where a digest has a tag and the name
+   * `repository@digest` in one repository, the tag is the name, and `beside` the other.
+   *
+   * @throws `not-found`; `invalid` for a digest that has several names all the same.
    */
   locateOnly(text: string): Promise<Located & { readonly beside: readonly string[] }>;
   /** Whether the manifest for this platform is in the cache. */
@@ -106,8 +106,6 @@ export function createCatalog(world: {
     throw new ArtifactError('not-found', absence);
   };
 
-  const locate = async (text: string): Promise<Located> => (await locateAll(text))[0];
-
   const locateOnly: Catalog['locateOnly'] = async text => {
     const all = await locateAll(text);
     const [only, ...others] = all.filter(name => !isBesideTag(name.reference, all));
@@ -137,7 +135,6 @@ export function createCatalog(world: {
 
   return {
     complete,
-    locate,
     locateOnly,
     async has(descriptor, reference) {
       try {
@@ -191,7 +188,7 @@ export function createCatalog(world: {
       return found.sort((a, b) => (a.reference < b.reference ? -1 : 1));
     },
     async inspect(text) {
-      const name = await locate(text);
+      const [name] = await locateAll(text);
       const { digest } = name.descriptor;
       const selected = await select(name.descriptor, name.reference);
       const planning = planLayers(

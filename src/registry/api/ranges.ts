@@ -12,7 +12,7 @@ import { openLru } from '../http/tls.ts';
 import { transfer } from './blob.ts';
 import type { Exchange } from './exchange.ts';
 import { type BlobPart, type FileTransfer, fetchPart, type PartSource } from './range.ts';
-import { type RangeRules, usualRules, watchGain, watchRate } from './range-rate.ts';
+import { type RangeRules, watchGain, watchRate } from './range-rate.ts';
 
 /** A file that takes its parts in any order. */
 type RandomFile = GrowingFile & Required<Pick<GrowingFile, 'openHoles'>>;
@@ -32,7 +32,7 @@ export type RangeTransfer = (blob: FileTransfer, policy: RetryPolicy, signal: Ab
  */
 export function createRangeTransfer(
   world: { readonly exchange: Exchange; readonly downloads: Downloads },
-  rules: RangeRules = usualRules,
+  rules: RangeRules,
 ): RangeTransfer {
   const { exchange } = world;
   const hosts = openLru<{ restsUntil: number }>();

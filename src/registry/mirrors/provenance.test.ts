@@ -17,7 +17,7 @@ test('an upstream becomes a source when bytes arrive, by either path', () => {
     verify: async () => {},
     file,
   };
-  const provenance = openProvenanceRecord(sink, describeBlob(Buffer.from('some bytes')));
+  const provenance = openProvenanceRecord(sink, describeBlob(Buffer.from('some bytes')), () => {});
   const [silent, first, second] = ['silent', 'first', 'second'].map(host =>
     toUpstream({ host, path: 'a', insecure: false }),
   );

@@ -23,7 +23,7 @@ export type ProvenanceRecord = Sink & {
 export function openProvenanceRecord(
   sink: Sink,
   { digest }: Descriptor,
-  came: (source: Upstream) => void = () => {},
+  came: (source: Upstream) => void,
 ): ProvenanceRecord {
   const sources = new Set<Upstream>();
   let source: Upstream | undefined;

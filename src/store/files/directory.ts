@@ -1,6 +1,5 @@
 import { constants, type PathLike } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
-import { syncFileSystem } from '../../linux/io.ts';
 import { type Algorithm, algorithmOf, type Digest, hexOf, isDigest } from '../../oci/digest.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { makeDirectories } from '../../util/make-directories.ts';
@@ -15,33 +14,16 @@ export type Directory = AsyncDisposable & {
   list(): Promise<readonly string[]>;
   /** When this returns, past renames and removals in it survive a power cut. */
   sync(): Promise<void>;
-  /** The same for these files and directories of the same filesystem. */
-  syncAll(paths: Iterable<PathLike>): Promise<void>;
 };
-
-/**
- * The number of paths that are synced one by one, about 0.1 ms each. Above it, one sync of the whole filesystem is
- * cheaper, but it also waits for what other programs have written: 110 ms with 400 MiB of theirs, and 2 ms for ten
- * directories one by one.
- */
-const few = 64;
 
 /** Creates the directory, mode 0700, and its missing parents. @throws `unavailable` on a read-only filesystem. */
 export async function openDirectory(path: string): Promise<Directory> {
   make(path);
   const handle = await open(path);
-  const syncAround = shareRuns(() => syncFileSystem(handle.fd));
   return {
     path,
     list: () => readdir(path),
     sync: shareRuns(() => handle.sync()),
-    async syncAll(paths) {
-      const some = Iterator.from(paths)
-        .take(few + 1)
-        .toArray();
-      if (some.length > few) await syncAround();
-      else await Promise.all(some.map(path => syncEntry(path)));
-    },
     [Symbol.asyncDispose]: () => handle.close(),
   };
 }
@@ -73,7 +55,6 @@ export function readDirectory(path: string): Directory {
     path,
     list: async () => (await unlessAbsent(readdir(path))) ?? [],
     async sync() {},
-    async syncAll() {},
     async [Symbol.asyncDispose]() {},
   };
 }

@@ -55,7 +55,8 @@ export type Failures = ReadonlyMap<string, unknown>;
 
 /**
  * The number of paths that are synced one by one, about 0.1 ms each. Above it, one sync of the whole filesystem is
- * cheaper, but it also waits for what other programs have written.
+ * cheaper, but it also waits for what other programs have written: 110 ms with 400 MiB of theirs, and 2 ms for ten
+ * directories one by one.
  */
 const few = 64;
 /** Milliseconds after which content is synced for which nobody waits. */

@@ -2,10 +2,8 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Platform } from '../../oci/platform.ts';
 import type {
   AccessRecord,
-  Complete,
   NameRecord,
   PinRecord,
-  Pins,
   Root,
   SignatureRecord,
   VolumeRecord,
@@ -26,7 +24,7 @@ import {
   isTextList,
   isTextMap,
 } from '../files/json-record.ts';
-import type { RecordKind, Records } from './records.ts';
+import type { RecordKind } from './records.ts';
 
 /** Volume records are not synced: a power cut ends every mount, and kubelet then publishes again. */
 export const volumeRecords: RecordKind<VolumeRecord> = {
@@ -89,8 +87,6 @@ const isName = isShaped<Omit<NameRecord, 'usedAt'>>({
   holds: isDigestList,
 });
 
-export type PinStore = Pins & Complete<PinRecord>;
-
 /** Pins survive a power cut: a user was told that they are kept. */
 export const pinRecords: RecordKind<PinRecord> = {
   noun: 'pin',
@@ -106,21 +102,6 @@ const isPin = isShaped<PinRecord>({
   holds: isDigestList,
   by: isAbsentOr(isOneOf('prefetch')),
 });
-
-/** Tells of a removal whether there was a pin. */
-export function toPins({ find, put, remove, list, listAll }: Records<PinRecord>): PinStore {
-  return {
-    find,
-    put,
-    list,
-    listAll,
-    async remove(reference) {
-      const pin = await find(reference);
-      await remove(reference);
-      return pin !== undefined;
-    },
-  };
-}
 
 /** Accesses survive a power cut: without the registry, they decide whom the node may serve. */
 export const accessRecords: RecordKind<AccessRecord> = {

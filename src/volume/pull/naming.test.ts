@@ -32,7 +32,7 @@ function openWorld() {
     pins: {
       find: async wanted => pins.get(wanted),
       put: async pin => void pins.set(pin.reference, pin),
-      remove: async wanted => pins.delete(wanted),
+      remove: async wanted => void pins.delete(wanted),
     },
     leases: createLeases(),
   });
