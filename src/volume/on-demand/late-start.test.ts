@@ -48,11 +48,13 @@ type Start = {
   readonly list: WeakRef<object>;
   readonly warned: readonly string[];
   readonly reserved: readonly number[];
+  readonly steps: readonly string[];
 };
 
 /**
- * Starts a view of one layer that has a list, and returns what holds the list weakly, what was logged, and the bytes
- * that were reserved. `smallBytes`: those of another file. `isShown`: whether the view shows the file of the layer.
+ * Starts a view of one layer that has a list, and returns what holds the list weakly, what was logged, the bytes that
+ * were reserved, and when the view was made and its lists were disposed of. `smallBytes`: those of another file.
+ * `isShown`: whether the view shows the file of the layer.
  */
 async function start(smallBytes = 0, isShown = true): Promise<Start> {
   const descriptor = { ...describeBlob(Buffer.alloc(10)), size: 2 * 1024 ** 2 };
@@ -66,6 +68,7 @@ async function start(smallBytes = 0, isShown = true): Promise<Start> {
   ]);
   const { bytes } = doAtOnce(measureTree(tree));
   const reserved: number[] = [];
+  const steps: string[] = [];
   const reserve = async (...[, , , remaining]: Parameters<DiskSpace['reserve']>) => {
     reserved.push(remaining());
     return over;
@@ -78,12 +81,23 @@ async function start(smallBytes = 0, isShown = true): Promise<Start> {
     },
     trees: { verifyNames: async () => {} },
     source: { progress: () => 0 },
-    lateViews: { create: async () => ({ view: late, image: {} }), remove: async () => {} },
+    lateViews: {
+      async create() {
+        steps.push('made');
+        return { view: late, image: {} };
+      },
+      remove: async () => {},
+    },
     views: { find: async () => ({}) },
     images: { keep: async () => over },
     room: { reserve },
     leases: { hold: async () => over },
-    lists: { fetch: async () => new Map([[descriptor.digest, makeList(made)]]) },
+    lists: {
+      fetch: async () => ({
+        byLayer: new Map([[descriptor.digest, makeList(made)]]),
+        [Symbol.dispose]: () => void steps.push('disposed'),
+      }),
+    },
   };
   const warned: string[] = [];
   const { start: begin } = createLateStart({
@@ -104,7 +118,7 @@ async function start(smallBytes = 0, isShown = true): Promise<Start> {
   const content = { registry: 'r' } as AdmittedContent;
   const context = { report() {}, tenants: openTenants('a') };
   const started = await begin(plan as ViewPlan, content, context, options, never);
-  return { started, list: made[0] ?? assert.fail('no list was fetched'), warned, reserved };
+  return { started, list: made[0] ?? assert.fail('no list was fetched'), warned, reserved, steps };
 }
 
 test('the list of chunks of a mounted view is on the disk, and not in memory', async () => {
@@ -114,6 +128,11 @@ test('the list of chunks of a mounted view is on the disk, and not in memory', a
   collect();
   assert.ok(list.deref() === undefined);
   started?.end();
+});
+
+test('lists of chunks are disposed of when the view has written them, or is not made', async () => {
+  assert.deepEqual((await start()).steps, ['made', 'disposed']);
+  assert.deepEqual((await start(1024 ** 3 + 1)).steps, ['disposed']);
 });
 
 test('an artifact with too much beside its large files is loaded fully, and the log says why', async () => {

@@ -151,12 +151,17 @@ export function createLateStart(world: {
       const first = { missing: missing.filter(layer => !isLarge(layer)), unproven };
       const tally = createOriginTally();
       await viewBuilder.fetch(viewPlan, first, 'bodies', content, { ...context, tally }, signal);
-      const lists = await world.lists.fetch(viewPlan, large, content, signal);
+      using lists = await world.lists.fetch(viewPlan, large, { content, tenants: context.tenants }, signal);
       const isLate = new Set(large);
       const origin = tally.origin(plan.layers.filter(layer => !isLate.has(layer)));
       const had = large.map(layer => world.source.progress(layer, content.registry));
       const later = lacking - had.reduce((sum, bytes) => sum + bytes, 0);
-      const late = { ...options, lists, source: content.registry, origin: { ...origin, later } };
+      const late = {
+        ...options,
+        lists: lists.byLayer,
+        source: content.registry,
+        origin: { ...origin, later },
+      };
       return await mount(viewPlan, large, held, late, context.tenants, signal);
     },
     /** Continues one that an earlier process has started. `resumed`: its reads, if they could wait for this one. */
