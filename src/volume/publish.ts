@@ -16,8 +16,8 @@ import type { OnDemand } from './on-demand/on-demand.ts';
 import { describeNext, describeProgress } from './pull/progress.ts';
 
 import type { Pull, PulledView } from './pull/pull.ts';
+import { verifyProtected } from './pull/view-form.ts';
 import type { VolumeStatusReader } from './volume-status.ts';
-import { verifyProtected } from './write-protection.ts';
 
 /** How often a view may be found damaged during its mount before the disk is considered faulty. */
 const attempts = 3;

@@ -16,8 +16,6 @@ import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { SignatureCheck } from '../access/signature-check.ts';
 import { type Leases, nameId } from '../cache/leases.ts';
 import type { OnDemand } from '../on-demand/on-demand.ts';
-import { verifyProtected } from '../write-protection.ts';
-import { fitsImage } from './layer-forms.ts';
 import type { ManifestLoader } from './manifest-loader.ts';
 import { type Naming, toResolvedName } from './naming.ts';
 import { verifyLayers } from './not-cached.ts';
@@ -28,6 +26,7 @@ import { type Admission, defaultPullPolicy } from './resolver.ts';
 import { createFlights, type Flight, type FlightCaller, type FlightOptions } from './single-flight.ts';
 import { about } from './subject.ts';
 import type { ViewBuilder } from './view-builder.ts';
+import { fitsImage, verifyProtected } from './view-form.ts';
 import { type ViewPlan, viewKey } from './view-plan.ts';
 import { isGone, tenantOf, toCaller } from './wanter.ts';
 

@@ -15,7 +15,6 @@ import { measureFullDisk } from '../cache/full-disk.ts';
 import type { Integrity } from '../cache/integrity.ts';
 import type { Leases } from '../cache/leases.ts';
 import type { LayerFetcher } from './layer-fetcher.ts';
-import { createLayerForms } from './layer-forms.ts';
 import {
   type BuildContext,
   createMissingLayers,
@@ -24,6 +23,7 @@ import {
 } from './missing-layers.ts';
 import { totals } from './progress.ts';
 import type { SettledLayer, SettledPlan, Trees } from './trees.ts';
+import { createLayerForms } from './view-form.ts';
 import { findMissing, itemsOf, uniqueLayers, type ViewPlan } from './view-plan.ts';
 
 export type ViewBuilder = {
