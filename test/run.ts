@@ -31,7 +31,7 @@ import type { ToolGroup } from './tools/table.ts';
  * own. It fails if a mount, a file or a process is left behind; in CI also if a test was skipped.
  */
 
-const usage = `usage: npm test [-- --verbose] [-- --times] [-- file...]
+const usage = `usage: npm test [-- --verbose] [-- --times] [-- file or directory...]
        npm run test:faults | test:scale | test:release | test:cluster | test:arm64 | test:kernels [-- --verbose]`;
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** The directories that run apart, each with its programs. A cluster and an emulated machine run the built image. */
@@ -49,8 +49,17 @@ const { verbose, times: timed } = values;
 const part = names.find(name => name in values);
 const all = globSync('{src,test}/**/*.test.ts', { cwd: root });
 const chosen = all.filter(file => names.find(name => file.startsWith(`test/${name}/`)) === part);
+const wanted = asked.flatMap(path =>
+  path.endsWith('.ts') ? [path] : chosen.filter(file => !relative(path, file).startsWith('..')),
+);
 // From the end of the alphabet: the files of test/ take the longest, and the last ones should be short.
-const files = (asked.length > 0 ? asked : chosen).toSorted().toReversed();
+const files = (asked.length > 0 ? wanted : chosen).toSorted().toReversed();
+if (files.length === 0) {
+  console.error(
+    `no tests of this command are below ${asked.join(', ')}; some directories have a command of their own\n${usage}`,
+  );
+  process.exit(1);
+}
 const quiet = files.filter(file => file.endsWith('.quiet.test.ts'));
 const others = files.filter(file => !quiet.includes(file));
 const totalOf = /^(?<what>tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (?<count>[\d.]+)$/;
