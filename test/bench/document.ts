@@ -1,6 +1,6 @@
 import type { Machine } from './machine.ts';
 import type { Entrant, Figure, Race, Report } from './report.ts';
-import { judge, type Ratio, type Standing } from './standing.ts';
+import { type Goal, judge, nearFloor, type Ratio, type Standing } from './standing.ts';
 import { formatValue } from './table.ts';
 
 /** The report as docs/performance.md. */
@@ -20,7 +20,7 @@ ${describeRun(report)} \`npm run bench -- --record\` wrote this page, from what 
 - **The caches.** The content of the registry is in the page cache. The contender has nothing of the artifact. Daemons have started, and have pulled nothing yet; commands start within the time that is measured.
 - **On the disk** is the time until \`sync\` of the filesystem was done, too, which makes those that wait for the disk comparable with those that do not.
 - **CPU** is the user and system time of all processes of the contender, with what a daemon does after its answer, until it rests. The **registry** is apart; on two cores it takes them from everybody. **Peak** is the most memory of one process, in MB.
-- **Floors** are a client that receives on as many connections as measured best and drops everything in the kernel, and one that also verifies the digests and writes the blobs, and does not unpack them. No client can be much faster on this machine.
+- **Floors** are a client that receives on as many connections as measured best and drops everything in the kernel, and one that also verifies the digests and writes the blobs, and does not unpack them. No client can be much faster on this machine, so a goal also counts as reached by what needs at most ${nearFloor} times as much as the second floor.
 - **Everything is there**: after each pull the files and their bytes are counted. Where a pull makes files, \`cat\` then reads them all: each contender's right after its pull, or, where a row says so, after the caches of the kernel were emptied.
 
 ## Who takes part
@@ -104,7 +104,7 @@ function formatRange({ runs }: Race, { name }: Entrant): string {
 }
 
 function formatRace(race: Race, entrants: readonly Entrant[], columns: readonly Column[]): string {
-  const { ours, rivals, floors, wall, cpu, missed } = judge(race, entrants);
+  const { ours, rivals, floors, wall, cpu, goals } = judge(race, entrants);
   const names = {
     ours: (name: string) => `**${name}**`,
     rival: (name: string) => name,
@@ -118,13 +118,16 @@ function formatRace(race: Race, entrants: readonly Entrant[], columns: readonly 
 
 ${toRows(['', ...columns.map(([head]) => head)], rows)}
 
-Ratio to ${rivals[0]?.entrant.name}: wall ${formatRatio(wall)}, CPU ${formatRatio(cpu)}. ${formatBar(race, missed)}`;
+Ratio to ${rivals[0]?.entrant.name}: wall ${formatRatio(wall)}, CPU ${formatRatio(cpu)}. ${goals.map(formatGoal).join(' ')}`.trimEnd();
 }
 
-function formatBar({ kind, bar = {} }: Race, missed: readonly string[]): string {
-  const bars = Object.entries(bar).map(([what, most]) => `${what === 'cpu' ? 'CPU' : what} ${most}`);
-  if (bars.length === 0) return '';
-  return `The goal is ${bars.join(' and ')}${kind === 'pull' ? ', or 1.15 times the floor' : ''}: ${missed.length === 0 ? 'reached' : 'missed'}.`;
+function formatGoal({ what, bar, metBy }: Goal): string {
+  const result = {
+    ratio: 'reached',
+    floor: `reached (at most ${nearFloor} times the floor)`,
+    none: 'missed',
+  };
+  return `The goal for ${what === 'cpu' ? 'CPU' : 'wall'} is ${bar}: ${result[metBy ?? 'none']}.`;
 }
 
 function formatRatio({ median, least, most }: Ratio): string {

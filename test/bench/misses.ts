@@ -9,7 +9,14 @@ const peakAllowed = 150;
 export function findMisses({ races, contenders, figures }: Report, times: boolean): readonly string[] {
   const verdicts = races.map(race => ({ name: race.name, ...judge(race, contenders) }));
   return [
-    ...verdicts.flatMap(({ missed }) => (times ? missed : [])),
+    ...verdicts.flatMap(({ name, goals, rivals: [fastest] }) =>
+      goals
+        .filter(({ metBy }) => times && metBy === undefined)
+        .map(
+          ({ what, bar, ratio }) =>
+            `${name}: ${what} is ${ratio.toFixed(2)} of ${fastest?.entrant.name}, more than ${bar}`,
+        ),
+    ),
     ...verdicts
       .filter(({ ours }) => ours.peak > peakAllowed)
       .map(({ name, ours }) => `${name}: ${ours.peak.toFixed(0)} MB of memory, more than ${peakAllowed} MB`),

@@ -47,16 +47,21 @@ test('the driver is compared turn by turn with the rival whose median is the lea
   assert.equal(cpu.median, 0.5);
 });
 
-test('a bar is missed above it, unless the driver is near the floor that does most', () => {
-  assert.deepEqual(judge(race({ wall: 0.5, cpu: 0.5 }), entrants).missed, []);
-  assert.deepEqual(judge(race({ wall: 0.4, cpu: 0.5 }), entrants).missed, [
-    'row: wall is 0.50 of fast, more than 0.4',
+test('a bar is met by the ratio, or near the floor that does most', () => {
+  const metBy = (race: Race) => judge(race, entrants).goals.map(({ what, metBy }) => [what, metBy]);
+  assert.deepEqual(metBy(race({ wall: 0.5, cpu: 0.5 })), [
+    ['wall', 'ratio'],
+    ['cpu', 'ratio'],
+  ]);
+  assert.deepEqual(metBy(race({ wall: 0.4, cpu: 0.5 })), [
+    ['wall', undefined],
+    ['cpu', 'ratio'],
   ]);
   const near = {
-    ...race({ wall: 0.4 }),
+    ...race({ wall: 0.2 }),
     runs: runs.map(run => (run.contender === 'us' ? { ...run, wall: 1.1 } : run)),
   };
-  assert.deepEqual(judge(near, entrants).missed, []);
+  assert.deepEqual(metBy(near), [['wall', 'floor']]);
 });
 
 test('a race of the driver alone has no verdict', () => {

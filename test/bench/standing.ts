@@ -22,9 +22,19 @@ export type Verdict = {
   readonly floor: Standing | undefined;
   readonly wall: Ratio;
   readonly cpu: Ratio;
-  /** What was missed: a bar is also met by what needs at most 1.15 times as much as the floor that does the same. */
-  readonly missed: readonly string[];
+  readonly goals: readonly Goal[];
 };
+
+/** A bar of a race, and what it was met by: the ratio, or at most `nearFloor` times what the floor that does most needs. */
+export type Goal = {
+  readonly what: 'wall' | 'cpu';
+  readonly bar: number;
+  readonly ratio: number;
+  readonly metBy: 'ratio' | 'floor' | undefined;
+};
+
+/** The share of the floor that meets a bar which the floor shows to be out of reach. */
+export const nearFloor = 1.15;
 
 /** Compares in one race. @throws if the driver or every rival is missing in it. */
 export function judge(race: Race, entrants: readonly Entrant[]): Verdict {
@@ -38,12 +48,14 @@ export function judge(race: Race, entrants: readonly Entrant[]): Verdict {
   if (ours === undefined || fastest === undefined) throw new Error(`${race.name} has nobody to compare`);
   const [wall, cpu] = [ratioOf(race, 'wall', fastest), ratioOf(race, 'cpu', fastest)];
   const floor = of('floor').find(({ entrant }) => entrant.makes !== 'nothing');
-  const misses = (what: 'wall' | 'cpu', ratio: Ratio, bar: number | undefined): readonly string[] =>
-    bar === undefined || ratio.median <= bar || (floor !== undefined && ours[what] <= 1.15 * floor[what])
-      ? []
-      : [`${race.name}: ${what} is ${ratio.median.toFixed(2)} of ${fastest.entrant.name}, more than ${bar}`];
-  const missed = [...misses('wall', wall, race.bar?.wall), ...misses('cpu', cpu, race.bar?.cpu)];
-  return { ours, rivals: of('rival'), floors: of('floor'), floor, wall, cpu, missed };
+  const toGoal = (what: Goal['what'], { median: ratio }: Ratio): readonly Goal[] => {
+    const bar = race.bar?.[what];
+    if (bar === undefined) return [];
+    const isNear = floor !== undefined && ours[what] <= nearFloor * floor[what];
+    return [{ what, bar, ratio, metBy: ratio <= bar ? 'ratio' : isNear ? 'floor' : undefined }];
+  };
+  const goals = [...toGoal('wall', wall), ...toGoal('cpu', cpu)];
+  return { ours, rivals: of('rival'), floors: of('floor'), floor, wall, cpu, goals };
 
   function ratioOf(of: Race, what: 'wall' | 'cpu', rival: Standing): Ratio {
     const ratios = of.runs
