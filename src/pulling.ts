@@ -7,12 +7,13 @@ import { createChunkLists } from './volume/on-demand/chunk-lists.ts';
 import { createLateStart } from './volume/on-demand/late-start.ts';
 import { openNodeLandings } from './volume/on-demand/node-landings.ts';
 import { createOnDemand, type OnDemand } from './volume/on-demand/on-demand.ts';
+import { createAdmission } from './volume/pull/admission.ts';
 import { createBandwidth } from './volume/pull/bandwidth.ts';
 import { createLayerFetcher, type LayerFetcher } from './volume/pull/layer-fetcher.ts';
 import { createManifestLoader, type ManifestLoader } from './volume/pull/manifest-loader.ts';
 import { createNaming, type Naming } from './volume/pull/naming.ts';
 import { createPull, flightOptions, type Pull } from './volume/pull/pull.ts';
-import { createAdmission, createResolver, type Resolver } from './volume/pull/resolver.ts';
+import { createResolver, type Resolver } from './volume/pull/resolver.ts';
 import { createTrees, type Trees } from './volume/pull/trees.ts';
 import { createViewBuilder } from './volume/pull/view-builder.ts';
 

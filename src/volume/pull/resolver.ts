@@ -5,13 +5,10 @@ import type { Names } from '../../ports/records.ts';
 import type { Expander, Registry } from '../../ports/registry.ts';
 import type { PullPolicy, PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
-import type { Blobs, Views } from '../../ports/store.ts';
+import type { Blobs } from '../../ports/store.ts';
 import type { AccessPolicy } from '../../ports/trust.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import type { AccessCheck, Scope } from '../access/access-check.ts';
 import { toNotCached } from '../access/access-check.ts';
-import { type AdmittedContent, boundToWord, openAdmittedContent } from '../access/admitted-content.ts';
-import type { SignatureCheck } from '../access/signature-check.ts';
 import type { TagSpread } from './tag-spread.ts';
 
 /** kubelet's default for images: Always for `:latest` or no tag, else IfNotPresent; a digest never changes. */
@@ -142,51 +139,6 @@ export function createResolver(world: {
   };
 }
 
-/**
- * Resolves a request and decides whether its caller may have the result. A pod that may not have what is cached gets
- * the registries' answer, as for an artifact that is not cached.
- */
-export type Admission = (
-  request: PullRequest,
-  policy: PullPolicy,
-  keyring: Keyring,
-  signal: AbortSignal,
-) => Promise<AdmittedContent>;
-
-export function createAdmission(world: {
-  readonly resolver: Resolver;
-  readonly access: AccessCheck;
-  readonly registry: Registry;
-  readonly signatures: Pick<SignatureCheck, 'verify'>;
-  readonly views: Pick<Views, 'find'>;
-}): Admission {
-  const { resolver, access } = world;
-
-  const resolve = async (
-    request: PullRequest,
-    policy: PullPolicy,
-    keyring: Keyring,
-    signal: AbortSignal,
-  ): Promise<{ readonly resolution: Resolution; readonly scope: Scope }> => {
-    const resolution = await resolver.resolve(request, policy, keyring, signal);
-    try {
-      const bound = policy === 'Never' ? boundToWord(signal) : signal;
-      return { resolution, scope: await access.admit(resolution, request, keyring, bound) };
-    } catch (thrown) {
-      signal.throwIfAborted();
-      if (policy === 'Never') throw toNotCached(request.reference);
-      if (toArtifactError(thrown).code === 'unavailable') throw conceal(thrown, resolution);
-    }
-    const answer = await resolver.ask(request, keyring, signal);
-    return { resolution: answer, scope: await access.admit(answer, request, keyring, signal) };
-  };
-
-  return async (request, policy, keyring, signal) => {
-    const { resolution, scope } = await resolve(request, policy, keyring, signal);
-    return openAdmittedContent(world, resolution, request, keyring, policy === 'Never', scope);
-  };
-}
-
 /** Returns a single failure unchanged, and combines several under the code that is most worth a retry. */
 function summarise(text: string, failures: readonly ArtifactError[]): ArtifactError {
   const [first] = failures;
@@ -206,12 +158,4 @@ function summarise(text: string, failures: readonly ArtifactError[]): ArtifactEr
     `none of the registries that the short name ${text} stands for has it: ${reasons}`,
     cause,
   );
-}
-
-/** Names the tag of the request instead of the digest that it has in the cache. */
-function conceal(thrown: unknown, { reference, descriptor: { digest } }: Resolution): ArtifactError {
-  const { code, message } = toArtifactError(thrown);
-  if (reference.digest !== undefined) return new ArtifactError(code, message, thrown);
-  const tag = reference.tag ?? 'latest';
-  return new ArtifactError(code, message.replaceAll(`@${digest}`, `:${tag}`).replaceAll(digest, tag), thrown);
 }
