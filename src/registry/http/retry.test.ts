@@ -145,8 +145,12 @@ test('a clock that is set back makes the attempts last no longer', async () => {
 });
 
 const gainOf = (bytes: number, ms: number, sentMs = ms) => ({
-  ...{ bytes, received: bytes, ms, sentMs },
-  ...{ host: 'reg', isHeld: false },
+  bytes,
+  received: bytes,
+  ms,
+  sentMs,
+  host: 'reg',
+  isHeld: false,
 });
 
 test('an attempt that brings 64 KiB, or takes two seconds, is followed by another at once', async () => {
