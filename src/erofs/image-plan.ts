@@ -38,7 +38,8 @@ export type ImagePlan = {
 /**
  * Plans the image of a tree. The same tree and places give the same bytes. It yields now and then.
  *
- * @param placeOf where a file's bytes begin. They are at most 1 TiB, unless they are late, and the device has the last block as a whole.
+ * @param placeOf where a file's bytes begin. They are at most 1 TiB, unless they are late, and the device has the last
+ *   block as a whole.
  */
 export function* planImage(
   root: DirectoryNode,

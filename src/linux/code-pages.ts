@@ -9,8 +9,9 @@ const madvise: KoffiFunc<(address: bigint, length: bigint, advice: number) => nu
 );
 
 /**
- * Unmaps the pages of this program's code, most of which only its start needed: 20 MB of resident memory. The code stays
- * in the page cache of the kernel, and a page is mapped again, with its neighbours, when it is executed. A mapping that something has written to, as a debugger does, is left as it is.
+ * Unmaps the pages of this program's code, most of which only its start needed: 20 MB of resident memory. The code
+ * stays in the page cache of the kernel, and a page is mapped again, with its neighbours, when it is executed. A
+ * mapping that something has written to, as a debugger does, is left as it is.
  */
 export function unmapCodePages(): void {
   const mappings = readFileSync('/proc/self/smaps', 'latin1');

@@ -7,8 +7,8 @@ import type { MountedView } from '../ports/mounter.ts';
 import { isImageMount, parseMountinfo, selectBelow, showsImage, showsView } from './mountinfo.ts';
 
 /**
- * Returns every mount that shows a directory strictly below `directory`, or an image there, but not the mounts of images themselves; none if it does not exist.
- * It takes milliseconds on a busy node.
+ * Returns every mount that shows a directory strictly below `directory`, or an image there, but not the mounts of
+ * images themselves; none if it does not exist. It takes milliseconds on a busy node.
  */
 export async function scan(directory: string): Promise<MountedView[]> {
   using root = openIfThere(directory);

@@ -2,9 +2,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Labels } from './kube.ts';
 import type { PullRequest } from './request.ts';
 
-/**
- * Parses the attributes of a volume. @throws ArtifactError `invalid`.
- */
+/** Parses the attributes of a volume. @throws ArtifactError `invalid`. */
 export type ParseAttributes = (
   attributes: Readonly<Record<string, string>>,
 ) => PrefetchEntry['artifact'] & { readonly pullPolicy?: string };

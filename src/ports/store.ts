@@ -115,9 +115,9 @@ export type Ingest = Sink &
 /** Tar layers by digest, each unpacked once in each of two forms. */
 export type Layers = {
   /**
-   * Reads the table of contents of a form, else of `form(digest)`, in batches and sums it up; undefined if it is not in the cache. An error of
-   * `take` is thrown only after the checksum of the whole was verified; until then, nothing made of the entries may be
-   * used.
+   * Reads the table of contents of a form, else of `form(digest)`, in batches and sums it up; undefined if it is not in
+   * the cache. An error of `take` is thrown only after the checksum of the whole was verified; until then, nothing made
+   * of the entries may be used.
    *
    * @throws `corrupt`.
    */
@@ -174,7 +174,7 @@ export type ViewRecord = {
   readonly imageDigest?: Digest;
   /** The inodes of the files that have the bytes of its image: a mount of it shows these, whatever replaces them. */
   readonly deviceInodes?: readonly number[];
-  /** Its image is that of a late view (late-views.ts): it changes while it is mounted, and only its first mount is made of it. */
+  /** Its image is that of a late view: it changes while it is mounted, and only its first mount is made of it. */
   readonly late?: boolean;
 };
 
@@ -188,9 +188,7 @@ export type ViewImage = {
   readonly isDirect: boolean;
 };
 
-/**
- * `path`: the tree, or the directory that has its image. `usedAt`: milliseconds since 1970.
- */
+/** `path`: the tree, or the directory that has its image. `usedAt`: milliseconds since 1970. */
 export type View = ViewRecord & {
   readonly path: string;
   readonly image?: ViewImage | undefined;

@@ -118,7 +118,10 @@ describe('many pods', clusterNeeds, () => {
     );
   }
 
-  /** Starts and removes pods of each kind in turns, each of which begins with another kind. `check`s those with an artifact. */
+  /**
+   * Starts and removes pods of each kind in turns, each of which begins with another kind. `check`s those with an
+   * artifact.
+   */
   async function compare(
     count: number,
     turns: number,

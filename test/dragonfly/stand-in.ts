@@ -29,8 +29,8 @@ import { createServer } from '../support/os/http.ts';
 /**
  * A program that stands in for dfdaemon of Dragonfly (1.5.10) where tests have no real one: its proxy as a mirror of a
  * registry, and its socket, as far as a client sees them and with the same configuration. GETs of blobs come in pieces,
- * from the registry or from a peer that the scheduler names; everything else is passed on. Between its own kind, and with the scheduler of
- * `scheduler.ts`, it speaks a protocol of its own.
+ * from the registry or from a peer that the scheduler names; everything else is passed on. Between its own kind, and
+ * with the scheduler of `scheduler.ts`, it speaks a protocol of its own.
  */
 
 type Address = { readonly ip: string; readonly port: number };

@@ -48,7 +48,10 @@ function aptInstall(packages: readonly string[]): boolean {
   return run('apt-get', args) || (run('apt-get', ['update', '-qq']) && run('apt-get', args));
 }
 
-/** All programs of a module, in one go, whenever go.sum or a program of its directory differs from what they were built from. */
+/**
+ * All programs of a module, in one go, whenever go.sum or a program of its directory differs from what they were built
+ * from.
+ */
 function buildGoPrograms(module: GoModule): void {
   const directory = join(modulesDirectory, module);
   const names = programsOf(goModules[module].group).filter(name => {

@@ -33,8 +33,8 @@ const blobPath = /^\/v2\/(?<name>[^?]+)\/blobs\/(?<digest>[^/?]+)$/;
 const uploadPath = /^\/v2\/(?<name>[^?]+)\/blobs\/uploads\/(?<upload>[0-9a-f-]*)$/;
 
 /**
- * A registry with bytes as files in `directory`, unless they are generated, and names in memory. For demonstrations and tests: it has no
- * authentication.
+ * A registry with bytes as files in `directory`, unless they are generated, and names in memory. For demonstrations and
+ * tests: it has no authentication.
  */
 export function openDemoRegistry(directory: string): DemoRegistry {
   /** `<repository>@<digest>` to media type, empty for a blob. */

@@ -34,8 +34,8 @@ export function loadDefinitions(): Definitions {
 }
 
 /**
- * Makes services and clients. Without proto-loader, which describes each message in two more forms that nothing here uses, and so takes twice as
- * long at each start.
+ * Makes services and clients. Without proto-loader, which describes each message in two more forms that nothing here
+ * uses, and so takes twice as long at each start.
  */
 export function toDefinitions(described: Readonly<Record<string, readonly Rpc[]>>): GrpcObject {
   const services = Object.entries(described).map(([service, rpcs]) => [

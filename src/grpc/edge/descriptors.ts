@@ -21,8 +21,9 @@ const { FileDescriptorProto } = descriptor;
 const parsing = { keepCase: true, alternateCommentMode: true };
 
 /**
- * Describes the proto files as protoc does. A build has the result in place of this file (test/tools/serializers.ts). The descriptors of protobufjs omit imports and comments, and misname map
- * entries. Numbers are those of descriptor.proto.
+ * Describes the proto files as protoc does. A build has the result in place of this file (test/tools/serializers.ts).
+ * The descriptors of protobufjs omit imports and comments, and misname map entries. Numbers are those of
+ * descriptor.proto.
  */
 export function describeFiles(): readonly DescribedFile[] {
   const root = readProtoFiles(undefined, parsing);

@@ -42,7 +42,8 @@ const maxWaiting = 1000;
  * appears with another mode or not yet listening, and replaces another one in one step. libuv removes the name that it
  * bound when it closes, so that name must not be one that a successor may have. Its directory is created.
  *
- * @throws ArtifactError `invalid` for an invalid path, or for a path of something else; `exists` while another server answers there.
+ * @throws ArtifactError `invalid` for an invalid path, or for a path of something else; `exists` while another server
+ *   answers there.
  */
 export async function bindSocket(path: string, takeover: Takeover): Promise<BoundSocket> {
   // kubelet ignores names that begin with a dot.

@@ -25,7 +25,8 @@ export type Policy<R = Requirement> = {
 /**
  * Parses policy.json (containers-policy.json(5)). Requirements that this driver does not support are `unusable` and
  * refuse in their scope, while other scopes work; a document of another shape is an error as a whole. Transports other
- * than docker concern no registry and are ignored, but not a misspelt docker. `strict`: fields that containers does not know are not supported.
+ * than docker concern no registry and are ignored, but not a misspelt docker. `strict`: fields that containers does not
+ * know are not supported.
  *
  * @throws ArtifactError `invalid` naming the field, or the line of a syntax error.
  */

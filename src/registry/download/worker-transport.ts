@@ -46,9 +46,7 @@ export type WorkerTransport = AsyncDisposable & {
  * two.
  */
 const manyBytes = 64 * 1024 * 1024;
-/**
- * How often the growth of a file is checked. What came since the last check is hashed at the end, in less time.
- */
+/** How often the growth of a file is checked. What came since the last check is hashed at the end, in less time. */
 const grownMs = 20;
 
 /** The numbers of transports and calls in all workers. */

@@ -89,8 +89,9 @@ function makeSymlink(at: Buffer, { target, attributes }: SymlinkNode): Buffer {
 }
 
 /**
- * Retries links that failed for a reason that may pass: the inode of the file has the maximum of links, 65,000 on ext4. The cache then replaces such a file by a copy: else each name beyond the last link
- * would cost the whole file again. `spare`: a name beside the tree.
+ * Retries links that failed for a reason that may pass: the inode of the file has the maximum of links, 65,000 on ext4.
+ * The cache then replaces such a file by a copy: else each name beyond the last link would cost the whole file again.
+ * `spare`: a name beside the tree.
  */
 async function linkOrCopy(file: FileNode, at: Buffer, spare: string, sources: ViewContents): Promise<void> {
   try {

@@ -30,9 +30,7 @@ const quietMs = 20_000;
 /** Far more volumes than the pods of one node have. */
 const maxStories = 1_000;
 
-/**
- * Tells the owners of pods what happens to their volumes.
- */
+/** Tells the owners of pods what happens to their volumes. */
 export function createPublishReports(
   events: VolumeEvents,
   now: () => number = () => performance.now(),

@@ -27,7 +27,10 @@ export type Trees = {
   verifyNames(plan: Plan, selection: Selection, signal: AbortSignal): Promise<void>;
   /** Decides for each cached layer whether it is unpacked: if its bytes are a tar. */
   settle(plan: Plan, signal: AbortSignal): Promise<SettledPlan>;
-  /** Merges the layers, tars in the form in which they are stored. Calls `note` with what is not shown. @throws `corrupt`; `unmountable`. */
+  /**
+   * Merges the layers, tars in the form in which they are stored. Calls `note` with what is not shown. @throws
+   * `corrupt`; `unmountable`.
+   */
   merge(
     plan: SettledPlan & { readonly stored: LayerForm },
     selection: Selection,

@@ -43,7 +43,8 @@ const startMs = 5_000;
 const largeBytes = 3 * 1024 * 1024;
 
 /**
- * Runs a daemon from source against the embedded registry by https, publishes as an anonymous pod without a policy, and counts:
+ * Runs a daemon from source against the embedded registry by https, publishes as an anonymous pod without a policy, and
+ * counts:
  *
  * - A file, if a function of it runs between the call and its answer, in any thread, that did not run while the daemon
  *   started. So the clock, the log and what timers do are not counted.

@@ -41,7 +41,10 @@ export type Fault =
   /** These bytes instead of an HTTP response, then the connection ends. */
   | { readonly kind: 'raw'; readonly text: string };
 
-/** Returns a reply with a fault. `late`, `no-range` and `raw` are implemented elsewhere: before the reply and instead of it. */
+/**
+ * Returns a reply with a fault. `late`, `no-range` and `raw` are implemented elsewhere: before the reply and instead of
+ * it.
+ */
 export function spoil(reply: Reply, fault: Fault): Reply {
   switch (fault.kind) {
     case 'cut':
