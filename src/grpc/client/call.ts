@@ -85,8 +85,8 @@ export function openCalls(client: Pick<Client, 'getChannel'>, socketPath: string
   };
 }
 
-/** The last message of a stream. @throws if there is none. */
-export function lastOf<Answer>(answer: Answer | undefined): Answer {
+/** What an answer or a stream brought. @throws if that is nothing. */
+export function resultOf<Answer>(answer: Answer | undefined): Answer {
   if (answer !== undefined) return answer;
   throw new ArtifactError('internal', 'the daemon ended the call without its result; its log says why');
 }

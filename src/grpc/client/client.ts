@@ -23,7 +23,7 @@ import type { PruneResponse__Output } from '../wire/ociartifact/v1/PruneResponse
 import type { PullRequest as WirePull } from '../wire/ociartifact/v1/PullRequest.ts';
 import type { RemoveResponse__Output } from '../wire/ociartifact/v1/RemoveResponse.ts';
 import type { ResolveResponse__Output } from '../wire/ociartifact/v1/ResolveResponse.ts';
-import { type ClientCalls, lastOf, openCalls } from './call.ts';
+import { type ClientCalls, openCalls, resultOf } from './call.ts';
 import {
   toDetail,
   toFinding,
@@ -64,7 +64,7 @@ export function connectRemote(socketPath: string, timeoutMs = 10_000): Backend {
       async publish(request, signal) {
         const mount = { target: request.targetPath, artifact: toWirePull(request) };
         const { volume } = await ask<MountResponse__Output>(done => client.Mount(mount, done), signal);
-        return toVolume(lastOf(volume ?? undefined));
+        return toVolume(resultOf(volume ?? undefined));
       },
       async unpublish({ path: target }, signal) {
         await ask(done => client.Unmount({ target }, done), signal);
@@ -88,7 +88,7 @@ function toArtifacts(
         done => client.Resolve({ reference, secrets }, done),
         signal,
       );
-      return toResolved(lastOf(resolved ?? undefined));
+      return toResolved(resultOf(resolved ?? undefined));
     },
     async pull(request, onProgress, signal) {
       let pulled: Pulled | undefined;
@@ -96,7 +96,7 @@ function toArtifacts(
         if (progress) onProgress(toProgress(progress));
         if (result) pulled = toPulled(result);
       }
-      return lastOf(pulled);
+      return resultOf(pulled);
     },
     async status() {
       return toNodeStatus(await askPromptly<GetStatusResponse__Output>(done => client.GetStatus({}, done)));
@@ -156,7 +156,7 @@ function toArtifacts(
         if (progress) onProgress?.({ bytes: progress.bytes, totalBytes: progress.total_bytes });
         if (result) ({ checked } = result);
       }
-      return { checked: lastOf(checked) };
+      return { checked: resultOf(checked) };
     },
   };
 }
