@@ -1,3 +1,4 @@
+import type { DiskAmount } from './disk.ts';
 import type { Publishing } from './publishing.ts';
 import type { Artifacts } from './usecases.ts';
 
@@ -17,10 +18,6 @@ export type CsiNode = {
     signal: AbortSignal,
   ): Promise<void>;
   unpublish(volumeId: string, targetPath: string, signal: AbortSignal): Promise<void>;
-  stats(
-    volumeId: string,
-    volumePath: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly bytes: number; readonly inodes: number }>;
+  stats(volumeId: string, volumePath: string, signal: AbortSignal): Promise<DiskAmount>;
   close(): void;
 };

@@ -1,9 +1,12 @@
 import type { Digest } from '../oci/digest.ts';
 
+/** Disk usage, needed or taken. */
+export type DiskAmount = { readonly bytes: number; readonly inodes: number };
+
 /** The disk usage of tar layers, measured when they were last unpacked. */
 export type LayerSizes = {
-  get(digest: Digest): { readonly bytes: number; readonly inodes: number } | undefined;
-  set(digest: Digest, size: { readonly bytes: number; readonly inodes: number }): void;
+  get(digest: Digest): DiskAmount | undefined;
+  set(digest: Digest, size: DiskAmount): void;
 };
 
 /** Usage of the filesystem of the state directory, from statfs. */

@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import type { LayerForm, TocSummary } from '../tree/toc.ts';
+import type { DiskAmount } from './disk.ts';
 
 /**
  * A layer's file: as it was transferred, or the uncompressed tar of the layer with this digest. `arrival`: it is still
@@ -23,7 +24,6 @@ export type UnpackDestination = {
   readonly form: LayerForm;
   readonly grow: (more: DiskAmount, written: DiskAmount) => Promise<void>;
 };
-export type DiskAmount = { readonly bytes: number; readonly inodes: number };
 
 export type Unpacker = {
   /**

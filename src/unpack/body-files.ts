@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { DiskAmount } from '../ports/disk.ts';
 import { bodiesPerDirectory, bodyDirectory, bodyName } from '../tree/layer-files.ts';
 import { type Body, openBody, writeBody } from './body.ts';
 import { smallBody } from './body-batch.ts';
 import type { BodyStore } from './body-store.ts';
 import { openBodyWriter } from './body-writer.ts';
-import type { Amount } from './growth.ts';
 import type { Lookahead } from './lookahead.ts';
 import type { SparseMap } from './sparse.ts';
 import { openXattrWriter, type SetXattrs } from './xattr-batch.ts';
@@ -72,7 +72,7 @@ export function openBodyFiles(
 }
 
 /** The bodies, their directories, the layer's own, and its table. */
-function countInodes(bodies: number): Amount['inodes'] {
+function countInodes(bodies: number): DiskAmount['inodes'] {
   return bodies + Math.ceil(bodies / bodiesPerDirectory) + 2;
 }
 

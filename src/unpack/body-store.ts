@@ -1,5 +1,5 @@
+import type { DiskAmount } from '../ports/disk.ts';
 import type { DataFile, TocEntry } from '../tree/toc.ts';
-import type { Amount } from './growth.ts';
 import type { BodyHead } from './header-reader.ts';
 import type { Lookahead } from './lookahead.ts';
 
@@ -14,7 +14,7 @@ export type BodyStore = AsyncDisposable & {
   /** Returns a promise if it is busy with what it took. @throws from it, errors of the filesystem. */
   flush(): Promise<void> | undefined;
   /** The disk usage after `more` bytes of the tar in addition to `read`, at most, and the present one, at least. */
-  reach(read: number, more: number): { readonly most: Amount; readonly present: Amount };
+  reach(read: number, more: number): { readonly most: DiskAmount; readonly present: DiskAmount };
   /**
    * Resolves when all is written. Returns the files that have the bodies; undefined if each body has its own.
    *

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Amount, openGrowth } from './growth.ts';
+import type { DiskAmount } from '../ports/disk.ts';
+import { openGrowth } from './growth.ts';
 
 const MiB = 1024 * 1024;
 
@@ -10,7 +11,7 @@ test('space is granted before it is used, whatever the steps, and by few grants'
   fc.assert(
     fc.property(steps, taken => {
       const granted = { bytes: 0, inodes: 0 };
-      let before: Amount = { bytes: 0, inodes: 0 };
+      let before: DiskAmount = { bytes: 0, inodes: 0 };
       let asked = 0;
       const growth = openGrowth(async (more, written) => {
         assert.deepEqual(written, before);

@@ -1,13 +1,12 @@
-import type { DiskAmount, UnpackDestination } from '../ports/unpacker.ts';
+import type { DiskAmount } from '../ports/disk.ts';
+import type { UnpackDestination } from '../ports/unpacker.ts';
 
-/** The disk usage of a layer. */
-export type Amount = DiskAmount;
 export type Grow = UnpackDestination['grow'];
 
 /** The disk space of one layer. */
 export type Growth = {
   /** Requests space for a total. Returns undefined if it was granted already. @throws as the grant does. */
-  reach(wanted: Amount, written: () => Amount): Promise<void> | undefined;
+  reach(wanted: DiskAmount, written: () => DiskAmount): Promise<void> | undefined;
 };
 
 const MiB = 1024 * 1024;
@@ -17,7 +16,7 @@ const bounds = { bytes: [MiB, 64 * MiB], inodes: [256, 4096] } as const;
 export function openGrowth(grow: Grow): Growth {
   const granted = { bytes: 0, inodes: 0 };
 
-  const raise = (what: keyof Amount, wanted: number): number => {
+  const raise = (what: keyof DiskAmount, wanted: number): number => {
     if (wanted <= granted[what]) return 0;
     const [least, most] = bounds[what];
     const before = granted[what];

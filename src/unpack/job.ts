@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { algorithmOf, type Digest, hexOf, toDigest } from '../oci/digest.ts';
+import type { DiskAmount } from '../ports/disk.ts';
 import { type LayerForm, type TocSummary, tarBlock } from '../tree/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 import { openBodyFiles } from './body-files.ts';
 import { type AwaitBytes, inspectArriving, inspectFile, readUncompressed } from './compression.ts';
 import { createExtraction } from './extraction.ts';
-import { type Amount, type Grow, openGrowth } from './growth.ts';
+import { type Grow, openGrowth } from './growth.ts';
 import { boundBytes, type UnpackLimits } from './limits.ts';
 import { openTarFiles } from './tar-files.ts';
 import { openTocWriter } from './toc-writer.ts';
@@ -37,7 +38,7 @@ export type UnpackMeans = {
 /** The requests of a layer's thread to its parent. */
 export type UnpackQuestion =
   | { readonly kind: 'xattrs'; readonly batch: XattrBatch }
-  | { readonly kind: 'grow'; readonly more: Amount; readonly written: Amount }
+  | { readonly kind: 'grow'; readonly more: DiskAmount; readonly written: DiskAmount }
   | { readonly kind: 'more'; readonly past: number };
 
 /**

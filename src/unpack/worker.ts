@@ -1,5 +1,5 @@
+import type { DiskAmount } from '../ports/disk.ts';
 import { answerQuestions } from '../util/thread.ts';
-import type { Amount } from './growth.ts';
 import { type UnpackJob, type UnpackQuestion, unpackLayer } from './job.ts';
 import type { XattrBatch } from './xattr-batch.ts';
 
@@ -7,7 +7,7 @@ answerQuestions((job: UnpackJob, { call, signal }) => {
   const ask = (question: UnpackQuestion): Promise<unknown> => call(question);
   const means = {
     setXattrs: async (batch: XattrBatch) => (await ask({ kind: 'xattrs', batch })) as readonly string[],
-    grow: async (more: Amount, written: Amount) => void (await ask({ kind: 'grow', more, written })),
+    grow: async (more: DiskAmount, written: DiskAmount) => void (await ask({ kind: 'grow', more, written })),
     more: async (past: number) => (await ask({ kind: 'more', past })) as number,
   };
   return unpackLayer(job, means, signal);

@@ -3,11 +3,10 @@ import { join } from 'node:path';
 import { setTime } from '../linux/stat.ts';
 import { offerXattr } from '../linux/xattr.ts';
 import { bodyName } from '../tree/layer-files.ts';
+import { never } from '../util/abortable.ts';
 import { startPace } from '../util/pace.ts';
 import { openRegular } from '../util/regular-file.ts';
 import type { SetXattrs } from './xattr-batch.ts';
-
-const never = new AbortController().signal;
 
 /**
  * Sets extended attributes and times of bodies. Not for a worker thread, which loads no native code.

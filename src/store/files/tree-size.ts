@@ -1,14 +1,12 @@
 import { lstatSync, opendirSync } from 'node:fs';
+import type { DiskAmount } from '../../ports/disk.ts';
 import { startPace } from '../../util/pace.ts';
 
 /**
  * Returns the bytes of the files below a directory, and the number of inodes including its own, each counted once. It
  * works in slices that leave the event loop free. It follows no symlink.
  */
-export async function measureDirectory(
-  root: string,
-  signal: AbortSignal,
-): Promise<{ readonly bytes: number; readonly inodes: number }> {
+export async function measureDirectory(root: string, signal: AbortSignal): Promise<DiskAmount> {
   signal.throwIfAborted();
   const pace = startPace(signal);
   const linked = new Set<number>();

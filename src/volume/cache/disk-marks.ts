@@ -1,4 +1,4 @@
-import type { DiskUsage } from '../../ports/disk.ts';
+import type { DiskAmount, DiskUsage } from '../../ports/disk.ts';
 import { formatSize } from '../../util/size.ts';
 
 /** Limits of disk and cache usage. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */
@@ -11,9 +11,6 @@ export type Limits = {
   readonly cacheMax?: number | undefined;
   readonly maxArtifactSize?: number | undefined;
 };
-
-/** Disk usage, needed or taken. */
-export type Need = { readonly bytes: number; readonly inodes: number };
 
 /**
  * Bytes below a mark; negative above it. Everything unavailable counts as used, including blocks reserved for root, as
@@ -38,7 +35,7 @@ export function markAbove(
   usage: DiskUsage,
   cacheBytes: number,
   limits: Limits,
-  more: Need = { bytes: 0, inodes: 0 },
+  more: DiskAmount = { bytes: 0, inodes: 0 },
 ): Mark | undefined {
   const { cacheMax = Infinity } = limits;
   const whose = (percent: number): string | undefined =>
@@ -70,8 +67,8 @@ export function describePressure(usage: DiskUsage, cacheBytes: number, limits: L
 /** Names the limit that is exceeded. */
 export function describeShortage(
   subject: string,
-  need: Need,
-  kept: Need,
+  need: DiskAmount,
+  kept: DiskAmount,
   usage: DiskUsage,
   limits: Limits,
 ): string {

@@ -1,5 +1,5 @@
 import type { LayerPlan } from '../../oci/plan.ts';
-import type { Disk, DiskUsage, LayerSizes } from '../../ports/disk.ts';
+import type { Disk, DiskAmount, DiskUsage, LayerSizes } from '../../ports/disk.ts';
 import type { UnpackDestination } from '../../ports/unpacker.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
@@ -10,7 +10,6 @@ import {
   inodesIn,
   type Limits,
   markAbove,
-  type Need,
   roomIn,
 } from './disk-marks.ts';
 
@@ -75,7 +74,7 @@ export function createDiskSpace(
   const growing = new Set<Reservation>();
   let relievedAt = -Infinity;
 
-  const pending = (): Need => {
+  const pending = (): DiskAmount => {
     const { bytes, inodes } = openNeed(growing);
     const kept = [...reservations].reduce((sum, remaining) => sum + Math.max(0, remaining()), 0);
     return { bytes: Math.max(0, kept + bytes), inodes };
@@ -85,11 +84,11 @@ export function createDiskSpace(
   const written = (): number =>
     growing.values().reduce((sum, { open, taken }) => sum + taken.bytes - open.bytes, 0);
 
-  const fits = async (need: Need, percent: number, ofMax: number, cacheBytes?: number): Promise<boolean> => {
+  const fits = async (need: DiskAmount, percent: number, ofMax: number, held?: number): Promise<boolean> => {
     const usage = await disk.usage();
     if (need.bytes > roomIn(usage, percent) || need.inodes > inodesIn(usage, percent)) return false;
     if (cacheMax === undefined) return true;
-    return (cacheBytes ?? (await collector.cacheBytes())) + written() + need.bytes <= cacheMax * ofMax;
+    return (held ?? (await collector.cacheBytes())) + written() + need.bytes <= cacheMax * ofMax;
   };
 
   /** Disk usage without the cache. A request for more than that must not empty the cache in vain. */
@@ -106,7 +105,7 @@ export function createDiskSpace(
   /** Bytes of the cache, where a limit of them makes that matter. */
   const cacheBytes = async (): Promise<number> => (cacheMax === undefined ? 0 : collector.cacheBytes());
 
-  const causeOf = async (need: Need): Promise<string> => {
+  const causeOf = async (need: DiskAmount): Promise<string> => {
     const [usage, bytes] = [await disk.usage(), await cacheBytes()];
     const now = markAbove(usage, bytes, limits);
     const then = markAbove(usage, bytes + written(), limits, need);
@@ -115,7 +114,7 @@ export function createDiskSpace(
   };
 
   /** Collects garbage above the high mark. True if there is enough space then. */
-  const make = async (need: Need, signal: AbortSignal): Promise<boolean> => {
+  const make = async (need: DiskAmount, signal: AbortSignal): Promise<boolean> => {
     if (await fits(need, cacheHigh, 1)) return true;
     const low = cacheLow / cacheHigh;
     await collector.collect(
@@ -134,8 +133,8 @@ export function createDiskSpace(
 
   const refusal = async (
     subject: string,
-    need: Need,
-    kept: Need,
+    need: DiskAmount,
+    kept: DiskAmount,
     usage?: DiskUsage,
   ): Promise<ArtifactError> =>
     new ArtifactError(
@@ -199,9 +198,9 @@ export function createDiskSpace(
   };
 }
 
-const nothing: Need = { bytes: 0, inodes: 0 };
+const nothing: DiskAmount = { bytes: 0, inodes: 0 };
 
-function plus(one: Need, other: Need): Need {
+function plus(one: DiskAmount, other: DiskAmount): DiskAmount {
   return { bytes: one.bytes + other.bytes, inodes: one.inodes + other.inodes };
 }
 
@@ -227,7 +226,7 @@ type Reservation = {
 };
 
 /** What layers that are being unpacked need beyond what their pulls have reserved and what is written. */
-function openNeed(growing: Iterable<Reservation>): Need {
+function openNeed(growing: Iterable<Reservation>): DiskAmount {
   let [bytes, inodes] = [0, 0];
   for (const { open, taken, kept } of growing) {
     bytes += open.bytes - Math.min(kept, taken.bytes);
@@ -237,7 +236,7 @@ function openNeed(growing: Iterable<Reservation>): Need {
 }
 
 /** What is known of layers beyond their estimated footprint. */
-function needBeyond(layers: readonly LayerPlan[], sizes: LayerSizes): Need {
+function needBeyond(layers: readonly LayerPlan[], sizes: LayerSizes): DiskAmount {
   let [bytes, inodes] = [0, 0];
   for (const layer of layers) {
     const { digest, size } = layer.descriptor;
