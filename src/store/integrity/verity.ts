@@ -6,6 +6,7 @@ import { errnoOf } from '../../util/error.ts';
 import { createRecall } from '../../util/memo.ts';
 import { openRegular } from '../../util/regular-file.ts';
 import type { Scratch } from '../files/scratch.ts';
+import { formatStored } from '../files/unsynced.ts';
 import type { EvidenceStore, FilesOf } from './evidence.ts';
 
 /**
@@ -48,7 +49,7 @@ export async function openVerity(
     async seal(item, signal) {
       const [first] = off === undefined ? (filesOf(item)?.files ?? []) : [];
       const ino = first === undefined ? undefined : lstatSync(join(...first), { throwIfNoEntry: false })?.ino;
-      const key = `${item.kind} ${item.digest}`;
+      const key = formatStored(item);
       if (ino === undefined || tried.get(key) === ino) return;
       try {
         await evidence.relink([item], () => sealAll(item, signal));

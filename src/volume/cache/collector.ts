@@ -3,10 +3,12 @@ import type { Mounter } from '../../ports/mounter.ts';
 import type { Complete, NameRecord, Names, PinRecord, VolumeRecord } from '../../ports/records.ts';
 import type { Blobs, Held, Layers, View, Views } from '../../ports/store.ts';
 import type { Freed, Pruned } from '../../ports/usecases.ts';
-import { createKeyedMutex } from '../../util/mutex.ts';
+import { never } from '../../util/abortable.ts';
+import { createSemaphore } from '../../util/mutex.ts';
 import { startPace } from '../../util/pace.ts';
 import type { AccessCheck } from '../access/access-check.ts';
 import type { SignatureCheck } from '../access/signature-check.ts';
+import { isCached, listItems } from './items.ts';
 import type { Leases } from './leases.ts';
 import { contentOf, readRoots } from './roots.ts';
 import { createSweep, type Picture, type Sweep, untouched } from './sweep.ts';
@@ -48,7 +50,7 @@ export function createCollector(world: {
   readonly viewsDirectory: string;
 }): Collector {
   const { blobs, layers, views, signatures, access, leases } = world;
-  const oneAtATime = createKeyedMutex();
+  const oneAtATime = createSemaphore(1);
 
   /** Forgets records about content that has left the cache. */
   const forget = async (sweep: Sweep, signal: AbortSignal): Promise<void> => {
@@ -56,7 +58,7 @@ export function createCollector(world: {
     const isHeld = async (digest: Digest): Promise<boolean> => {
       await pace();
       if (sweep.isReached(digest)) return true;
-      return (await blobs.size(digest)) !== undefined || (await layers.has(digest));
+      return isCached(world, digest);
     };
     await signatures.sweep(isHeld);
     await access.sweep(isHeld);
@@ -67,11 +69,11 @@ export function createCollector(world: {
     signal: AbortSignal,
     isPreview = false,
   ): Promise<Pruned> => {
-    using _only = await oneAtATime.lock('', signal);
+    using _only = await oneAtATime.acquire(signal);
     using since = leases.watch();
     const pace = startPace(signal);
     const roots = await readRoots(world);
-    const picture = { roots, views: await views.list(), items: await heldItems(blobs, layers) };
+    const picture = { roots, views: await views.list(), items: await heldItems(world) };
     await pace();
     const swept = createSweep(isPreview ? untouched(world) : world, picture, since);
     await pace();
@@ -117,9 +119,9 @@ export function createCollector(world: {
           await swept.dropDigest(digest);
           if (!linked.has(digest)) await swept.dropSource(digest);
         }
-      }, new AbortController().signal);
+      }, never);
     },
-    cacheBytes: async () => bytesOf(await heldItems(blobs, layers)),
+    cacheBytes: async () => bytesOf(await heldItems(world)),
   };
 }
 
@@ -161,9 +163,9 @@ function leastRecentlyUsed({ endName, dropView }: Sweep, { roots, views }: Pictu
 }
 
 /** Blobs and unpacked layers by digest. A digest that is stored as both counts once. */
-async function heldItems(blobs: Blobs, layers: Layers): Promise<ReadonlyMap<Digest, Held>> {
+async function heldItems(world: Parameters<typeof listItems>[0]): Promise<ReadonlyMap<Digest, Held>> {
   const items = new Map<Digest, Held>();
-  for (const item of [...(await blobs.list()), ...(await layers.list())]) {
+  for (const item of await listItems(world)) {
     const other = items.get(item.digest);
     items.set(
       item.digest,

@@ -12,6 +12,7 @@ import type { ManifestLoader } from '../pull/manifest-loader.ts';
 import type { Trees } from '../pull/trees.ts';
 import { createAffected, findOwners } from './affected.ts';
 import type { Integrity } from './integrity.ts';
+import { listItems } from './items.ts';
 import type { Retirement } from './retirement.ts';
 import { findBrokenRoots } from './root-check.ts';
 import { formatShown } from './shown.ts';
@@ -125,20 +126,17 @@ export async function checkCache(
   // Before anything is quarantined, which is reported separately.
   for (const { name, reference, problem } of await findBrokenRoots(world, signal))
     await onFinding({ path: name, problem, artifacts: [reference], keptBy: [], repaired: false });
-  const work = [
-    ...(await blobs.list()).map(held => ({ item: { kind: 'blobs', digest: held.digest } as Item, held })),
-    ...(await layers.list()).map(held => ({ item: { kind: 'layers', digest: held.digest } as Item, held })),
-  ];
-  const totalBytes = work.reduce((sum, { held }) => sum + held.bytes, 0);
+  const items = await listItems(world);
+  const totalBytes = items.reduce((sum, { bytes }) => sum + bytes, 0);
   const wrong = new Set<Digest>();
   const pace = startPace(signal); // small items alone would never yield
   let checked = 0;
-  for (const { item, held } of work) {
+  for (const item of items) {
     await pace();
     signal.throwIfAborted();
     onProgress({ bytes: checked, totalBytes });
     if (!(await checkItem(item))) wrong.add(item.digest);
-    checked += held.bytes;
+    checked += item.bytes;
   }
   onProgress({ bytes: checked, totalBytes });
   if (repair) await retirement.tidy();
@@ -150,5 +148,5 @@ export async function checkCache(
     if (view.damage === undefined && isUnknown) continue;
     await checkView(view);
   }
-  return { checked: work.length + trees.length };
+  return { checked: items.length + trees.length };
 }

@@ -3,6 +3,7 @@ import { parseManifest } from '../../oci/manifest.ts';
 import type { Names, Pins, Root, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, Layers, Views } from '../../ports/store.ts';
 import { doAtOnce } from '../../util/pace.ts';
+import { isCached } from './items.ts';
 import { contentOf } from './roots.ts';
 
 /** Records that are written concurrently. They share commits of the disk's journal. */
@@ -20,7 +21,7 @@ export async function inheritHolds(world: {
   readonly pins: Pick<Pins, 'list' | 'put'>;
   readonly names: Pick<Names, 'list' | 'put'>;
 }): Promise<void> {
-  const { blobs, layers, views, volumes, pins, names } = world;
+  const { blobs, views, volumes, pins, names } = world;
   const known = new Map<Digest, Listed>();
 
   const read = async (document: Digest): Promise<Listed> => {
@@ -35,17 +36,14 @@ export async function inheritHolds(world: {
     return listed;
   };
 
-  const isHeld = async (digest: Digest): Promise<boolean> =>
-    (await blobs.size(digest)) !== undefined || (await layers.has(digest));
-
   /** @param start indexes and manifests. */
   const reachedFrom = async (start: readonly Digest[]): Promise<readonly Digest[]> => {
     const documents = new Set(start);
     const contents = new Set<Digest>();
     for (const document of documents) {
       const listed = await read(document);
-      for (const child of listed.documents) if (await isHeld(child)) documents.add(child);
-      for (const child of listed.contents) if (await isHeld(child)) contents.add(child);
+      for (const child of listed.documents) if (await isCached(world, child)) documents.add(child);
+      for (const child of listed.contents) if (await isCached(world, child)) contents.add(child);
     }
     return [...documents, ...contents];
   };

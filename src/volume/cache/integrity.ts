@@ -14,6 +14,7 @@ import type {
 import { abortable } from '../../util/abortable.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
 import { startPace } from '../../util/pace.ts';
+import { itemKey } from './items.ts';
 import { followLosses } from './losses.ts';
 import type { Retirement } from './retirement.ts';
 import { formatShown } from './shown.ts';
@@ -120,7 +121,7 @@ export function createIntegrity(
    * Damage is handled by one call at a time, and once.
    */
   const inspect: Integrity['inspect'] = async (item, look, mend, signal) => {
-    const key = keyOf(item);
+    const key = itemKey(item);
     const { kind, digest } = item;
     const before = taken.get(key);
     const check = (): Promise<Damage | undefined> =>
@@ -157,7 +158,7 @@ export function createIntegrity(
 
   /** Concurrent callers share a verification, which continues without them. */
   const share = (item: Item): Promise<void> => {
-    const key = keyOf(item);
+    const key = itemKey(item);
     const known = examining.get(key);
     if (known !== undefined) return known;
     const run = examineOne(item).finally(() => examining.delete(key));
@@ -213,10 +214,6 @@ export function createIntegrity(
       for (const item of items) evidence.forget(item);
     },
   };
-}
-
-function keyOf({ kind, digest }: Item): string {
-  return `${kind} ${digest}`;
 }
 
 function nameOf({ kind, digest }: Item): string {

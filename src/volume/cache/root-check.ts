@@ -2,6 +2,7 @@ import type { Digest } from '../../oci/digest.ts';
 import type { Pins, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, Layers, Views } from '../../ports/store.ts';
 import { startPace } from '../../util/pace.ts';
+import { isCached } from './items.ts';
 
 /** A root whose content is not completely cached. `name` is a target path or a reference. */
 export type BrokenRoot = { readonly name: string; readonly reference: string; readonly problem: string };
@@ -20,7 +21,6 @@ export async function findBrokenRoots(
   },
   signal: AbortSignal,
 ): Promise<readonly BrokenRoot[]> {
-  const { blobs, layers } = world;
   const known = new Map<Digest, boolean>();
   const pace = startPace(signal);
 
@@ -28,7 +28,7 @@ export async function findBrokenRoots(
     const before = known.get(digest);
     if (before !== undefined) return before;
     await pace();
-    const found = (await blobs.size(digest)) !== undefined || (await layers.has(digest));
+    const found = await isCached(world, digest);
     known.set(digest, found);
     return found;
   };

@@ -2,6 +2,7 @@ import type { Blobs, Evidence, Item, Layers, Look, Views } from '../../ports/sto
 import { toArtifactError } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
 import type { Integrity } from './integrity.ts';
+import { itemKey, listItems } from './items.ts';
 
 /** Verifies the whole cache repeatedly and slowly, and first what publishes had no time to verify. */
 export type Scrub = {
@@ -34,14 +35,9 @@ export function createScrub(
   },
   interval: number,
 ): Scrub {
-  const { blobs, layers, views, evidence, integrity, hashSlowly, warn } = world;
+  const { views, evidence, integrity, hashSlowly, warn } = world;
   const urgent = new Map<string, Item>();
   let wake = (): void => {};
-
-  const list = async (): Promise<readonly Item[]> => [
-    ...(await blobs.list()).map(({ digest }) => ({ kind: 'blobs', digest }) as const),
-    ...(await layers.list()).map(({ digest }) => ({ kind: 'layers', digest }) as const),
-  ];
 
   const attempt = async (item: Item, step: () => Promise<unknown>, signal: AbortSignal): Promise<void> => {
     try {
@@ -83,7 +79,7 @@ export function createScrub(
 
   const round = async (signal: AbortSignal): Promise<void> => {
     await verifyUrgent(signal);
-    const items = await list();
+    const items = await listItems(world);
     const pace = startPace(signal);
     for (const item of items) {
       if (evidence.verifiedAt(item) > 0) await seal(item, signal);
@@ -112,7 +108,7 @@ export function createScrub(
 
   return {
     later(item) {
-      urgent.set(`${item.kind} ${item.digest}`, item);
+      urgent.set(itemKey(item), item);
       wake();
     },
     async run(signal) {
