@@ -1,3 +1,4 @@
+import { never } from '../util/abortable.ts';
 import { createMemo } from '../util/memo.ts';
 import { type Answer, type HttpAddress, type HttpServer, serveHttp } from './server.ts';
 
@@ -32,7 +33,7 @@ export function serveProbes(address: HttpAddress, pages: Pages): Promise<HttpSer
     scraped.recall(
       'metrics',
       async () => ({ value: Buffer.from(await pages.metrics.scrape()), forMs: freshMs }),
-      unending,
+      never,
     );
   return serveHttp(address, {
     flag: '--http-listen',
@@ -40,8 +41,6 @@ export function serveProbes(address: HttpAddress, pages: Pages): Promise<HttpSer
     answer: ({ path }) => answer(path, pages, scrape),
   });
 }
-
-const unending = new AbortController().signal;
 
 async function answer(path: string, pages: Pages, scrape: () => Promise<Uint8Array>): Promise<Answer> {
   switch (path) {

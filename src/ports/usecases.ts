@@ -2,7 +2,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { NodeStatus } from './node-status.ts';
 import type { LateStatus } from './on-demand.ts';
-import type { VolumeRecord } from './records.ts';
+import type { Brief, VolumeRecord } from './records.ts';
 import type { Pod, PullRequest } from './request.ts';
 
 /** The use cases that grpc, cli and http call. volume/ implements them. */
@@ -31,7 +31,7 @@ export type LayerProgress = {
 };
 
 /** A volume as callers see it. */
-export type Volume = Omit<VolumeRecord, 'holds'>;
+export type Volume = Brief<VolumeRecord>;
 
 export type Resolved = {
   /** The full reference that was resolved. */
@@ -56,8 +56,8 @@ export type Pulled = {
 };
 
 /**
- * For whom a pull runs, and by which names. A command wants it while its call waits, a prefetch until it ends. A pod also wants it between
- * kubelet's calls, which time out and come again, until the pod is gone.
+ * For whom a pull runs, and by which names. A command wants it while its call waits, a prefetch until it ends. A pod
+ * also wants it between kubelet's calls, which time out and come again, until the pod is gone.
  */
 export type Wanter = {
   /** The full reference; a short name until it is resolved. */

@@ -1,3 +1,6 @@
+/** For work that nothing aborts. A listener of it stays: whoever adds one must remove it. */
+export const never: AbortSignal = new AbortController().signal;
+
 /**
  * Returns the promise's result, or throws the signal's reason if that comes first. The work behind the promise
  * continues.

@@ -1,4 +1,4 @@
-import { abortable } from './abortable.ts';
+import { abortable, never } from './abortable.ts';
 
 /** An answer, and the milliseconds for which it is cached; under `key` if that differs from the requested one. */
 export type MemoAnswer<Value> = { readonly value: Value; readonly forMs: number; readonly key?: string };
@@ -21,7 +21,6 @@ export type Memo<Value> = {
 };
 
 const most = 1_000;
-const unending = new AbortController().signal;
 
 /** Caches at most 1,000 answers and drops the oldest. @param now ms: of a clock that nobody sets, or dates. */
 export function createMemo<Value>(now: () => number = () => performance.now()): Memo<Value> {
@@ -50,7 +49,7 @@ export function createMemo<Value>(now: () => number = () => performance.now()): 
       if (known !== undefined) return known;
       let asking = pending.get(key);
       if (asking === undefined) {
-        asking = ask(unending)
+        asking = ask(never)
           .then(answer => {
             keep(answer.key ?? key, answer.value, answer.forMs);
             return answer.value;

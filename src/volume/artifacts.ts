@@ -11,6 +11,7 @@ import type { Pod } from '../ports/request.ts';
 import type { Blobs, Layers, Look, View, Views } from '../ports/store.ts';
 import type { Archive } from '../ports/unpacker.ts';
 import type { Artifacts, PodName, VolumeStatus } from '../ports/usecases.ts';
+import { never } from '../util/abortable.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { startPace } from '../util/pace.ts';
@@ -81,7 +82,6 @@ export function createArtifacts(world: {
 
   /** A name must not be removed between its lookup and its pin. */
   const pinning = createSemaphore(1);
-  const never = new AbortController().signal;
 
   const findPod = async (name: PodName, signal: AbortSignal): Promise<Pod> => {
     if (world.pods !== undefined) return world.pods.find(name, signal);

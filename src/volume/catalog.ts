@@ -7,6 +7,7 @@ import type { NameRecord, Names, Pins, VolumeRecords } from '../ports/records.ts
 import type { Expander } from '../ports/registry.ts';
 import type { Evidence, Views } from '../ports/store.ts';
 import type { ArtifactDetail, ArtifactSummary, LayerDetail } from '../ports/usecases.ts';
+import { never } from '../util/abortable.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { doInSlices, startPace } from '../util/pace.ts';
 import { formatVerdict, type SignatureCheck } from './access/signature-check.ts';
@@ -35,8 +36,6 @@ export type Catalog = {
 
 /** `asked`: the full reference that was given, which may have the digest of the name instead of its tag. */
 export type Located = NameRecord & { readonly asked: string };
-
-const never = new AbortController().signal;
 
 export function createCatalog(world: {
   readonly expander: Expander;

@@ -1,9 +1,9 @@
 import { parseReference } from '../oci/reference.ts';
 import type { ImageMounts, Mounter, TargetState } from '../ports/mounter.ts';
-import type { Brief, Root, VolumeRecord } from '../ports/records.ts';
+import type { Root } from '../ports/records.ts';
 import type { View, Views } from '../ports/store.ts';
 import type { AccessPolicy } from '../ports/trust.ts';
-import type { VolumeStatus } from '../ports/usecases.ts';
+import type { Volume, VolumeStatus } from '../ports/usecases.ts';
 import { toArtifactError } from '../util/error.ts';
 import type { SignatureCheck } from './access/signature-check.ts';
 import type { OnDemand } from './on-demand/on-demand.ts';
@@ -16,7 +16,7 @@ import type { OnDemand } from './on-demand/on-demand.ts';
  * @param seen the views that were read for other volumes of the same list.
  */
 export type VolumeStatusReader = (
-  record: Brief<VolumeRecord>,
+  record: Volume,
   signal: AbortSignal,
   seen?: Map<string, View | undefined>,
 ) => Promise<VolumeStatus>;
@@ -31,17 +31,11 @@ export function createVolumeStatus(world: {
 }): VolumeStatusReader {
   const { views, mounter, images, signatures, accessPolicy } = world;
 
-  const look = (
-    { targetPath, anywhere }: Brief<VolumeRecord>,
-    view: string | undefined,
-  ): Promise<TargetState> =>
+  const look = ({ targetPath, anywhere }: Volume, view: string | undefined): Promise<TargetState> =>
     // Nothing of ours is mounted at a symlink, at a file, or outside the present kubelet directory.
     mounter.state({ path: targetPath, anywhere }, view).catch(() => ({ kind: 'absent' }));
 
-  const findRefusal = async (
-    record: Brief<VolumeRecord>,
-    signal: AbortSignal,
-  ): Promise<string | undefined> => {
+  const findRefusal = async (record: Volume, signal: AbortSignal): Promise<string | undefined> => {
     const verdict = await signatures.evaluate(record.resolved, record.digest);
     if (verdict.kind === 'refused') return verdict.why;
     const parsed = parseReference(record.resolved);
@@ -58,7 +52,7 @@ export function createVolumeStatus(world: {
   };
 
   return async (record, signal, seen = new Map()) => {
-    const { holds: _, ...volume }: Brief<VolumeRecord> & Partial<Root> = record;
+    const { holds: _, ...volume }: Volume & Partial<Root> = record;
     const view = seen.has(record.view) ? seen.get(record.view) : await views.find(record.view);
     seen.set(record.view, view);
     const state = await look(record, view && images.shown(view));

@@ -1,5 +1,6 @@
 import type { NodeStatus } from '../../ports/node-status.ts';
 import type { ArtifactSummary, Artifacts, PullStatus, VolumeStatus } from '../../ports/usecases.ts';
+import { never } from '../../util/abortable.ts';
 import { createMemo } from '../../util/memo.ts';
 
 /** Everything that the page shows, at one time. */
@@ -21,7 +22,6 @@ export type PageUseCases = Pick<Artifacts, 'status' | 'pulls' | 'volumes' | 'lis
 const freshMs = 1_000;
 /** The same for lists, which may have thousands of rows. */
 const listedMs = 5_000;
-const never = new AbortController().signal;
 
 /** Reads the state by the use cases of `status`, `volumes` and `ls`. Its cost does not grow with the readers. */
 export function createPageReader(nodeId: string, useCases: () => PageUseCases): () => Promise<PageState> {

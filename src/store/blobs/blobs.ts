@@ -15,7 +15,9 @@ import {
 import { join } from 'node:path';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf, toDigest } from '../../oci/digest.ts';
+import { maxManifestBytes } from '../../oci/manifest.ts';
 import type { Blobs, Item } from '../../ports/store.ts';
+import { never } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openRegular } from '../../util/regular-file.ts';
 import { unlessAbsent } from '../files/absent.ts';
@@ -46,11 +48,10 @@ export type BlobStore = Blobs & {
   retire(takeAway: (path: string) => Promise<void>): Promise<void>;
 };
 
-/** The maximum bytes that `read` loads into memory: the limit of a manifest. */
-const readLimit = 4 * 1024 * 1024;
-const never = new AbortController().signal;
-
-/** @param aside returns an unused path for an incomplete file. @param ingests the directory of partial downloads, by digest, size and source. */
+/**
+ * @param aside returns an unused path for an incomplete file. @param ingests the directory of partial downloads, by
+ * digest, size and source.
+ */
 export function openBlobs(
   directories: DigestDirectories,
   ingests: Directory,
@@ -225,10 +226,10 @@ function setMode(fd: number): void {
 async function readSmall(path: string, digest: Digest): Promise<Uint8Array> {
   await using file = await openHandle(path);
   const { size } = await file.stat();
-  if (size <= readLimit) return file.readFile();
+  if (size <= maxManifestBytes) return file.readFile();
   throw new ArtifactError(
     'invalid',
-    `blob ${digest} has ${size} bytes; only up to ${readLimit} are read at once`,
+    `blob ${digest} has ${size} bytes; only up to ${maxManifestBytes} are read at once`,
   );
 }
 

@@ -2,11 +2,10 @@ import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 import type { Held } from '../../ports/store.ts';
+import { never } from '../../util/abortable.ts';
 import { startPace } from '../../util/pace.ts';
 import type { DigestDirectories } from '../files/directory.ts';
 import { digestOf } from './ingest.ts';
-
-const never = new AbortController().signal;
 
 /** Lists the blobs, and the partial downloads of a directory. */
 export async function listHeld(

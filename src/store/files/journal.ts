@@ -1,4 +1,5 @@
 import { closeSync, constants, fsyncSync, ftruncateSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { never } from '../../util/abortable.ts';
 import { errnoOf } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
 import { isIrregular, openRegular, readRegular } from '../../util/regular-file.ts';
@@ -17,7 +18,6 @@ export type Journal = {
   close(): Promise<void>;
 };
 
-const never = new AbortController().signal;
 const end = 'closed';
 /** Milliseconds that lines wait for more. */
 const gatherMs = 200;

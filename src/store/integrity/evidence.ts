@@ -1,4 +1,5 @@
 import type { Evidence, Item, VerificationState } from '../../ports/store.ts';
+import { never } from '../../util/abortable.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import type { Journal } from '../files/journal.ts';
 import { openStamper, type Stamp, type Stamper, stampFiles } from './stamp.ts';
@@ -28,8 +29,6 @@ export type FilesOf = (
 ) =>
   | { readonly count: number; readonly files: Iterable<readonly [directory: string, name: string]> }
   | undefined;
-
-const never = new AbortController().signal;
 
 export function openEvidence(
   journal: Journal,

@@ -1,5 +1,6 @@
 import { lstatSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { never } from '../../util/abortable.ts';
 import { doEach } from '../../util/each.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import type { Directory } from '../files/directory.ts';
@@ -68,7 +69,7 @@ async function sizeOf(path: string): Promise<number> {
   try {
     const stats = lstatSync(path);
     if (!stats.isDirectory()) return stats.size;
-    return (await measureDirectory(path, new AbortController().signal)).bytes;
+    return (await measureDirectory(path, never)).bytes;
   } catch {
     return Infinity;
   }

@@ -3,6 +3,7 @@ import { existsSync, utimesSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Brief, Root } from '../../ports/records.ts';
+import { never } from '../../util/abortable.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { createRecall } from '../../util/memo.ts';
 import { quoteName } from '../../util/name.ts';
@@ -72,7 +73,6 @@ const mostKept = 1024 * 1024;
 const readAhead = 32;
 /** The characters of a record that gets a turn of its own: about 0.3 ms of work, and there may be many such. */
 const large = 64 * 1024;
-const never = new AbortController().signal;
 
 /** Removes the torn ones, with a log message each. */
 export async function openRecords<T>(

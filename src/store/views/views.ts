@@ -3,6 +3,7 @@ import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BuildOptions, View, ViewRecord, Views } from '../../ports/store.ts';
 import type { DirectoryNode } from '../../tree/tree.ts';
+import { never } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
 import { startPace } from '../../util/pace.ts';
@@ -54,10 +55,9 @@ export function openViews(
   const places = openPlaces(directory.path);
   const reader = openViewReader(places, sources, note);
   const nameOf = (key: string): string => formatStored({ kind: 'views', key });
-  const sidecarOf = places.record;
   const writable = openShape(key => places.find(key) ?? places.tree(key), places.shape, scratch.fresh);
   const shape = scratch.isClosed ? readShape(writable) : writable;
-  const touchSidecar = async (key: string, now: Date): Promise<void> => utimesSync(sidecarOf(key), now, now);
+  const touch = async (key: string, now: Date): Promise<void> => utimesSync(places.record(key), now, now);
 
   async function find(key: string): Promise<View | undefined> {
     const path = reader.place(key);
@@ -73,7 +73,7 @@ export function openViews(
 
   const findAll = async (keys: readonly string[]): Promise<readonly View[]> => {
     const views: View[] = [];
-    const pace = startPace(new AbortController().signal);
+    const pace = startPace(never);
     for (const key of keys) {
       const view = await find(key);
       if (view !== undefined) views.push(view);
@@ -84,12 +84,12 @@ export function openViews(
 
   const list = async (): Promise<readonly View[]> => findAll(keysOf(await directory.list()));
 
-  const describe = (record: ViewRecord, durable = true): Promise<void> =>
-    writeAside(scratch.fresh(), sidecarOf(record.key), JSON.stringify(record), durable);
+  const writeRecord = (record: ViewRecord, durable = true): Promise<void> =>
+    writeAside(scratch.fresh(), places.record(record.key), JSON.stringify(record), durable);
 
   /** Registers a view whose tree and record are at their paths. Undefined for an image that lacks a file. */
   async function settle(record: ViewRecord): Promise<View | undefined> {
-    const read = { ...record, usedAt: (await stat(sidecarOf(record.key))).mtimeMs };
+    const read = { ...record, usedAt: (await stat(places.record(record.key))).mtimeMs };
     const view = reader.view(read, reader.place(record.key) ?? places.tree(record.key));
     if (view !== undefined) known.set(view);
     return view;
@@ -97,8 +97,8 @@ export function openViews(
 
   /** What exists may be mounted: it stays, and its record is rewritten. An image may lack a file: undefined. */
   async function restore(record: ViewRecord): Promise<View | undefined> {
-    await scratch.discard(sidecarOf(record.key)); // by its name, because it may be unreadable
-    await describe(record);
+    await scratch.discard(places.record(record.key)); // by its name, because it may be unreadable
+    await writeRecord(record);
     await directory.sync();
     return settle(record);
   }
@@ -125,8 +125,8 @@ export function openViews(
       const below = Buffer.byteLength(aside);
       const own = [...directories, ...symlinks].map(path => path.subarray(below));
       const at = (path: Buffer): Buffer => Buffer.concat([Buffer.from(to), path]);
-      const paths = [...own.slice(0, directories.length).map(at), sidecarOf(key), directory.path];
-      await describe({ ...record, ...image }, false);
+      const paths = [...own.slice(0, directories.length).map(at), places.record(key), directory.path];
+      await writeRecord({ ...record, ...image }, false);
       await unsynced.place(nameOf(key), () => renameSync(aside, to), paths);
       const view = await settle({ ...record, ...image });
       if (view === undefined) throw new ArtifactError('corrupt', `view ${key} lost its layers; ${howToMend}`);
@@ -149,14 +149,14 @@ export function openViews(
     touch: key =>
       attempt(`touching view ${key}`, async () => {
         const now = new Date();
-        await unlessAbsent(touchSidecar(key, now));
+        await unlessAbsent(touch(key, now));
         const view = known.get(key);
         if (view !== undefined) known.set({ ...view, usedAt: now.getTime() });
       }),
 
     remove: key =>
       attempt(`removing view ${key}`, async () => {
-        using _ = await locks.lock(key, new AbortController().signal);
+        using _ = await locks.lock(key, never);
         const view = await find(key);
         known.delete(key);
         shape.forget(key);
@@ -165,7 +165,7 @@ export function openViews(
         const isLinked = view !== undefined && view.image === undefined;
         await witness.relink(isLinked ? itemsOf(view) : [], () => scratch.discard(places.tree(key)));
         await scratch.discard(places.image(key));
-        await scratch.discard(sidecarOf(key));
+        await scratch.discard(places.record(key));
       }),
 
     list: () => attempt('listing the views', list),
@@ -211,15 +211,15 @@ export function openViews(
 
     setAside: (key, as) =>
       attempt(`setting view ${key} aside`, async () => {
-        using _ = await locks.lock(key, new AbortController().signal);
+        using _ = await locks.lock(key, never);
         shape.forget(key);
-        await describe(as);
+        await writeRecord(as);
         const from = places.find(key) ?? places.tree(key);
         const to = isImagePath(from) ? places.image(as.key) : places.tree(as.key);
         despiteFlags([from], () => renameSync(from, to));
         known.delete(key);
         await find(as.key);
-        await scratch.discard(sidecarOf(key));
+        await scratch.discard(places.record(key));
         await directory.sync();
       }),
 

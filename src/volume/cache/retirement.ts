@@ -1,6 +1,7 @@
 import type { Mounter } from '../../ports/mounter.ts';
 import type { VolumeRecord, VolumeRecords } from '../../ports/records.ts';
 import type { View, ViewRecord, Views } from '../../ports/store.ts';
+import { never } from '../../util/abortable.ts';
 import { doEach } from '../../util/each.ts';
 import type { KeyedMutex } from '../../util/mutex.ts';
 import { shownKey } from './shown.ts';
@@ -17,8 +18,6 @@ export type Retirement = {
   /** Removes retired views that no mount shows any more. */
   tidy(): Promise<void>;
 };
-
-const never = new AbortController().signal;
 
 export function createRetirement(world: {
   readonly views: Views;

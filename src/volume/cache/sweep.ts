@@ -2,6 +2,7 @@ import type { Digest } from '../../oci/digest.ts';
 import type { NameRecord, Names } from '../../ports/records.ts';
 import type { Blobs, Held, Layers, View, Views } from '../../ports/store.ts';
 import type { FreedItem } from '../../ports/usecases.ts';
+import { never } from '../../util/abortable.ts';
 import { startPace } from '../../util/pace.ts';
 import { type Leases, nameId, viewId, type Watch } from './leases.ts';
 import { contentOf, type Roots } from './roots.ts';
@@ -68,7 +69,7 @@ export function createSweep(
   const freed = { manifests: new Set<Digest>(), bytes: 0, items };
   const isReached = (digest: Digest): boolean => fixed.has(digest) || uses.has(digest);
 
-  const pace = startPace(new AbortController().signal);
+  const pace = startPace(never);
   const remove = async (id: string, removal: () => Promise<void>): Promise<boolean> => {
     await pace(); // small removals alone would never yield
     return !since.saw(id) && world.leases.remove(id, removal);

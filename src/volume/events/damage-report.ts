@@ -1,9 +1,9 @@
 import type { VolumeEvents } from '../../ports/events.ts';
-import type { Brief, VolumeRecord } from '../../ports/records.ts';
+import type { Volume } from '../../ports/usecases.ts';
 import { formatSubject } from './pull-story.ts';
 
 /** Tells the owner of a pod what is wrong with the content of its volume, if the daemon sends events. */
-export type ContentReport = (volume: Brief<VolumeRecord>, what: string) => void;
+export type ContentReport = (volume: Volume, what: string) => void;
 
 /** Reports damaged content. */
 export function createDamageReport(events: VolumeEvents | undefined): ContentReport {

@@ -4,6 +4,7 @@ import { formatReference, type Reference } from '../../oci/reference.ts';
 import type { Durability } from '../../ports/durability.ts';
 import type { NameRecord, Names, PinRecord, Pins } from '../../ports/records.ts';
 import type { Resolution } from '../../ports/resolution.ts';
+import { never } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
 import { type Leases, nameId } from '../cache/leases.ts';
@@ -60,7 +61,7 @@ export function createNaming(world: {
 
   const take = async (reference: string): Promise<Disposable> => {
     using stack = new DisposableStack();
-    stack.use(await turns.lock(reference, new AbortController().signal));
+    stack.use(await turns.lock(reference, never));
     stack.use(await leases.hold([nameId(reference)]));
     return stack.move();
   };
