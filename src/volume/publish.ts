@@ -13,7 +13,7 @@ import type { PublishReports } from './events/publish-reports.ts';
 import type { FailingVolumes } from './failing-volumes.ts';
 import { formatEnding, toTarget } from './manual-mount.ts';
 import type { OnDemand } from './on-demand/on-demand.ts';
-import { describeNext, describeProgress } from './pull/progress.ts';
+import { describeNext, describeProgress } from './pull/progress-text.ts';
 
 import type { Pull, PulledView } from './pull/pull.ts';
 import { verifyProtected } from './pull/view-form.ts';

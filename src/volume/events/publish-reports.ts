@@ -2,7 +2,8 @@ import type { VolumeEvent, VolumeEvents } from '../../ports/events.ts';
 import type { PublishRequest } from '../../ports/request.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import type { ArtifactError } from '../../util/error.ts';
-import { describeProgress, resolving } from '../pull/progress.ts';
+import { resolving } from '../pull/progress.ts';
+import { describeProgress } from '../pull/progress-text.ts';
 import { redact, type Secrets, secretTexts } from '../redaction.ts';
 import {
   formatSubject,

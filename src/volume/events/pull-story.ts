@@ -2,7 +2,7 @@ import type { Origin } from '../../ports/publishing.ts';
 import type { Progress, Volume } from '../../ports/usecases.ts';
 import { formatSeconds } from '../../util/retry.ts';
 import { formatSize } from '../../util/size.ts';
-import { describeProgress } from '../pull/progress.ts';
+import { describeProgress } from '../pull/progress-text.ts';
 
 /** A pull as the owner of a pod is told of it, over all calls of kubelet for the volume. Times are in milliseconds. */
 export type PullStory = {
