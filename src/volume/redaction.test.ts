@@ -57,6 +57,61 @@ test('a longer secret goes before a shorter one that it holds', () => {
   assert.equal(redact('as hunter22 and hunter2', secrets), 'as [redacted] and [redacted]');
 });
 
+test('secrets that overlap or touch are replaced by one mark', () => {
+  const secrets = secretTexts({ secrets: { a: 'abcd1', b: 'd1efg', c: '2345' } });
+  assert.equal(redact('abcd1efg2345, abcd1', secrets), '[redacted], [redacted]');
+});
+
+test('a mark is never searched, so texts that are parts of one lengthen nothing', () => {
+  const texts = ['a1b2c3d4e5f6', '[red', 'ted]', 'ed]a', 'd]a1', '[redacted]', 'edact[', 'redact[re'];
+  const secrets = secretTexts({ secrets: { '.dockerconfigjson': JSON.stringify(texts) } });
+  assert.equal(redact(`to ${'a1b2c3d4e5f6'.repeat(400)}.`, secrets), 'to [redacted].');
+  const apart = redact('a1b2c3d4e5f6 '.repeat(400), secrets);
+  assert.equal(apart, '[redacted] '.repeat(400));
+});
+
+test('a long secret is hidden also where a message cuts it', () => {
+  const token = `eyJ${'0123456789'.repeat(90)}`;
+  const secrets = secretTexts({ secrets: { token } });
+  assert.equal(redact(`invalid "${token}": why`, secrets), 'invalid "[redacted]": why');
+  assert.equal(redact(`invalid "${token.slice(0, 200)}…`, secrets), 'invalid "[redacted]');
+});
+
+test('a long text is cut, and a secret at the cut is hidden', () => {
+  const secrets = secretTexts({ secrets: { password: 'hunter22' } });
+  assert.equal(redact('a'.repeat(900_000), secrets).length, 8193);
+  assert.equal(redact(`${'a'.repeat(8189)}hunter22 and more`, secrets), `${'a'.repeat(8189)}[redacted]…`);
+});
+
+test('the time to search has a bound for every text and all secrets', () => {
+  const tag = (nth: number): string => nth.toString(36).padStart(3, '0');
+  const texts = Array.from({ length: 4000 }, (_, nth) => `${'a'.repeat(1 + (nth % 29))}${tag(nth)}`);
+  const text = 'a'.repeat(900_000);
+  for (const request of [
+    { secrets: { json: JSON.stringify(texts) }, reference: text },
+    { secrets: { json: JSON.stringify(texts.map(username => ({ username }))) }, reference: text },
+  ]) {
+    const took = [1, 2].map(() => {
+      const start = cpuTime();
+      redact(text, secretTexts(request));
+      return cpuTime() - start;
+    });
+    assert.ok(Math.min(...took) < 200, took.join(' '));
+  }
+});
+
+test('every secret is removed, and a text grows by its marks at the most', () => {
+  const text = fc.string({ unit: fc.constantFrom('a', '1', '[', 'r', ']'), maxLength: 60 });
+  fc.assert(
+    fc.property(fc.array(text), text, (secrets, searched) => {
+      const texts = secretTexts({ secrets: { json: JSON.stringify(secrets) } }) ?? [];
+      const parts = redact(searched, texts).split('[redacted]');
+      for (const secret of texts) assert.ok(!parts.some(part => part.includes(secret)), secret);
+      assert.ok(parts.join('').length <= searched.length && parts.length <= 1 + searched.length / 4);
+    }),
+  );
+});
+
 test('every secret is removed from every text', () => {
   fc.assert(
     fc.property(fc.string({ minLength: 4 }), fc.string(), fc.string(), (secret, before, after) => {

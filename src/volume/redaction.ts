@@ -13,10 +13,7 @@ const shortest = 4;
  */
 const word = /^[a-z]{1,11}$/i;
 
-/**
- * Texts within secrets that are looked for. More would hold the main thread for seconds at each call, because every
- * message is searched for every one. The pull secrets of a whole company have fewer.
- */
+/** Texts within secrets that are looked for. The pull secrets of a whole company have fewer. */
 const mostTexts = 4096;
 
 /** What a text is replaced by if the secrets have more texts. */
@@ -25,16 +22,19 @@ const withheld = `[redacted, because the secrets of this request have more than 
 /** The texts that no message may show; undefined if there are too many to look for. */
 export type Secrets = readonly string[] | undefined;
 
-/**
- * Characters of plain text that are searched for user names, so that a request with 40,000 user names and long
- * attributes cannot hold the main thread. Honest requests have fewer.
- */
-const mostPlain = 16 * 1024;
+/** Characters of a text that are searched: more than any message of this program has. */
+const longest = 8192;
 
 /**
- * Every secret text of a request, longest first: the values of any map named `secrets` and of the tokens key; if such a
- * value is JSON (`.dockerconfigjson`), all texts in it, and the content of their base64 `auth`. A user name is not
- * secret if the request also has it in plain text: it is often a part of the reference, which messages must name.
+ * A longer secret is found by so many of its first characters. So the work for a text has a bound, however many and
+ * however long the secrets are, and a secret is also found where a message cuts it.
+ */
+const headLength = 32;
+
+/**
+ * Every secret text of a request: the values of any map named `secrets` and of the tokens key; if such a value is JSON
+ * (`.dockerconfigjson`), all texts in it, and the content of their base64 `auth`. A user name is not secret if the
+ * request also has it in plain text: it is often a part of the reference, which messages must name.
  *
  * @returns undefined if there are more than 4,096 texts.
  */
@@ -43,17 +43,69 @@ export function secretTexts(request: unknown): Secrets {
   collect(request, '', false, found);
   if (found.left < 0) return undefined;
   // Nothing that is looked for has a NUL.
-  const plain = found.plain.join('\0').slice(0, mostPlain);
-  const hidden = [...found.users].filter(user => user.length >= shortest && !plain.includes(user));
-  return [...found.secrets.union(new Set(hidden))]
-    .filter(text => text.length >= shortest && !word.test(text))
-    .sort((a, b) => b.length - a.length);
+  const plain = found.plain.join('\0').slice(0, longest);
+  const shown = new Set<string>();
+  const users = createIndex([...found.users].filter(user => user.length >= shortest));
+  for (let at = 0; at < plain.length; at++) for (const { head } of headsAt(users, plain, at)) shown.add(head);
+  const hidden = [...found.users].filter(user => !shown.has(headOf(user)));
+  const texts = [...found.secrets.union(new Set(hidden))];
+  const secrets = texts.filter(text => text.length >= shortest && !word.test(text));
+  return secrets.length > mostTexts ? undefined : secrets;
 }
 
-/** The text with all secrets replaced; nothing of it if there are too many of them. */
+/**
+ * The first 8,192 characters of the text with all secrets replaced, those that overlap by one mark; nothing of it if
+ * there are too many of them. Only the text itself is searched, and never a mark.
+ */
 export function redact(text: string, secrets: Secrets): string {
   if (secrets === undefined) return withheld;
-  return secrets.reduce((shown, secret) => shown.replaceAll(secret, mark), text);
+  const index = createIndex(secrets);
+  const length = Math.min(text.length, longest);
+  const parts: string[] = [];
+  let end = 0; // of what is shown or hidden so far
+  for (let at = 0; at < length; at++) {
+    for (const { hides } of headsAt(index, text, at)) {
+      if (at > end || parts.length === 0) parts.push(text.slice(end, at));
+      end = Math.max(end, at + hides);
+    }
+  }
+  const rest = text.slice(end, length);
+  return [...parts, length < text.length ? `${rest}…` : rest].join(mark);
+}
+
+/** Texts by their heads, and these by their lengths. */
+type SecretIndex = {
+  readonly starts: ReadonlySet<string>;
+  /** How much to hide where a head is found: the length of the longest text that begins so. */
+  readonly heads: ReadonlyMap<number, ReadonlyMap<string, number>>;
+};
+
+const headOf = (text: string): string => text.slice(0, headLength);
+
+function createIndex(texts: readonly string[]): SecretIndex {
+  const starts = new Set<string>();
+  const heads = new Map<number, Map<string, number>>();
+  for (const text of texts) {
+    const head = headOf(text);
+    const known = heads.getOrInsertComputed(head.length, () => new Map<string, number>());
+    known.set(head, Math.max(known.get(head) ?? 0, text.length));
+    starts.add(text.slice(0, shortest));
+  }
+  return { starts, heads };
+}
+
+/** The heads that stand in a text at an index: one for each length at the most. */
+function* headsAt(
+  { starts, heads }: SecretIndex,
+  text: string,
+  at: number,
+): Generator<{ head: string; hides: number }> {
+  if (!starts.has(text.slice(at, at + shortest))) return;
+  for (const [length, known] of heads) {
+    const head = text.slice(at, at + length);
+    const hides = known.get(head);
+    if (hides !== undefined) yield { head, hides };
+  }
 }
 
 type Found = {
