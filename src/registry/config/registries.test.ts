@@ -376,6 +376,15 @@ describe('a name that cannot be completed is refused', () => {
       code: 'invalid',
       message: /\/r\.conf has neither .*; write registry\/m$/,
     });
+    assert.throws(() => expanded('', 'models/m:1'), { message: /; write registry\/models\/m:1$/ });
+  });
+  test('no search registry: a host alone is no short name', () => {
+    for (const text of ['localhost:5000', 'registry.example.com', 'registry.example.com:5000']) {
+      assert.throws(() => expanded('', text), {
+        code: 'invalid',
+        message: `"${text}" names a registry without a repository; write ${text}/repository`,
+      });
+    }
   });
   test('a blocked registry: the error names prefix and file', () => {
     const blocked = '[[registry]]\nlocation = "ghcr.io/org"\nblocked = true\n';

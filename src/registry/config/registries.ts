@@ -183,7 +183,7 @@ export function expand(configured: Part<Registries>, text: string): readonly Ref
   const parsed = parseReference(text);
   if (parsed.kind === 'full' && configured.kind === 'broken') return [parsed.reference];
   const registries = valueOf(configured);
-  const candidates = parsed.kind === 'full' ? [parsed.reference] : complete(registries, parsed);
+  const candidates = parsed.kind === 'full' ? [parsed.reference] : complete(registries, parsed, text);
   const refusals = candidates.map(candidate => refusalOf(registries, candidate));
   const open = candidates.filter((_, index) => refusals[index] === undefined);
   const refusal = refusals.find(refused => refused !== undefined);
@@ -194,6 +194,7 @@ export function expand(configured: Part<Registries>, text: string): readonly Ref
 function complete(
   registries: Registries,
   { kind: _, name, ...version }: ParsedReference & { readonly kind: 'short' },
+  text: string,
 ): readonly Reference[] {
   const alias = registries.aliases.get(name)?.repository;
   if (alias !== undefined) return [{ ...alias, ...version }];
@@ -205,7 +206,9 @@ function complete(
   if (candidates.length === 0) {
     throw new ArtifactError(
       'invalid',
-      `"${name}" is a short name, and ${search.file} has neither an alias for it nor unqualified-search-registries; write registry/${name}`,
+      looksLikeRegistry(name)
+        ? `"${text}" names a registry without a repository; write ${text}/repository`
+        : `"${text}" is a short name, and ${search.file} has neither an alias for it nor unqualified-search-registries; write registry/${text}`,
     );
   }
   if (mode.name === 'enforcing' && candidates.length > 1) {
@@ -215,4 +218,9 @@ function complete(
     );
   }
   return candidates;
+}
+
+/** A short name that would be a registry if a path followed. */
+function looksLikeRegistry(name: string): boolean {
+  return !name.includes('/') && (name === 'localhost' || name.includes('.'));
 }
