@@ -191,7 +191,7 @@ function addDemo(program: Command, builder: Builder, terminal: Terminal): void {
     )
     .option(
       '--on-demand',
-      'show how 2 GiB are mounted at once and loaded on demand, on 2.1 GiB of disk, within a minute',
+      'show how 2 GiB are mounted at once and loaded on demand, on 2.1 GiB of disk, within a minute on an idle machine',
     )
     .action(
       async ({ output, onDemand = false }: { readonly output: string; readonly onDemand?: boolean }) => {

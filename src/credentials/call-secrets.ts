@@ -54,7 +54,7 @@ const words: Readonly<Record<NonNullable<Caller['caller']>, Words>> = {
     login: '--username and --password-stdin',
     whole: 'the call',
     none: 'the command line: neither --username nor --auth-file',
-    advice: 'give one with --username and --password-stdin, or with --auth-file',
+    advice: 'give a credential with --username and --password-stdin, or with --auth-file',
   },
   prefetch: {
     config: () => 'the pull secrets of the prefetch',
@@ -62,7 +62,7 @@ const words: Readonly<Record<NonNullable<Caller['caller']>, Words>> = {
     whole: 'the pull secrets of the prefetch',
     none: 'the prefetch: it brings none',
     advice:
-      'give the node one, by --auth-file or a credential provider; a custom resource can name pullSecrets',
+      'give the node a credential, by --auth-file or a credential provider; a custom resource can name pullSecrets',
   },
 };
 

@@ -43,7 +43,7 @@ test('the file is read again when it changes: written in place, replaced, remove
   await assert.rejects(policy.verify(reference, request, never), {
     code: 'denied',
     message:
-      /^ghcr\.io\/acme\/model:v1 cannot be mounted: .* is broken \(it does not exist in this container; mount it there\), and all mounts are refused/,
+      /^ghcr\.io\/acme\/model:v1 cannot be mounted: .* is broken \(it does not exist; correct the path, or mount it into the driver's container\), and all mounts are refused/,
   });
   writeFileSync(file, allowing);
   await policy.verify(reference, request, never);

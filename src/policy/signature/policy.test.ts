@@ -75,7 +75,7 @@ describe('verdicts', () => {
     await rm(keyPath);
     assertRefused(
       await trust.verify(reference, digest, source, signal),
-      /default\[0\]\.keyPath \(.*cosign\.pub\): it does not exist in this container; mount it there/,
+      /default\[0\]\.keyPath \(.*cosign\.pub\): it does not exist; correct the path, or mount it into the driver's container/,
     );
     await writeFile(keyPath, signer.pem);
     assertAccepted(await trust.verify(reference, digest, source, signal), /keyPath/);
