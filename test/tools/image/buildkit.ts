@@ -22,6 +22,8 @@ export type Build = {
   readonly labels?: Readonly<Record<string, string>>;
   /** Files that steps may read, and that the image does not contain. */
   readonly secrets?: Readonly<Record<string, string>>;
+  /** The format of the layers; gzip by default. */
+  readonly compression?: 'estargz' | 'gzip' | 'zstd';
 };
 
 export type BuildKit = AsyncDisposable & {
@@ -88,7 +90,15 @@ enabled = false
 }
 
 function toArguments(build: Build, into: string): readonly string[] {
-  const { source, platforms, contexts = {}, arguments: values = {}, labels = {}, secrets = {} } = build;
+  const {
+    source,
+    platforms,
+    contexts = {},
+    arguments: values = {},
+    labels = {},
+    secrets = {},
+    compression,
+  } = build;
   const options = (prefix: string, of: Readonly<Record<string, string>>): readonly string[] =>
     Object.entries(of).map(([name, value]) => `--opt=${prefix}:${name}=${value}`);
   return [
@@ -96,12 +106,17 @@ function toArguments(build: Build, into: string): readonly string[] {
     '--frontend=dockerfile.v0',
     `--local=context=${source}`,
     `--local=dockerfile=${source}`,
-    `--opt=platform=${platforms.join(',')}`,
+    ...(platforms.length === 0 ? [] : [`--opt=platform=${platforms.join(',')}`]),
     ...options('build-arg', values),
     ...options('label', labels),
     ...Object.entries(contexts).flatMap(([name, context], number) => toContext(name, context, number)),
     ...Object.entries(secrets).map(([name, path]) => `--secret=id=${name},src=${path}`),
-    `--output=type=oci,dest=${into},tar=false,rewrite-timestamp=true`,
+    // Times are rewritten only in layers of gzip.
+    `--output=type=oci,dest=${into},tar=false,${
+      compression === undefined
+        ? 'rewrite-timestamp=true'
+        : `compression=${compression},force-compression=true,oci-mediatypes=true`
+    }`,
   ];
 }
 
