@@ -140,7 +140,7 @@ function formatFigure({ row, what, value, unit, floor, most }: Figure): readonly
     `${row}: ${what}`,
     formatValue(value, unit),
     floor === undefined ? '' : `${formatValue(floor.value, unit)}: ${floor.what}`,
-    most === undefined ? '' : formatValue(most, unit),
+    most === undefined ? '' : `${formatValue(most, unit)}${value <= most ? '' : ': missed'}`,
   ];
 }
 

@@ -40,6 +40,7 @@ export const sampleReport: Report = {
       floor: { what: 'Probe', value: 0.5 },
       most: 3,
     },
+    { row: 'shared', what: 'the daemon killed at half of 256 MB: downloaded', value: 99, unit: 'MB' },
     { row: 'idle', what: 'memory after a publish', value: 70.4, unit: 'MB', most: 60 },
   ],
 };
