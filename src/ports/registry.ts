@@ -97,7 +97,7 @@ export type Registry = {
    */
   part(
     reference: Reference,
-    range: BlobRange,
+    part: BlobPart,
     sink: Sink,
     keyring: Keyring,
     signal: AbortSignal,
@@ -112,7 +112,7 @@ export type Registry = {
 };
 
 /** The bytes `from` to `to` - 1 of a blob. */
-export type BlobRange = { readonly descriptor: Descriptor; readonly from: number; readonly to: number };
+export type BlobPart = { readonly descriptor: Descriptor; readonly from: number; readonly to: number };
 
 export type BlobBatch = {
   readonly descriptors: readonly Descriptor[];

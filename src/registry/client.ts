@@ -232,7 +232,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       return Math.max(...[...mirrors, last].map(({ responseMs = 0 }) => responseMs));
     },
     blob: openBlobFailover(blobs),
-    part: async (...range) => (await import('./mirrors/part-failover.ts')).fetchRange(blobs, ...range),
+    part: async (...part) => (await import('./mirrors/part-failover.ts')).fetchPart(blobs, ...part),
     blobs: openBlobBatches(blobs, onRequest),
     pauses: () => [pauses.opened?.problems() ?? [], windows.problems(), handover?.problems() ?? []].flat(),
     async [Symbol.asyncDispose]() {

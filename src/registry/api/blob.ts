@@ -28,7 +28,7 @@ const fromStart: ReadonlySet<number> = new Set([200]);
 const fromWithin: ReadonlySet<number> = new Set([200, 206, 416]);
 
 /** Thrown for a response that does not continue at the sink's offset. */
-const noRange = new ArtifactError('unavailable', 'the server does not go on from there');
+const notFromThere = new ArtifactError('unavailable', 'the server does not go on from there');
 
 /**
  * Downloads a blob into a sink, from `sink.offset` on. Each attempt begins at the registry. After an attempt that
@@ -127,7 +127,7 @@ function toReceiver(
   const length = headers['content-length'];
   if (status === 200) {
     const isWhole = length === undefined || Number(length) === size;
-    if (from > 0 && (!isWhole || 'content-range' in headers)) throw noRange;
+    if (from > 0 && (!isWhole || 'content-range' in headers)) throw notFromThere;
     if (!isWhole) {
       throw new SizeError(
         `${subject}: ${url.host} announces ${length} bytes${describeEncoding(headers)}; the descriptor says ${size}`,
@@ -141,7 +141,7 @@ function toReceiver(
       range.last < size &&
       (range.total ?? size) === size &&
       Number(length ?? range.last - range.first + 1) === range.last - range.first + 1;
-    if (!fits) throw noRange;
+    if (!fits) throw notFromThere;
   }
   const past = status === 200 ? sink.offset : 0;
   const store = skip(past, chunk => {

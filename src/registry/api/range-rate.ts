@@ -34,7 +34,7 @@ export const usualRules: RangeRules = {
 };
 
 /** Calls back, once, with the bytes per second of a download that is slow and has much left. */
-export function watchRate(
+export function watchSlow(
   state: FileState,
   size: number,
   { lookMs, fast, leastLeft, leastMs }: RangeRules,

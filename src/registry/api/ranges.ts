@@ -11,8 +11,8 @@ import type { RetryPolicy } from '../http/retry.ts';
 import { openLru } from '../http/tls.ts';
 import { transfer } from './blob.ts';
 import type { Exchange } from './exchange.ts';
-import { type BlobPart, type FileTransfer, fetchPart, type PartSource } from './range.ts';
-import { type RangeRules, watchGain, watchRate } from './range-rate.ts';
+import { type FilePart, type FileTransfer, fetchFilePart, type PartSource } from './file-part.ts';
+import { type RangeRules, watchGain, watchSlow } from './range-rate.ts';
 
 /** A file that takes its parts in any order. */
 type RandomFile = GrowingFile & Required<Pick<GrowingFile, 'openHoles'>>;
@@ -56,7 +56,7 @@ export function createRangeTransfer(
       slow.abort();
     };
     try {
-      using look = watchRate(file.state, descriptor.size, rules, onSlow);
+      using look = watchSlow(file.state, descriptor.size, rules, onSlow);
       try {
         return await transfer(exchange, blob, policy, AbortSignal.any([signal, slow.signal]));
       } catch (thrown) {
@@ -105,7 +105,7 @@ async function fetchRanges(work: Work, signal: AbortSignal): Promise<boolean> {
   const { blob, file, holes, rate, rules } = work;
   const [least, most] = rules.rangeBytes;
   const bytes = Math.floor(Math.min(most, Math.max(least, (rate * rules.rangeMs) / 1000)));
-  const parts: BlobPart[] = [];
+  const parts: FilePart[] = [];
   for (let from = sizeOf(file.state); from < blob.descriptor.size; from += bytes)
     parts.push({ from, to: Math.min(from + bytes, blob.descriptor.size), state: createFileState() });
 
@@ -131,12 +131,12 @@ async function fetchRanges(work: Work, signal: AbortSignal): Promise<boolean> {
     broken ??= { thrown };
     return new ArtifactError('internal', 'a part could not be written');
   };
-  const bring = async (part: BlobPart, signal: AbortSignal): Promise<void> => {
+  const bring = async (part: FilePart, signal: AbortSignal): Promise<void> => {
     // No further ahead than the other connections can be: what comes after a hole is not hashed, and lost by a kill.
     while (!signal.aborted && part.from - sizeOf(file.state) > rules.connections * bytes)
       await sleep(stepMs, signal);
     signal.throwIfAborted();
-    await fetchPart({ ...work, failed }, part, signal);
+    await fetchFilePart({ ...work, failed }, part, signal);
   };
   const step = (): void => {
     try {

@@ -8,7 +8,7 @@ import { needs } from '../../../test/support/project/tools.ts';
 import type { Dfdaemon, TaskNews } from '../../ports/dragonfly.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { announcedOf, beginAnew, createFileState, sizeOf } from '../../util/growing-file.ts';
-import type { FileTransfer } from '../api/range.ts';
+import type { FileTransfer } from '../api/file-part.ts';
 import { toUpstream } from '../config/route.ts';
 import { openHandover } from './handover.ts';
 

@@ -7,7 +7,7 @@ import { ArtifactError, type ErrorCode, errnoOf, toArtifactError } from '../../u
 import { type GrowingFile, type OwnedName, setSize } from '../../util/growing-file.ts';
 import { createBackoffs, formatTime } from '../../util/pause.ts';
 import { openRegular } from '../../util/regular-file.ts';
-import type { FileTransfer } from '../api/range.ts';
+import type { FileTransfer } from '../api/file-part.ts';
 import type { Upstream } from '../config/route.ts';
 import type { Clock } from '../http/retry.ts';
 import { openDfdaemonLinks } from './dfdaemon-links.ts';

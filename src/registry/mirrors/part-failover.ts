@@ -1,6 +1,6 @@
 import type { Keyring } from '../../oci/credential.ts';
 import type { Reference } from '../../oci/reference.ts';
-import type { BlobRange, ServedBy, Sink } from '../../ports/registry.ts';
+import type { BlobPart, ServedBy, Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { type Asked, toServedBy } from '../api/manifest.ts';
 import { noRange, transferPart } from '../api/part.ts';
@@ -14,10 +14,10 @@ import type { MirrorHealth } from './mirror-health.ts';
  * it; undefined if the last of them sends no ranges. A mirror rests for wrong bytes only if another upstream sends right
  * ones: what they are compared with may be wrong itself.
  */
-export async function fetchRange(
+export async function fetchPart(
   { exchange, downloads, health, plan, startRetries, bucketOf }: BlobWorld,
   reference: Reference,
-  { descriptor, from, to }: BlobRange,
+  { descriptor, from, to }: BlobPart,
   sink: Sink,
   keyring: Keyring,
   signal: AbortSignal,

@@ -2,7 +2,7 @@ import type { Keyring, Waiting } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatReference, formatRepository } from '../../oci/reference.ts';
-import type { BlobBatch, BlobRange, Content, Registry, ServedBy, Sink } from '../../ports/registry.ts';
+import type { BlobBatch, BlobPart, Content, Registry, ServedBy, Sink } from '../../ports/registry.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
 import type { Blobs, View, Views } from '../../ports/store.ts';
@@ -84,7 +84,7 @@ export type AdmittedContent = {
   /** Fetches a blob from `sink.offset`. `label` names it in errors. */
   fetchBlob(descriptor: Descriptor, label: string, sink: Sink, signal: AbortSignal): Promise<ServedBy>;
   /** Fetches a part of a blob, which the sink verifies; undefined if the registry sends no ranges. */
-  fetchPart(range: BlobRange, label: string, sink: Sink, signal: AbortSignal): Promise<ServedBy | undefined>;
+  fetchPart(part: BlobPart, label: string, sink: Sink, signal: AbortSignal): Promise<ServedBy | undefined>;
   /** Lists what refers to a manifest; undefined if the registry has no such list, or may not be asked. */
   referrers(digest: Digest, type: string, signal: AbortSignal): Promise<readonly Descriptor[] | undefined>;
   /**
@@ -220,10 +220,10 @@ export function openAdmittedContent(
       offline
         ? Promise.reject(possession.missing(label, descriptor.digest))
         : registry.blob(repository, descriptor, sink, keyring, signal),
-    fetchPart: (range, label, sink, signal) =>
+    fetchPart: (part, label, sink, signal) =>
       offline
-        ? Promise.reject(possession.missing(label, range.descriptor.digest))
-        : registry.part(repository, range, sink, keyring, signal),
+        ? Promise.reject(possession.missing(label, part.descriptor.digest))
+        : registry.part(repository, part, sink, keyring, signal),
     referrers: async (digest, type, signal) =>
       offline ? undefined : await registry.referrers(repository, digest, type, keyring, signal),
     async verifySigned(digest, signal) {

@@ -1,7 +1,7 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Meter } from '../../ports/meter.ts';
-import type { BlobRange, ServedBy, Sink } from '../../ports/registry.ts';
+import type { BlobPart, ServedBy, Sink } from '../../ports/registry.ts';
 import type { Blobs, Layers } from '../../ports/store.ts';
 import type { Unpacker } from '../../ports/unpacker.ts';
 import type { LayerForm } from '../../tree/toc.ts';
@@ -34,7 +34,7 @@ export type LayerFetcher = {
   /** Fetches a part of a layer, which the sink verifies; undefined if the registry sends no ranges. */
   bringPart(
     layer: LayerPlan,
-    range: Pick<BlobRange, 'from' | 'to'>,
+    part: Pick<BlobPart, 'from' | 'to'>,
     sink: Sink,
     errand: Errand,
     signal: AbortSignal,

@@ -10,7 +10,7 @@ import { type PartTransfer, transferPart } from './part.ts';
 export type FileTransfer = Omit<Transfer, 'transport'> & { readonly transport: Download };
 
 /** A part of the file, whose own bytes come in order. */
-export type BlobPart = { readonly from: number; readonly to: number; readonly state: FileState };
+export type FilePart = { readonly from: number; readonly to: number; readonly state: FileState };
 
 export type PartSource = {
   readonly exchange: Exchange;
@@ -21,10 +21,10 @@ export type PartSource = {
   readonly failed: (thrown: unknown) => Error;
 };
 
-/** Fetches one range into its place in the file. */
-export async function fetchPart(
+/** Fetches one part into its place in the file. */
+export async function fetchFilePart(
   { exchange, downloads, blob, file, failed }: PartSource,
-  { from, to, state }: BlobPart,
+  { from, to, state }: FilePart,
   signal: AbortSignal,
 ): Promise<void> {
   const own: GrowingFile = { ...file, base: from, state, grown() {}, failed };
