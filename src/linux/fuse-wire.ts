@@ -52,8 +52,12 @@ const FUSE_REQUEST_TIMEOUT = 1n << 42n;
 const FOPEN_DIRECT_IO = 1;
 const FOPEN_NOFLUSH = 1 << 5;
 
-/** What is waited for may be much: no request waits for another one. */
-const maxBackground = 0xffff;
+/**
+ * So many reads are asked for at a time, and the kernel keeps back others. They are more than may wait for missing bytes,
+ * so that some are always answered. They are not the most possible ones: a program that reads ahead begins as many within
+ * seconds, and those of others are after them.
+ */
+const maxBackground = 16_384;
 const maxWrite = 4096;
 const FUSE_NOTIFY_RESEND = 7;
 /** Seconds: more cannot be expressed, and are no limit. */

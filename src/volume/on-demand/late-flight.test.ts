@@ -8,6 +8,7 @@ import { ArtifactError } from '../../util/error.ts';
 import { openTenants } from '../../util/fair-slots.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { SharedLoad } from '../pull/missing-layers.ts';
+import { createCrowds } from './crowd.ts';
 import { createLateFlight } from './late-flight.ts';
 import { createReads } from './reads.ts';
 
@@ -60,7 +61,7 @@ test('a read of a chunk that is shown does not wait until all of its layer is ve
     failed() {},
     patienceMs: 60_000,
     heardAt: () => 0,
-    crowd: { waiting: 0 },
+    crowd: createCrowds()(),
     asked() {},
     stale() {},
   };

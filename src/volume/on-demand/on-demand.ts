@@ -13,6 +13,7 @@ import { sleep } from '../../util/sleep.ts';
 import type { ContentReport } from '../events/damage-report.ts';
 import { createFlights, type Flight, type FlightOptions } from '../pull/single-flight.ts';
 import { tenantOf } from '../pull/wanter.ts';
+import { createCrowds } from './crowd.ts';
 import { createFailedReads } from './failed-reads.ts';
 import type { createLateStart } from './late-start.ts';
 import { createLieReporter } from './lies.ts';
@@ -80,7 +81,8 @@ export function createOnDemand(
   const turns = createKeyedMutex();
   const closing = new AbortController();
   const failedReads = createFailedReads(given);
-  const resumption = createResumption(world, failedReads.add);
+  const openCrowd = createCrowds();
+  const resumption = createResumption({ ...world, openCrowd }, failedReads.add);
   const waitingReads = (key: string): number => waitingOf(resumption.find(key)?.reads ?? []);
   // Its last volume may have ended meanwhile.
   const revivals = createRevivals({ ...world, waitingReads }, key => ended(key), closing.signal);
@@ -155,6 +157,7 @@ export function createOnDemand(
         let own: LiveView | undefined; // before it is there, nobody can read it
         const reads = createViewReads(
           patienceMs,
+          openCrowd(),
           (...failure) => own && failedReads.add(own.key, ...failure),
         );
         const options = { platform: request.platform, landings, openReads: reads.open };

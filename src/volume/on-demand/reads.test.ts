@@ -1,20 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ArtifactError } from '../../util/error.ts';
-import { createReads } from './reads.ts';
+import { createCrowds } from './crowd.ts';
+import { createReads, type ReadLimits } from './reads.ts';
 
 const refused = new ArtifactError('not-found', 'the registry lacks it');
 
 const neverHere = (): never => assert.fail('the bytes are never here');
 
-function open(patienceMs = 60_000, heardAt = () => 0, longestMs?: number, now?: () => number) {
+type Given = Partial<Pick<ReadLimits, 'patienceMs' | 'heardAt' | 'longestMs' | 'crowd'>>;
+
+function open(given: Given = {}, now?: () => number) {
   const counts = { asked: 0, failed: 0, stale: 0 };
   const refusals: boolean[] = [];
   const limits = {
-    patienceMs,
-    ...(longestMs !== undefined && { longestMs }),
-    heardAt,
-    crowd: { waiting: 0 },
+    patienceMs: 60_000,
+    heardAt: () => 0,
+    crowd: createCrowds()(),
+    ...given,
     asked: () => void counts.asked++,
     failed: (_error: ArtifactError, isRefused: boolean) => {
       counts.failed++;
@@ -91,12 +94,7 @@ test('a read whose file cannot be opened fails', async () => {
 
 test('a failure ends the reads that wait and those that the kernel repeats, and a later one waits again', async () => {
   let time = 1;
-  const { reads, counts } = open(
-    60_000,
-    () => 0,
-    undefined,
-    () => time,
-  );
+  const { reads, counts } = open({}, () => time);
   const waiting = reads.bring(0, 10);
   reads.fail(refused);
   await assert.rejects(waiting, refused);
@@ -112,7 +110,7 @@ test('a failure ends the reads that wait and those that the kernel repeats, and 
 });
 
 test('a read waits no longer than the patience, and its repetition does not wait', async () => {
-  const { reads, counts } = open(30);
+  const { reads, counts } = open({ patienceMs: 30 });
   await assert.rejects(reads.bring(0, 10), /nothing came within 0.03 s/);
   await assert.rejects(reads.bring(0, 10), /nothing came/);
   assert.equal(counts.asked, 1);
@@ -121,7 +119,7 @@ test('a read waits no longer than the patience, and its repetition does not wait
 
 test('reads that failed by their patience are a problem until something comes', async () => {
   let heardAt = 0;
-  const { reads } = open(30, () => heardAt);
+  const { reads } = open({ patienceMs: 30, heardAt: () => heardAt });
   assert.equal(reads.problem(), undefined);
   await assert.rejects(reads.bring(0, 10), /nothing came/);
   assert.match(reads.problem()?.message ?? '', /nothing came within 0.03 s/);
@@ -132,7 +130,7 @@ test('reads that failed by their patience are a problem until something comes', 
 
 test('a read waits longer while something comes, and one that began later has its own time', async () => {
   const begun = performance.now();
-  const { reads } = open(200, () => Math.min(performance.now(), begun + 300));
+  const { reads } = open({ patienceMs: 200, heardAt: () => Math.min(performance.now(), begun + 300) });
   const first = reads.bring(0, 10).then(neverHere, () => performance.now() - begun);
   await new Promise(resolve => setTimeout(resolve, 400));
   const second = reads.bring(0, 10).then(neverHere, () => performance.now() - begun);
@@ -144,7 +142,7 @@ test('a read waits longer while something comes, and one that began later has it
 
 test('a read does not wait for ever, however much comes', async () => {
   for (const patienceMs of [20, 60_000]) {
-    const { reads } = open(patienceMs, () => performance.now(), 200);
+    const { reads } = open({ patienceMs, heardAt: () => performance.now(), longestMs: 200 });
     const begun = performance.now();
     await assert.rejects(reads.bring(0, 10), /it has not come for 0.2 s/);
     assert.ok(performance.now() - begun >= 190);
@@ -162,6 +160,19 @@ test('only so many reads of a volume wait', async () => {
   const later = reads.bring(0, 10);
   assert.equal((await later).fd, 7);
   reads[Symbol.dispose]();
+});
+
+test('a read of which another volume takes the place fails', async () => {
+  const openCrowd = createCrowds({ volume: 10, all: 2 });
+  const [{ reads, counts }, other] = [open({ crowd: openCrowd() }), open({ crowd: openCrowd() })];
+  const [first, last] = [reads.bring(0, 10), reads.bring(10, 10)];
+  const another = other.reads.bring(0, 10);
+  await assert.rejects(last, /no volume has more of them/);
+  assert.deepEqual([reads.waiting(), counts.failed, other.reads.waiting()], [1, 1, 1]);
+  for (const { reads: each } of [{ reads }, other]) each.serve(() => ({ fd: 7, [Symbol.dispose]() {} }));
+  for (const { fd } of [await first, await another]) assert.equal(fd, 7);
+  assert.equal((await reads.bring(10, 10)).fd, 7);
+  for (const each of [reads, other.reads]) each[Symbol.dispose]();
 });
 
 test('reads of bytes that are here, or fail, do not end those of others', async () => {

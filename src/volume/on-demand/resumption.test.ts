@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LateView } from '../../ports/late-views.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { createCrowds } from './crowd.ts';
 import { createResumption } from './resumption.ts';
 
 test('a late view that cannot be read is logged, and the others are resumed', async () => {
@@ -25,6 +26,7 @@ test('a late view that cannot be read is logged, and the others are resumed', as
         },
       },
       patienceMs: 1_000,
+      openCrowd: createCrowds(),
       warn: text => void warned.push(text),
     },
     () => {},
@@ -57,6 +59,7 @@ test('reads of a layer whose list has lied are refused before anything loads its
         },
       },
       patienceMs: 1_000,
+      openCrowd: createCrowds(),
       warn: assert.fail,
     },
     (key, { message }, isRefused) => void failed.push([key, message, isRefused]),

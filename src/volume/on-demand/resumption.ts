@@ -2,6 +2,7 @@ import type { Landing, LateMounts } from '../../ports/landing.ts';
 import type { LateView, LateViews } from '../../ports/late-views.ts';
 import type { Views } from '../../ports/store.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import type { Crowd } from './crowd.ts';
 import type { FailedReads } from './failed-reads.ts';
 import type { WaitingView } from './late-start.ts';
 import type { NodeLandings } from './node-landings.ts';
@@ -32,6 +33,7 @@ export function createResumption(
     readonly images: Pick<LateMounts, 'keepMounted'>;
     readonly landings: Pick<NodeLandings, 'resume'>;
     readonly patienceMs: number;
+    readonly openCrowd: () => Crowd;
     readonly warn: (text: string) => void;
   },
   failed: FailedReads['add'],
@@ -39,7 +41,9 @@ export function createResumption(
   const resumed = new Map<string, ResumedView>();
 
   const openReads = (late: LateView): { readonly reads: readonly LayerReads[]; readonly of: ViewReads } => {
-    const of = createViewReads(world.patienceMs, (...failure) => failed(late.key, ...failure));
+    const of = createViewReads(world.patienceMs, world.openCrowd(), (...failure) =>
+      failed(late.key, ...failure),
+    );
     const reads = late.layers.map(({ size }, layer) => of.open(layer, size));
     for (const [layer, each] of reads.entries()) {
       const chunks = late.chunksOf(layer);

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ByteSpan } from './byte-span.ts';
+import { createCrowds } from './crowd.ts';
 import { createViewReads } from './view-reads.ts';
 
 test('reads that waited before anything loads their view are asked for when something does', async () => {
   const failed: number[] = [];
-  const view = createViewReads(60_000, () => void failed.push(1));
+  const view = createViewReads(60_000, createCrowds()(), () => void failed.push(1));
   const [first, second] = [view.open(0, 100), view.open(1, 100)];
   const waiting = second.bring(90, 10);
   const asked: string[] = [];

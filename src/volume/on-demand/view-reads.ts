@@ -1,4 +1,5 @@
 import type { ByteSpan } from './byte-span.ts';
+import type { Crowd } from './crowd.ts';
 import { createReads, type LayerReads, type ReadLimits } from './reads.ts';
 
 /** What loads the bytes that reads wait for, and when bytes came last. `stale`: a read asked for bytes that are shown. */
@@ -12,10 +13,9 @@ export type ViewReads = {
 };
 
 /** @param failed called for each read that fails. */
-export function createViewReads(patienceMs: number, failed: ReadLimits['failed']): ViewReads {
+export function createViewReads(patienceMs: number, crowd: Crowd, failed: ReadLimits['failed']): ViewReads {
   let loading: Loader | undefined;
   const opened = new Map<number, LayerReads>();
-  const crowd = { waiting: 0 };
   return {
     open(layer, size) {
       const heardAt = (): number => loading?.heardAt() ?? 0;

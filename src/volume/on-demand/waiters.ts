@@ -1,5 +1,6 @@
 import { ArtifactError } from '../../util/error.ts';
 import { type ByteSpan, type HasBytes, overlap } from './byte-span.ts';
+import type { Crowd } from './crowd.ts';
 
 /** Reads that wait for one layer, each as long as anything of the volume comes within the patience. */
 export type Waiters = {
@@ -22,14 +23,12 @@ export type Patience = {
   readonly patienceMs: number;
   readonly longestMs?: number;
   readonly heardAt: () => number;
-  /** How many reads of all layers of the volume wait. */
-  readonly crowd: { waiting: number };
+  /** The reads of all layers of the volume. */
+  readonly crowd: Crowd;
   /** Called for each read that begins to wait. */
   readonly asked: (offset: number, length: number) => void;
 };
 
-/** A program may read ahead without waiting, and the kernel asks for 65,535 reads of all volumes at a time. */
-const mostWaiting = 4096;
 /**
  * The kernel ends the landings of all volumes for one read that takes 18 hours, and a server can send a byte now and then
  * for ever. A read may have begun to wait in an earlier process.
@@ -64,18 +63,15 @@ export function createWaiters(
   };
   return {
     async wait(bytes) {
-      if (crowd.waiting >= mostWaiting)
-        throw new ArtifactError('exhausted', `${mostWaiting} reads of the volume wait already`);
       const waiter = { ...Promise.withResolvers<void>(), ...bytes, since: performance.now() };
+      using _place = crowd.enter(waiter.reject);
       waiters.add(waiter);
-      crowd.waiting++;
       timer ??= setTimeout(expire, Math.min(patienceMs, longestMs));
       asked(bytes.offset, bytes.length);
       try {
         await waiter.promise;
       } finally {
         waiters.delete(waiter);
-        crowd.waiting--;
         if (waiters.size === 0) clearTimeout(timer);
         if (waiters.size === 0) timer = undefined;
       }
