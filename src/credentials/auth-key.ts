@@ -1,5 +1,5 @@
 import { withoutHttpsPort } from '../oci/reference.ts';
-import { matchesGlob } from '../util/glob.ts';
+import { type GlobBudget, matchesGlob } from '../util/glob.ts';
 
 /** A registry host and a repository there. */
 export type RegistryPath = { readonly host: string; readonly path: string };
@@ -31,9 +31,9 @@ export function parseAuthKey(key: string): AuthKey {
   return { host, path, plain: key === (path === '' ? host : `${host}/${path}`) };
 }
 
-/** Whether a key applies to a repository; `host` is canonical. */
-export function keyMatches(key: AuthKey, host: string, path: string): boolean {
-  return hostMatches(key.host, host) && (key.path === '' || `${path}/`.startsWith(`${key.path}/`));
+/** Whether a key applies to a repository; `host` is canonical. It does not once the budget is below zero. */
+export function keyMatches(key: AuthKey, host: string, path: string, budget: GlobBudget): boolean {
+  return hostMatches(key.host, host, budget) && (key.path === '' || `${path}/`.startsWith(`${key.path}/`));
 }
 
 /** Whether an image name, `host/path`, matches a pattern of `matchImages` as in kubelet: the path is a plain prefix. */
@@ -50,9 +50,10 @@ export function isGlob(host: string): boolean {
 }
 
 /** As kubelet reads pull secrets: globs within the labels of a name, the same number of labels, the same port. */
-function hostMatches(pattern: string, host: string): boolean {
+function hostMatches(pattern: string, host: string, budget?: GlobBudget): boolean {
   if (pattern === host) return true;
   if (!isGlob(pattern) || pattern.length > longestPattern) return false;
+  if (budget !== undefined) budget.steps -= pattern.length;
   const [wanted, wantedPort] = splitPort(pattern);
   const [name, port] = splitPort(host);
   const globs = wanted.split('.');
@@ -60,7 +61,7 @@ function hostMatches(pattern: string, host: string): boolean {
   return (
     wantedPort === port &&
     globs.length === labels.length &&
-    globs.every((glob, index) => matchesGlob(glob, labels[index] ?? ''))
+    globs.every((glob, index) => matchesGlob(glob, labels[index] ?? '', budget))
   );
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { cpuTime } from '../../test/support/os/cpu-time.ts';
 import { ArtifactError } from '../util/error.ts';
 import {
   type CredentialCandidate,
@@ -373,4 +374,40 @@ test('an object of another kind is no auth file, and an empty one has no credent
     message: 'the auth file x has none of auths, credHelpers, credsStore',
   });
   assert.deepEqual(parseDockerConfig('{}', 'auths', origin).entries, []);
+});
+
+describe('keys with many globs cost little, whatever they are', () => {
+  const shapes = [
+    '*a'.repeat(60),
+    '?*'.repeat(25),
+    '*[!b]'.repeat(50),
+    `*[${'b'.repeat(120)}]`,
+    '['.repeat(120),
+  ];
+  for (const shape of shapes) {
+    test(`such as ${shape.slice(0, 10)}`, () => {
+      const keys = Array.from({ length: 1700 }, (_, nth) => [`*${shape}${nth.toString(36)}.b`, {}] as const);
+      const text = JSON.stringify({ auths: Object.fromEntries(keys) });
+      const configs = [1, 2, 3, 4].map(() => parseDockerConfig(text, 'auths', origin));
+      const took = [1, 2].map(() => {
+        const start = cpuTime();
+        try {
+          assert.deepEqual([...candidates(configs, { host: `${'a'.repeat(230)}.b`, path: 'x' })], []);
+        } catch (thrown) {
+          assert.match(
+            String(thrown),
+            /the test cannot be used: its keys take too long to match against aaa/,
+          );
+        }
+        return cpuTime() - start;
+      });
+      assert.ok(Math.min(...took) < 500, took.join(' '));
+    });
+  }
+});
+
+test('a pull secret of a large company is within the bound', () => {
+  const entries = Array.from({ length: 2000 }, (_, nth) => [`*.dkr-${nth}.ecr.*.amazonaws.com`, {}] as const);
+  const auths = { ...Object.fromEntries(entries), '*.dkr.ecr.*.amazonaws.com': entry('me') };
+  assert.equal(userOf(find({ auths }, '123456789012.dkr.ecr.us-east-1.amazonaws.com', 'team/model')), 'me');
 });

@@ -97,9 +97,14 @@ export function* candidates(
   endpoint: RegistryPath,
 ): Generator<CredentialCandidate> {
   const host = canonicalHost(endpoint.host);
+  const budget = { steps: maxGlobSteps };
   const matching = configs
     .flatMap(config => config.entries)
-    .filter(entry => keyMatches(entry.key, host, endpoint.path))
+    .filter(entry => {
+      const matches = keyMatches(entry.key, host, endpoint.path, budget);
+      if (budget.steps < 0) throw tooManyGlobs(entry.origin, host);
+      return matches;
+    })
     .sort((left, right) => bySpecificity(left.key, right.key));
   for (const { kind, key, written, value, origin } of matching) {
     if (kind === 'auth') {
@@ -122,6 +127,16 @@ export function* candidates(
     const server = written ?? (host === 'docker.io' ? hubServer : host);
     yield { kind: 'program', name: toName(store, 'credsStore', origin), server, field: 'credsStore', origin };
   }
+}
+
+/** About a tenth of a second of work, for all keys of a lookup: a pull secret may have megabytes of stars. */
+const maxGlobSteps = 1_000_000;
+
+function tooManyGlobs({ code, name }: CredentialOrigin, host: string): ArtifactError {
+  return new ArtifactError(
+    code,
+    `${name} cannot be used: its keys take too long to match against ${host}; write fewer keys with globs, with fewer stars`,
+  );
 }
 
 /** The key under which `docker login` without a host stores its credential. */

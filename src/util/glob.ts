@@ -4,12 +4,17 @@ import { doAtOnce } from './pace.ts';
  * Whether a layer's name matches a glob, by the rules of `matchesWhole`. A glob without a slash is compared with the
  * last component of the name, so it matches at any depth.
  */
-export function matchesGlob(glob: string, name: string): boolean {
-  return doAtOnce(compileGlob(glob)(name, { steps: Number.POSITIVE_INFINITY }));
+export function matchesGlob(glob: string, name: string, budget: GlobBudget = boundless()): boolean {
+  return doAtOnce(compileGlob(glob)(name, budget));
 }
 
-/** The remaining steps of matching, some for each character. Below zero nothing matches any more. */
+/**
+ * The remaining steps of matching: one for each character and each part of a glob that it is compared with. Below zero
+ * nothing matches any more.
+ */
 export type GlobBudget = { steps: number };
+
+const boundless = (): GlobBudget => ({ steps: Number.POSITIVE_INFINITY });
 
 /** Some 0.1 ms of work. */
 const stepsBetweenYields = 1000;
@@ -27,7 +32,7 @@ export function compileGlob(glob: string): (name: string, budget: GlobBudget) =>
  * proportional to the product of both lengths.
  */
 export function matchesWhole(glob: string, text: string): boolean {
-  return doAtOnce(run(parseGlob(glob), text, { steps: Number.POSITIVE_INFINITY }));
+  return doAtOnce(run(parseGlob(glob), text, boundless()));
 }
 
 function* run(tokens: readonly Token[], text: string, budget: GlobBudget): Generator<void, boolean> {
@@ -38,14 +43,14 @@ function* run(tokens: readonly Token[], text: string, budget: GlobBudget): Gener
     const next = new Set<number>();
     for (const state of states) {
       const token = tokens[state];
+      const work = token?.work ?? 1;
+      budget.steps -= work;
+      steps += work;
       if (token === undefined || !token.takes(character)) continue;
       next.add(token.repeats ? state : state + 1);
     }
-    if (next.size === 0) return false;
+    if (next.size === 0 || budget.steps < 0) return false;
     states = withSkips(next, tokens);
-    budget.steps -= states.size;
-    if (budget.steps < 0) return false;
-    steps += states.size;
     if (steps < stepsBetweenYields) continue;
     steps = 0;
     yield;
@@ -57,6 +62,8 @@ type Token = {
   readonly takes: (character: string) => boolean;
   readonly repeats: boolean;
   readonly skips: number;
+  /** The steps of one comparison: a class has many ranges. Default: 1. */
+  readonly work?: number;
 };
 
 /** Adds the states reached without a character: past a star, and past the slash that follows `**`. */
@@ -72,6 +79,7 @@ function withSkips(states: Set<number>, tokens: readonly Token[]): Set<number> {
 function parseGlob(glob: string): readonly Token[] {
   const tokens: Token[] = [];
   const characters = Array.from(glob);
+  const lastEnd = characters.lastIndexOf(']'); // no bracket after it is searched for its end
   for (let at = 0; at < characters.length; ) {
     const character = characters[at] ?? '';
     if (character === '*') {
@@ -84,12 +92,13 @@ function parseGlob(glob: string): readonly Token[] {
       tokens.push({ takes: c => c !== '/', repeats: false, skips: 0 });
       at++;
     } else {
-      const close = character === '[' ? findEnd(characters, at) : -1;
+      const close = character === '[' && at < lastEnd ? findEnd(characters, at) : -1;
       if (close === -1) {
         tokens.push({ takes: c => c === character, repeats: false, skips: 0 });
         at++;
       } else {
-        tokens.push({ takes: parseClass(characters.slice(at + 1, close)), repeats: false, skips: 0 });
+        const members = characters.slice(at + 1, close);
+        tokens.push({ takes: parseClass(members), repeats: false, skips: 0, work: members.length });
         at = close + 1;
       }
     }
