@@ -177,7 +177,8 @@ export function addCommands(program: Command, act: Act): void {
   add({
     usage: 'mount <reference> <dir>',
     summary: 'mount an artifact read-only at a directory',
-    about: 'Mounts an artifact read-only at a directory. The directory is created if it does not exist, in one that does.',
+    about:
+      'Mounts an artifact read-only at a directory. The directory is created if it does not exist, in one that does.',
     flags: command => addSelection(addCredentials(command)),
     asks: true,
     direct: pulls,

@@ -103,7 +103,10 @@ export function readNamed(file: string, reading: Reading): string {
     throw new ArtifactError('invalid', `it cannot be read (${errnoOf(cause) ?? String(cause)})`, thrown);
   }
   if (text !== undefined) return text;
-  throw new ArtifactError('invalid', "it does not exist; correct the path, or mount it into the driver's container");
+  throw new ArtifactError(
+    'invalid',
+    "it does not exist; correct the path, or mount it into the driver's container",
+  );
 }
 
 /** The results of a reading so far. */

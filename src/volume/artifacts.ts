@@ -1,4 +1,4 @@
-import { type Digest, isFewDigits } from '../oci/digest.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
@@ -169,13 +169,10 @@ export function createArtifacts(world: {
       using _ = await pinning.acquire(never);
       return naming.pin((await catalog.locateOnly(text)).reference);
     },
-    async unpin(given) {
-      const text = await catalog.complete(given);
+    async unpin(text) {
       // Searches the pins, because the name may resolve to another digest by now, or be gone.
       const all = await pins.list();
-      const named = findPins(text, all, world.expander);
-      const whole = named.length > 0 ? text : await catalog.complete(text, isFewDigits(text));
-      const meant = whole === text ? named : findPins(whole, all, world.expander);
+      const meant = await catalog.search(text, async whole => findPins(whole, all, world.expander));
       if (meant.length === 0)
         throw new ArtifactError('not-found', `${text} is not pinned; \`ls\` shows what is`);
       const listed = meant.find(({ by }) => by !== undefined);

@@ -1,5 +1,5 @@
 import type { Descriptor } from '../oci/descriptor.ts';
-import { type Digest, isDigest, isDigestStart, isFewDigits, isStartOf } from '../oci/digest.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference } from '../oci/reference.ts';
@@ -11,6 +11,7 @@ import { never } from '../util/abortable.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { doInSlices, startPace } from '../util/pace.ts';
 import { formatVerdict, type SignatureCheck } from './access/signature-check.ts';
+import { createStartSearch, type StartSearch } from './digest-starts.ts';
 import { cachedDocuments } from './pull/cached-documents.ts';
 import type { LayerFetcher } from './pull/layer-fetcher.ts';
 import type { ManifestLoader } from './pull/manifest-loader.ts';
@@ -18,8 +19,8 @@ import { isBesideTag, isOfRepository } from './repository-names.ts';
 
 /** Lookups in the cache by reference and digest. */
 export type Catalog = {
-  /** The full digest for a prefix of a cached one; any other text unchanged. @throws `invalid` if several match. */
-  complete(text: string, isStart?: boolean): Promise<string>;
+  /** Searches by a text, or by the cached digest that it is the start of. */
+  readonly search: StartSearch;
   /**
    * Finds the only name of a reference, a digest or a digest prefix. Where a digest has a tag and the name
    * `repository@digest` in one repository, the tag is the name, and `beside` the other.
@@ -50,6 +51,7 @@ export function createCatalog(world: {
   readonly platform: Platform;
 }): Catalog {
   const { expander, names, views, volumes, pins, manifests, source, signatures, evidence, platform } = world;
+  const search = createStartSearch(world);
 
   /** The names of a digest; if there are none, those of an index that lists it. */
   const namesOf = async (digest: Digest): Promise<readonly NameRecord[]> => {
@@ -75,32 +77,13 @@ export function createCatalog(world: {
     return [];
   };
 
-  const complete = async (text: string, isStart = isDigestStart(text)): Promise<string> => {
-    if (!isStart || isDigest(text)) return text;
-    const [known, made, pinned] = await Promise.all([names.list(), views.list(), pins.list()]);
-    const all = [
-      ...known.map(({ descriptor }) => descriptor.digest),
-      ...made.map(({ manifest }) => manifest),
-      ...pinned.map(({ digest }) => digest),
-    ];
-    const [only = text, ...others] = new Set(all.filter(digest => isStartOf(text, digest)));
-    if (others.length === 0) return only;
-    throw new ArtifactError(
-      'invalid',
-      `${text} is the start of ${others.length + 1} digests: ${[only, ...others].join(', ')}; write more of one`,
-    );
-  };
-
   const locateAll = async (given: string): Promise<readonly [Located, ...Located[]]> => {
-    const text = await complete(given);
-    const [first, ...others] = isDigest(text)
-      ? (await namesOf(text)).map(name => ({ ...name, asked: name.reference }))
-      : isDigestStart(given) && given.startsWith('sha')
-        ? []
-        : await byReference(text);
+    const [first, ...others] = await search(given, async text =>
+      isDigest(text)
+        ? (await namesOf(text)).map(name => ({ ...name, asked: name.reference }))
+        : byReference(text),
+    );
     if (first !== undefined) return [first, ...others];
-    const whole = await complete(text, isFewDigits(text));
-    if (whole !== text) return locateAll(whole);
     const absence = `${given} is not in this node's cache; \`ls\` lists what is, \`pull\` adds it`;
     throw new ArtifactError('not-found', absence);
   };
@@ -133,7 +116,7 @@ export function createCatalog(world: {
     evidence.verifiedAt({ kind: 'blobs', digest }) || evidence.verifiedAt({ kind: 'layers', digest });
 
   return {
-    complete,
+    search,
     locateOnly,
     async has(descriptor, reference) {
       try {

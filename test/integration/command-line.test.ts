@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../support/late/loading.ts';
 import { runCommandHere, usesStateDir } from '../support/node/command.ts';
 import { startDaemon, testNode } from '../support/node/daemon.ts';
 import { needs } from '../support/project/tools.ts';
@@ -107,6 +108,20 @@ for (const through of ['a daemon', 'the state directory']) {
     assert.partialDeepStrictEqual(await json('inspect', few), { reference, digest });
     await json('pin', few);
     await json('unpin', few);
+    {
+      const conf = await readFile(node.registriesConf, 'utf8');
+      await writeFile(node.registriesConf, conf.replace(/^unqualified.*/, ''));
+      await using _ = { [Symbol.asyncDispose]: () => writeFile(node.registriesConf, conf) };
+      const absent = few === '0000' ? '1111' : '0000';
+      await until('the file is read again', async () =>
+        / is a short name/.test((await runCommandHere(node, ['inspect', absent])).stderr),
+      );
+      assert.partialDeepStrictEqual(await json('inspect', few), { reference, digest });
+      await json('pin', few);
+      await json('unpin', few);
+      await json('rm', few);
+      await json('pull', reference);
+    }
     for (const argv of [['inspect'], ['pull'], ['resolve'], ['mount', target], ['rm'], ['pin'], ['unpin']]) {
       const [command = '', ...rest] = argv;
       const { code, stderr } = await runCommandHere(node, [command, 'sha256:0000', ...rest]);
@@ -142,7 +157,11 @@ for (const through of ['a daemon', 'the state directory']) {
     const login = ['--username', 'alice', '--password-stdin'];
     for (const command of ['pull', 'resolve']) {
       for (const [flags, stdin, said] of [
-        [[], '', /needs a credential.*; give one with --username and --password-stdin, or with --auth-file$/],
+        [
+          [],
+          '',
+          /needs a credential.*; give a credential with --username and --password-stdin, or with --auth-file$/,
+        ],
         [login, 'S3CRET guess\n', /the credential of --username and --password-stdin is not accepted/],
         [['--auth-file', authFile], '', /the credential of --auth-file \(127\.0\.0\.1:\d+\) is not accepted/],
       ] as const) {
