@@ -14,6 +14,7 @@ import { ArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import { createFailingVolumes } from './failing-volumes.ts';
 import { createPublishing } from './publish.ts';
+import { resolving } from './pull/progress.ts';
 import type { Pull } from './pull/pull.ts';
 
 const never = new AbortController().signal;
@@ -37,7 +38,7 @@ const origin: Origin = { pulled: 30, resumed: 4, cached: 6, pulledLayers: 3, cac
 
 type PullFunction = Pull['pull'];
 
-function createWorld(pull?: PullFunction) {
+function createWorld(pull?: PullFunction, pulls: ReturnType<Pull['list']> = []) {
   const log: string[] = [];
   const records = new Map<string, VolumeRecord>();
   const asked: Pick<PublishRequest, 'reference' | 'pinned' | 'pullPolicy'>[] = [];
@@ -60,7 +61,7 @@ function createWorld(pull?: PullFunction) {
     statusOf: async record => ({ ...record, mounted: true }),
     failing: world.failing,
     pull: {
-      list: () => [],
+      list: () => pulls,
       stop: async () => undefined,
       async pull(asking, onProgress, signal) {
         const { reference: wanted, pinned, pullPolicy } = asking;
@@ -296,12 +297,37 @@ const waiting: PullFunction = (_request, onProgress, signal) => {
 };
 
 test('near the deadline the caller gets the progress of the pull', async () => {
-  const { publish } = createWorld(waiting);
+  const { reference, targetPath } = request;
+  const wanters = [{ reference, targetPath, kind: 'pod' }] as const;
+  const { publish, world } = createWorld(waiting, [
+    { since: 0, latest: undefined, wanters, cancel: async () => {} },
+  ]);
   const controller = new AbortController();
   const call = publish(request, controller.signal);
   setImmediate(() => controller.abort(new DeadlineNear()));
   await assert.rejects(call, code('busy', /pulled 3\.1 GiB of 7\.2 GiB, 2 of 5 layers; it goes on/));
+  assert.deepEqual(world.failing.list(), []);
 });
+
+for (const [what, waits, isFailing] of [
+  ['waits for a registry that fails', 'retrying in 15 s (8 of 9): r cannot be reached', true],
+  ['has no answer yet', undefined, false],
+] as const) {
+  test(`a pull that ${what} has not begun, and its volume ${isFailing ? 'fails' : 'does not fail'}`, async () => {
+    const { publish, world } = createWorld(async (asking, onProgress, signal) => {
+      onProgress({ ...resolving, ...(waits && { waits }) });
+      return waiting(asking, () => {}, signal);
+    });
+    const controller = new AbortController();
+    const call = publish(request, controller.signal);
+    setImmediate(() => controller.abort(new DeadlineNear()));
+    const why = waits ?? 'the registry has not answered yet';
+    const message = `the pull of ${request.reference} has not begun: ${why}; the next call asks again`;
+    await assert.rejects(call, { code: 'busy', message });
+    const failing = world.failing.list().map(volume => [volume.code, volume.message]);
+    assert.deepEqual(failing, isFailing ? [['busy', message]] : []);
+  });
+}
 
 test('nothing is mounted for a caller that leaves', async () => {
   const { publish, world } = createWorld(waiting);

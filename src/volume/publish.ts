@@ -5,7 +5,6 @@ import type { Names, VolumeRecord, VolumeRecords } from '../ports/records.ts';
 import type { PublishRequest } from '../ports/request.ts';
 import type { View, Views } from '../ports/store.ts';
 import type { Progress } from '../ports/usecases.ts';
-import { DeadlineNear } from '../util/deadline-near.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex, type KeyedMutex } from '../util/mutex.ts';
 import { quoteName } from '../util/name.ts';
@@ -13,10 +12,10 @@ import type { PublishReports } from './events/publish-reports.ts';
 import type { FailingVolumes } from './failing-volumes.ts';
 import { formatEnding, toTarget } from './manual-mount.ts';
 import type { OnDemand } from './on-demand/on-demand.ts';
-import { describeNext, describeProgress } from './pull/progress-text.ts';
 
 import type { Pull, PulledView } from './pull/pull.ts';
 import { verifyProtected } from './pull/view-form.ts';
+import { toUnfinished } from './unfinished.ts';
 import type { VolumeStatusReader } from './volume-status.ts';
 
 /** How often a view may be found damaged during its mount before the disk is considered faulty. */
@@ -160,7 +159,11 @@ export function createPublishing(world: {
           `the view of ${request.reference} was found damaged ${attempts} times between its check and its mount; check the disk of the node, and run fsck --repair`,
         );
       } catch (thrown) {
-        if (signal.aborted) throw leaving(request, signal.reason, latest);
+        if (signal.aborted) {
+          const unfinished = toUnfinished(request, signal.reason, latest, pull.list());
+          if (unfinished.isFailing) failing.failed(request, unfinished.error);
+          throw unfinished.error;
+        }
         const error = toArtifactError(thrown);
         if (error.code === 'busy') throw thrown;
         if (!request.anywhere) failing.failed(request, error); // a command shows its error, and does not call again
@@ -210,18 +213,6 @@ function recall(request: PublishRequest, before: VolumeRecord | undefined): Publ
 
 function targetOf(request: PublishRequest): Target {
   return { path: request.targetPath, anywhere: request.anywhere };
-}
-
-function leaving(request: PublishRequest, reason: unknown, latest: Progress | undefined): ArtifactError {
-  if (reason instanceof DeadlineNear) {
-    const next = describeNext(latest, !request.anywhere);
-    return new ArtifactError(
-      'busy',
-      `${request.reference} is still ${latest?.waits === undefined ? 'on its way' : 'pulling'}: ${describeProgress(latest)}; ${next}`,
-    );
-  }
-  const error = toArtifactError(reason);
-  return error.code === 'internal' ? new ArtifactError('cancelled', 'the caller went away', reason) : error;
 }
 
 function toRecord(

@@ -150,7 +150,7 @@ test('a pull waits for a mirror with a wait, says so, and goes on when the mirro
   const waits = `mirror ${peer.host} has it not yet; waiting.test is asked from \\S+Z on`;
   await assert.rejects(
     daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 3_000 }),
-    new RegExp(`ABORTED: .* is still pulling: ${waits}; pulled 0 B of 1\\.0 KiB`),
+    new RegExp(`ABORTED: .* is still being pulled: ${waits}; pulled 0 B of 1\\.0 KiB`),
   );
   const { problems } = await daemon.artifacts.GetStatus({});
   assert.match(

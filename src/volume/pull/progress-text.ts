@@ -16,12 +16,12 @@ export function describeProgress(progress: Progress | undefined): string {
 }
 
 /**
- * What the next call finds. `goesOn`: the pull continues between calls. Until there is a manifest, each call asks the
- * registry itself.
+ * What the next call finds. `goesOn`: the pull continues between calls. Until there is a manifest, it does not, and each
+ * call asks the registry itself.
  */
 export function describeNext(progress: Progress | undefined, goesOn: boolean): string {
-  if (progress === undefined || progress.phase === 'resolve') return 'the next call asks again';
   if (goesOn) return 'it goes on, and the next call joins it';
+  if (progress === undefined || progress.phase === 'resolve') return 'the next call asks again';
   return progress.bytes === 0
     ? 'the next call starts again'
     : 'what was downloaded is kept, and the next call continues from there';

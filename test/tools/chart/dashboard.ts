@@ -41,7 +41,7 @@ const rows: Readonly<Record<string, readonly Panel[]>> = {
     {
       title: 'Publishes by outcome',
       unit: 'ops',
-      says: 'Aborted is a pull that goes on: kubelet asks again.',
+      says: 'Aborted is a pull that goes on, or has not begun: kubelet asks again.',
       targets: {
         '{{grpc_status_code}}': `sum by (grpc_status_code) (rate(csi_plugin_operations_seconds_count{${publish}}[$__rate_interval]))`,
       },
