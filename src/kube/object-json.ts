@@ -11,6 +11,10 @@ export const longestAnswer: number = 8 * 1024 * 1024;
 const rules: JsonRules = { maxBytes: 4 * longestAnswer, maxKeys: 256 * 1024, maxValues: 512 * 1024 };
 
 /** Parses an object, a list or a change of the API. @throws as `parseJsonInSteps`. */
-export function parseObjectJson(text: string, signal: AbortSignal): Promise<unknown> {
-  return doInSlices(parseJsonInSteps(text, rules), signal);
+export function parseObjectJson(
+  text: string,
+  signal: AbortSignal,
+  measure?: JsonRules['measure'],
+): Promise<unknown> {
+  return doInSlices(parseJsonInSteps(text, { ...rules, measure }), signal);
 }

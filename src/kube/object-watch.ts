@@ -21,8 +21,8 @@ const kinds: Readonly<Record<string, KubeChange['kind']>> = {
 export async function watchObjects(
   access: ClusterAccess,
   path: KubePath,
-  { version, seconds }: Parameters<KubeObjects['watch']>[1],
-  onChange: (change: KubeChange) => void,
+  { version, seconds, without }: Parameters<KubeObjects['watch']>[1],
+  onChange: Parameters<KubeObjects['watch']>[2],
   signal: AbortSignal,
 ): Promise<boolean> {
   const query = {
@@ -30,6 +30,7 @@ export async function watchObjects(
     resourceVersion: version,
     allowWatchBookmarks: 'true',
     timeoutSeconds: `${seconds}`,
+    ...toFieldSelector(without),
   };
   const limited = AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000 + graceMs)]);
   const response = await openStream(access, { method: 'GET', path, query }, limited);
@@ -40,12 +41,14 @@ export async function watchObjects(
       if (code === 410) return false;
       throw toRefusal({ code, text }, 'watch', path, access.url);
     }
-    onChange({ kind: 'mark', object: { metadata: { resourceVersion: version } } });
+    const begun = { kind: 'mark', object: { metadata: { resourceVersion: version } }, bytes: 0 } as const;
+    if (!(await onChange(begun))) return true;
     for await (const line of linesOf(response)) {
       const { type, object } = await parseEvent(line, signal);
       const kind = typeof type === 'string' ? kinds[type] : undefined;
-      if (kind !== undefined) onChange({ kind, object });
-      else if (isObject(object) && object['code'] === 410) return false;
+      if (kind !== undefined) {
+        if (!(await onChange({ kind, object, bytes: line.length }))) return true;
+      } else if (isObject(object) && object['code'] === 410) return false;
       else throw toRefusal({ code: 500, text: JSON.stringify(object ?? {}) }, 'watch', path, access.url);
     }
     return true;
@@ -57,6 +60,12 @@ export async function watchObjects(
   } finally {
     response.destroy();
   }
+}
+
+/** Custom resources have this field, which the API filters by. */
+export function toFieldSelector(without: readonly string[] = []): { readonly fieldSelector?: string } {
+  const fieldSelector = without.map(namespace => `metadata.namespace!=${namespace}`).join(',');
+  return fieldSelector === '' ? {} : { fieldSelector };
 }
 
 async function parseEvent(line: string, signal: AbortSignal): Promise<JsonObject> {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openObjectServer, type StoredObject } from '../../test/support/node/object-server.ts';
 import type { KubeChange } from '../ports/kube-objects.ts';
 import { openKubeObjects } from './objects.ts';
@@ -40,9 +41,10 @@ test('a list is read in parts, and followed from its version', async () => {
   assert.deepEqual([first.items.length, second.items.length, second.next], [2, 1, undefined]);
   const changes: string[] = [];
   const ending = new AbortController();
-  const note = ({ kind: change, object }: KubeChange): void => {
+  const note = async ({ kind: change, object }: KubeChange): Promise<boolean> => {
     changes.push(`${change} ${(object as StoredObject).metadata.name}`);
     if (changes.length === 4) ending.abort(new Error('all are seen'));
+    return true;
   };
   const watching = objects.watch(parts, { version: first.version, seconds: 60 }, note, ending.signal);
   server.put(`${root}/namespaces/n/parts/d`, { kind: 'Part' });
@@ -64,15 +66,47 @@ test('an object with as many annotations as the API takes is read beside others,
   assert.equal(items.length, 2);
   const ending = new AbortController();
   const changes: string[] = [];
-  const note = ({ kind: change, object }: KubeChange): void => {
+  const note = async ({ kind: change, object }: KubeChange): Promise<boolean> => {
     changes.push(`${change} ${(object as StoredObject).metadata.name}`);
     if (changes.length === 3) ending.abort(new Error('all are seen'));
+    return true;
   };
   const watching = objects.watch(notes, { version, seconds: 60 }, note, ending.signal);
   server.put(`${root}/namespaces/evil/notes/x`, { kind: 'Note', metadata: { annotations }, spec: 1 });
   server.put(`${root}/namespaces/shop/notes/y`, { kind: 'Note', spec: 1 });
   await assert.rejects(watching, { message: 'all are seen' });
   assert.deepEqual(changes, ['mark undefined', 'put x', 'put y']);
+});
+
+test('the objects of some namespaces are left out, and the next change is read when the last one was taken', async () => {
+  const path = (namespace: string, name: string): string => `${root}/namespaces/${namespace}/wares/${name}`;
+  for (const namespace of ['bad', 'evil', 'shop']) server.put(path(namespace, 'x'), { kind: 'Ware' });
+  const wares = ['apis', 'g.example', 'v1', 'wares'];
+  const without = ['evil', 'bad'];
+  const { items, version } = await objects.page(wares, { limit: 8, without }, never);
+  const [item] = items;
+  assert.deepEqual(
+    items.map(({ object }) => (object as StoredObject).metadata.namespace),
+    ['shop'],
+  );
+  assert.equal(item?.bytes, JSON.stringify(item?.object).length);
+  const sizes: number[] = [];
+  const taking = Promise.withResolvers<boolean>();
+  const take = async ({ object, bytes }: KubeChange): Promise<boolean> => {
+    sizes.push(bytes - JSON.stringify(object).length);
+    if (sizes.length === 1) server.put(path('evil', 'x'), { kind: 'Ware', spec: 1 });
+    if (sizes.length === 1)
+      for (const spec of [2, 3, 4]) server.put(path('shop', 'x'), { kind: 'Ware', spec });
+    return sizes.length < 2 || (sizes.length === 2 && taking.promise);
+  };
+  const watching = objects.watch(wares, { version, seconds: 60, without }, take, never);
+  while (sizes.length < 2) await sleep(10);
+  await sleep(50);
+  assert.equal(sizes.length, 2);
+  taking.resolve(true);
+  assert.equal(await watching, true);
+  const around = '{"type":"MODIFIED","object":}'.length;
+  assert.deepEqual(sizes.slice(1), [around, around]);
 });
 
 test('a list with more values than are read at once can be read in smaller parts', async () => {
@@ -102,7 +136,7 @@ test('a refusal names the rule that is missing, and a failure that it may pass',
     for (const [status, code, message] of rows) {
       server.refuse(() => status);
       await assert.rejects(objects.get(ns, never), { code, message });
-      const watching = objects.watch(kind, { version: '1', seconds: 60 }, () => {}, never);
+      const watching = objects.watch(kind, { version: '1', seconds: 60 }, async () => true, never);
       await assert.rejects(watching, { code });
     }
     server.refuse(() => 403);

@@ -1,14 +1,16 @@
 import type { KubeObjects, KubePath } from '../ports/kube-objects.ts';
 import { ArtifactError } from '../util/error.ts';
-import { isObject, JsonLimitError, type JsonObject } from '../util/json.ts';
+import { isObject, JsonLimitError, type JsonObject, type JsonRules } from '../util/json.ts';
 import { askApi, type KubeAnswer, type KubeRequest } from './api-request.ts';
 import type { Cluster } from './cluster.ts';
 import { longestAnswer, parseObjectJson } from './object-json.ts';
 import { toRefusal } from './object-refusal.ts';
-import { watchObjects } from './object-watch.ts';
+import { toFieldSelector, watchObjects } from './object-watch.ts';
 
 /** Whose fields server-side apply sets. */
 const manager = 'oci-artifact-csi';
+/** In how many lists and objects an object of a list is. */
+const itemDepth = 2;
 const brief = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
 
 export function openKubeObjects(cluster: Pick<Cluster, 'access'>): KubeObjects {
@@ -19,24 +21,30 @@ export function openKubeObjects(cluster: Pick<Cluster, 'access'>): KubeObjects {
     { verb, ...request }: Wanted,
     expected: number,
     signal: AbortSignal,
+    measure?: JsonRules['measure'],
   ): Promise<unknown> => {
     const access = cluster.access();
     const answer = await askApi(access, { ...request, most: longestAnswer }, signal);
     if (answer.code === expected) return undefined;
     if (answer.code < 200 || answer.code >= 300) throw toRefusal(answer, verb, request.path, access.url);
-    return parse(answer, signal);
+    return parse(answer, signal, measure);
   };
 
   return {
     get: (path, signal, part) =>
       ask({ verb: 'get', method: 'GET', path, ...(part && { accept: brief }) }, 404, signal),
-    async page(path, { limit, next }, signal) {
-      const query = { limit: `${limit}`, ...(next === undefined ? {} : { continue: next }) };
-      const list = await ask({ verb: 'list', method: 'GET', path, query }, 0, signal);
+    async page(path, { limit, next, without }, signal) {
+      const query = { limit: `${limit}`, ...(next && { continue: next }), ...toFieldSelector(without) };
+      const sizes = new Map<unknown, number>();
+      const measure = (value: unknown, bytes: number, depth: number): void => {
+        if (depth === itemDepth) sizes.set(value, bytes);
+      };
+      const list = await ask({ verb: 'list', method: 'GET', path, query }, 0, signal, measure);
       const { items, metadata } = toObject(list);
       const { resourceVersion, continue: more } = toObject(metadata);
+      const found: readonly unknown[] = Array.isArray(items) ? items : [];
       return {
-        items: Array.isArray(items) ? items : [],
+        items: found.map(object => ({ object, bytes: sizes.get(object) ?? 0 })),
         version: typeof resourceVersion === 'string' ? resourceVersion : '',
         ...(typeof more === 'string' && more !== '' ? { next: more } : {}),
       };
@@ -65,11 +73,15 @@ function ignoreGone(thrown: unknown): undefined {
 }
 
 /** @throws ArtifactError `exhausted` for an answer that is too much at once. */
-async function parse({ text }: KubeAnswer, signal: AbortSignal): Promise<unknown> {
+async function parse(
+  { text }: KubeAnswer,
+  signal: AbortSignal,
+  measure: JsonRules['measure'],
+): Promise<unknown> {
   if (text.length > longestAnswer)
     throw new ArtifactError('exhausted', `the Kubernetes API answered more than ${longestAnswer} bytes`);
   try {
-    return await parseObjectJson(text, signal);
+    return await parseObjectJson(text, signal, measure);
   } catch (thrown) {
     signal.throwIfAborted();
     if (thrown instanceof JsonLimitError)

@@ -1,15 +1,21 @@
 /** The names of a path of the Kubernetes API: `apis`, `coordination.k8s.io`, `v1`, … */
 export type KubePath = readonly string[];
 
+/** An object, and how long it is in JSON. */
+export type KubeItem = { readonly object: unknown; readonly bytes: number };
+
 /** A part of a list. `next`: where the next part begins; undefined after the last one. */
 export type KubePage = {
-  readonly items: readonly unknown[];
+  readonly items: readonly KubeItem[];
   readonly version: string;
   readonly next?: string;
 };
 
 /** A change of a watched list. `mark`: nothing has changed until this version; the first one says that the watch began. */
-export type KubeChange = { readonly kind: 'put' | 'gone' | 'mark'; readonly object: unknown };
+export type KubeChange = KubeItem & { readonly kind: 'put' | 'gone' | 'mark' };
+
+/** The objects of a list that the API leaves out: those of these namespaces. */
+type Without = { readonly without?: readonly string[] };
 
 /**
  * Objects of the Kubernetes API. Each function is one request.
@@ -24,17 +30,17 @@ export type KubeObjects = {
   /** At most so many objects of a list. @throws `exhausted` if they are too long together. */
   page(
     path: KubePath,
-    part: { readonly limit: number; readonly next?: string | undefined },
+    part: Without & { readonly limit: number; readonly next?: string | undefined },
     signal: AbortSignal,
   ): Promise<KubePage>;
   /**
-   * Calls `onChange` for each change of a list since a version, for about so many seconds. False if that version is too
-   * old to continue from.
+   * Calls `onChange` for each change of a list since a version, for about so many seconds, or until it answers that no
+   * more are wanted. The next change is read after that. False if that version is too old to continue from.
    */
   watch(
     path: KubePath,
-    from: { readonly version: string; readonly seconds: number },
-    onChange: (change: KubeChange) => void,
+    from: Without & { readonly version: string; readonly seconds: number },
+    onChange: (change: KubeChange) => Promise<boolean>,
     signal: AbortSignal,
   ): Promise<boolean>;
   /** Answers the new object; undefined if there is one already. */

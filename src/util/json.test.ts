@@ -94,6 +94,18 @@ test('a duplicate key is refused if requested; else the last one counts', () => 
   });
 });
 
+test('objects and lists are measured', () => {
+  const found: unknown[] = [];
+  const measure = (value: unknown, bytes: number, depth: number) => void found.push([value, bytes, depth]);
+  parseJson(' {"a": [ {"b":"\u00e4"} , 1 ]} ', { measure });
+  const inner = { b: '\u00e4' };
+  assert.deepEqual(found, [
+    [inner, 10, 2],
+    [[inner, 1], 18, 1],
+    [{ a: [inner, 1] }, 25, 0],
+  ]);
+});
+
 test('no 4 MiB of JSON blocks the thread for 50 ms', async () => {
   const maxBytes = 4 * 1024 * 1024;
   const fill = (count: number, make: (n: number) => string): string => {

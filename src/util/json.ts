@@ -4,13 +4,15 @@ import { doAtOnce } from './pace.ts';
 
 /**
  * `maxBytes`: default 512 KiB. `maxKeys`: of one object. `maxValues`: of the document. `uniqueKeys`: a duplicate key in
- * an object is refused.
+ * an object is refused. `measure` is told the bytes of each object and list that is not empty, and how many others it
+ * is in.
  */
 export type JsonRules = {
   readonly maxBytes?: number;
   readonly maxKeys?: number;
   readonly maxValues?: number;
   readonly uniqueKeys?: boolean;
+  readonly measure?: ((value: unknown, bytes: number, depth: number) => void) | undefined;
 };
 
 /** Thrown for a document that has more than the rules allow, and may be JSON. */
@@ -51,7 +53,13 @@ export function parseJson(source: Uint8Array | string, rules: JsonRules = {}): u
  */
 export function* parseJsonInSteps(
   source: Uint8Array | string,
-  { maxBytes = smallBytes, maxKeys = usualKeys, maxValues = usualValues, uniqueKeys = false }: JsonRules,
+  {
+    maxBytes = smallBytes,
+    maxKeys = usualKeys,
+    maxValues = usualValues,
+    uniqueKeys = false,
+    measure,
+  }: JsonRules,
 ): Generator<void, unknown> {
   const bytes = typeof source === 'string' ? Buffer.from(source) : toBuffer(source);
   if (bytes.length > maxBytes) throw new JsonLimitError(`it has more than ${maxBytes} bytes`);
@@ -118,7 +126,7 @@ export function* parseJsonInSteps(
     if (++values > maxValues) throw new JsonLimitError(`it has more than ${maxValues} values`);
     skipSpace();
     let value: unknown;
-    const container = toContainer(bytes[at]);
+    const container = toContainer(bytes[at], at);
     if (container === undefined) {
       value = readLeaf();
     } else {
@@ -152,6 +160,7 @@ export function* parseJsonInSteps(
       at++;
       value = parent.value;
       open.pop();
+      measure?.(value, at - parent.start, open.length);
     }
   }
 }
@@ -159,6 +168,7 @@ export function* parseJsonInSteps(
 /** An object or a list that is not complete. `key` is the next key of an object. */
 type Container = {
   readonly value: unknown;
+  readonly start: number;
   readonly end: number;
   readonly list?: unknown[];
   readonly fields?: Record<string, unknown>;
@@ -168,14 +178,14 @@ type Container = {
 
 const [quote, backslash, comma, colon] = [0x22, 0x5c, 0x2c, 0x3a];
 
-function toContainer(first: number | undefined): Container | undefined {
+function toContainer(first: number | undefined, start: number): Container | undefined {
   if (first === 0x5b) {
     const list: unknown[] = [];
-    return { value: list, end: 0x5d, list, key: '', keys: 0 };
+    return { value: list, start, end: 0x5d, list, key: '', keys: 0 };
   }
   if (first !== 0x7b) return undefined;
   const fields: Record<string, unknown> = {};
-  return { value: fields, end: 0x7d, fields, key: '', keys: 0 };
+  return { value: fields, start, end: 0x7d, fields, key: '', keys: 0 };
 }
 
 function put({ list, fields, key }: Container, value: unknown): void {

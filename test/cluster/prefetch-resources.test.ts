@@ -60,6 +60,7 @@ describe('prefetches of the Kubernetes API', clusterNeeds, () => {
       [{ artifacts, maxParallelNodes: '101%' }, /maxParallelNodes/],
       [{ artifacts, interval: '1y' }, /interval/],
       [{ artifacts, nodeSelector: { matchExpressions: [{ key: 'a', operator: 'In' }] } }, /need values/],
+      [{ artifacts, nodeSelector: { matchLabels: { ['a'.repeat(318)]: '' } } }, /317 characters/],
       [{ artifacts, deadline: 'tomorrow' }, /deadline/],
       [{ artifacts, pullSecrets: [{ name: 'a' }] }, /namespace/],
     ];
@@ -128,6 +129,23 @@ describe('prefetches of the Kubernetes API', clusterNeeds, () => {
     );
     assert.doesNotMatch(await read('node', label), /other\.oci-artifact/);
     assert.doesNotMatch(await cluster.driverLog(), /S3CRET/);
+  });
+
+  test('a namespace with very many prefetches does not hide those of others', async () => {
+    await cluster.apply(namespace('crowd'), namespace('late'));
+    const nowhere = { matchLabels: { 'kubernetes.io/os': 'none' } };
+    const crowd = Array.from({ length: 300 }, (_, nth) =>
+      prefetch(`nth-${nth}`, { artifacts: [{ reference: tiny }], nodeSelector: nowhere }, 'crowd'),
+    );
+    await cluster.apply(...crowd);
+    await cluster.apply(prefetch('one', { artifacts: [{ reference: tiny }], interval: '1m' }, 'late'));
+    await cluster.kubectl('-n', driverNamespace, 'rollout', 'restart', driverSet);
+    await cluster.kubectl('-n', driverNamespace, 'rollout', 'status', driverSet, '--timeout=90s');
+    const object = ['artifactprefetch', 'one', '-n=late'];
+    await waitFor('it is ready', () => holds('Ready', ...object), 180_000);
+    const said = await cluster.kubectl('-n', driverNamespace, 'logs', driverSet, '--all-containers');
+    assert.match(said, /there are too many artifactprefetches of crowd, /);
+    await cluster.kubectl('delete', 'namespace', 'crowd', 'late');
   });
 
   test('a daemon can change the object and the labels of its own node, and nothing else', async () => {

@@ -205,6 +205,35 @@ test('of nodes that share a prefetch, as many pull at once as it says', async ()
   await until('it gave the slot back', () => api.get(leasePath) === undefined, seen);
 });
 
+test('a namespace with very many prefetches, or with one that changes all the time, hides those of no other', async () => {
+  await using world = await openWorld();
+  const { api } = world;
+  const spec = { artifacts: [{ reference }], interval: '1m' };
+  const put = (namespace: string, name: string, object: object = { spec }): string => {
+    const path = pathIn(namespace, name);
+    api.put(path, { kind: 'ArtifactPrefetch', ...object });
+    return path;
+  };
+  for (let nth = 0; nth < 3_000; nth++) put('evil', `nth-${nth}`, {});
+  put('busy', 'large');
+  const first = put('shop', 'first');
+  await using daemon = await world.start();
+  const seen = (): unknown => api.asked.slice(-10);
+  const isReady = (path: string) => () => conditionOf(api.get(path), 'Ready') === 'True';
+  await until('that of another namespace is ready', isReady(first), seen);
+  const problems = (await daemon.artifacts.GetStatus({})).problems.join('\n');
+  assert.match(problems, /there are too many artifactprefetches of evil, /);
+
+  const note = 'x'.repeat(1_500_000);
+  const isLeftOut = () => {
+    put('busy', 'large', { spec, metadata: { annotations: { note, at: `${Date.now()}` } } });
+    return api.asked.some(({ url }) => /[?&]watch=true/.test(url) && url.includes('namespace%21%3Dbusy'));
+  };
+  await until('the busy one is left out', isLeftOut, seen);
+  const second = put('shop', 'second');
+  await until('another one is ready', isReady(second), seen);
+});
+
 test('an API that refuses everything costs no volume, and says which rule is missing', async () => {
   await using world = await openWorld();
   const { api, node } = world;

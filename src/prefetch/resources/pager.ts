@@ -5,12 +5,14 @@ import type { RequestTurn } from '../../util/request-pace.ts';
 /**
  * Lists a kind in parts, one request each, and answers the version of the list.
  *
- * @param onPart answers whether the rest is wanted. @throws as KubeObjects.
+ * @param onPart answers whether the rest is wanted. @param without the namespaces that are left out. @throws as
+ *   KubeObjects.
  */
 export type Pager = (
   path: KubePath,
   onPart: (part: KubePage) => boolean | Promise<boolean>,
   signal: AbortSignal,
+  without?: readonly string[],
 ) => Promise<string>;
 
 /** @param most objects of a part. Fewer after a part that was too long, and twice as many after one that was not. */
@@ -21,11 +23,12 @@ export function createPager(objects: Pick<KubeObjects, 'page'>, turn: RequestTur
   const read = async (
     path: KubePath,
     next: string | undefined,
+    without: readonly string[],
     signal: AbortSignal,
   ): Promise<KubePage | undefined> => {
     await turn(signal);
     try {
-      const page = await objects.page(path, { limit, next }, signal);
+      const page = await objects.page(path, { limit, next, without }, signal);
       limit = Math.min(most, 2 * limit);
       return page;
     } catch (thrown) {
@@ -35,11 +38,11 @@ export function createPager(objects: Pick<KubeObjects, 'page'>, turn: RequestTur
     }
   };
 
-  return async (path, onPart, signal) => {
+  return async (path, onPart, signal, without = []) => {
     let version: string | undefined;
     let next: string | undefined;
     for (;;) {
-      const part = await read(path, next, signal);
+      const part = await read(path, next, without, signal);
       if (part === undefined) continue;
       version ??= part.version;
       if (!(await onPart(part)) || part.next === undefined) return version;

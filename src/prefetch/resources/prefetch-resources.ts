@@ -86,16 +86,20 @@ export function openPrefetchResources(world: {
     return lists.some(list => list.items() === undefined) ? undefined : found;
   };
 
+  /** Those of a kind that was listed do not wait for the other kind. */
   const selected = (): readonly PrefetchResource[] => {
     const labels = node.known()?.labels;
-    return labels === undefined ? [] : (known() ?? []).filter(resource => selectsNode(resource, labels));
+    if (labels === undefined) return [];
+    return lists.flatMap(list => list.items() ?? []).filter(resource => selectsNode(resource, labels));
   };
 
   let isSettled = false;
   const follow = async (rows: readonly PrefetchRow[], signal: AbortSignal): Promise<void> => {
     const all = known();
-    if (all === undefined || (all.length === 0 && isSettled)) return;
+    const isNothing = lists.every(list => (list.items()?.length ?? 0) === 0);
+    if (isNothing && (all === undefined || isSettled)) return;
     const { uid } = await node.read(signal);
+    if (all === undefined) return;
     const byUid = Map.groupBy(rows, ({ entry }) => entry.resource?.uid);
     const prefetches = selected();
     const present = prefetches.map(resource => toNodeRow(resource, byUid.get(resource.uid) ?? []));
@@ -127,10 +131,7 @@ export function openPrefetchResources(world: {
         ...selected().flatMap(resource => toEntries(resource, readSecrets, takeSlot)),
       ],
       isPartial: () =>
-        file.entries() === undefined ||
-        known() === undefined ||
-        node.known() === undefined ||
-        lists.some(list => list.isCut()),
+        file.entries() === undefined || node.known() === undefined || lists.some(list => list.isPartial()),
     },
     problems() {
       const found = [...loops.map(loop => loop.problem()), slots.trouble()?.why];

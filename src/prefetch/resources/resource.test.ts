@@ -59,6 +59,7 @@ for (const [maxParallelNodes, expected] of limits)
   });
 
 const longInclude = Array(2_000).fill('a').join();
+const longValues = Array(200).fill('v'.repeat(60));
 const longKey = 'k'.repeat(1_000_000);
 const broken: readonly (readonly [spec: unknown, why: RegExp])[] = [
   [undefined, /has no spec/],
@@ -73,6 +74,10 @@ const broken: readonly (readonly [spec: unknown, why: RegExp])[] = [
   [
     { artifacts: [1, 2, 3].map(() => ({ ...artifacts[0], include: longInclude })) },
     /has artifacts of more than 8192 characters; make several objects/,
+  ],
+  [
+    { artifacts, nodeSelector: { matchExpressions: [{ key: 'a', operator: 'In', values: longValues }] } },
+    /has a nodeSelector of more than 8192 characters; select nodes by fewer labels/,
   ],
   [{ artifacts, pullSecrets: [{ name: 'a' }] }, /pullSecrets\[0\] has no namespace/],
 ];

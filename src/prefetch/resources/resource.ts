@@ -11,8 +11,8 @@ export const group = 'oci-artifact.csi.internal';
 export const version = 'v1alpha1';
 /** The kinds of prefetches, and their resources in paths of the API. */
 export const kinds = {
-  ArtifactPrefetch: 'artifactprefetches',
   ClusterArtifactPrefetch: 'clusterartifactprefetches',
+  ArtifactPrefetch: 'artifactprefetches',
 } as const;
 export type PrefetchKind = keyof typeof kinds;
 
@@ -44,8 +44,8 @@ export type PrefetchSpec =
 export type NodeLimit = { readonly kind: 'nodes' | 'percent'; readonly count: number };
 export type SecretName = { readonly namespace: string; readonly name: string };
 
-/** Characters of the artifacts of one object: a node compares all that it follows every few seconds. */
-const longestArtifacts = 8 * 1024;
+/** Characters of the artifacts, and of the selector, of one object: a node compares all of them every few seconds. */
+const longestPart = 8 * 1024;
 /** An error may name a key of any length. */
 const longestWhy = 512;
 
@@ -81,9 +81,12 @@ function parseSpec(
     const interval = parseInterval(spec.get('interval'));
     const artifacts = spec.tables('artifacts') ?? spec.refuse('has no artifacts');
     const texts = artifacts.flatMap(entry => attributes.flatMap(key => entry.text(key) ?? []));
-    if (texts.reduce((sum, text) => sum + text.length, 0) > longestArtifacts)
-      spec.refuse(`has artifacts of more than ${longestArtifacts} characters; make several objects of them`);
+    if (lengthOf(texts) > longestPart)
+      spec.refuse(`has artifacts of more than ${longestPart} characters; make several objects of them`);
     const selector = spec.table('nodeSelector');
+    const nodeSelector = selector === undefined ? [] : parseLabelSelector(selector, 'be-empty');
+    if (lengthOf(nodeSelector.flatMap(({ key, values }) => [key, ...values])) > longestPart)
+      spec.refuse(`has a nodeSelector of more than ${longestPart} characters; select nodes by fewer labels`);
     return {
       kind: 'right',
       entries: artifacts.map(entry => {
@@ -91,7 +94,7 @@ function parseSpec(
         const artifact = parseArtifact(entry, parseAttributes);
         return { artifact, keep, intervalMs: artifact.reference.includes('@') ? undefined : interval };
       }),
-      nodeSelector: selector === undefined ? [] : parseLabelSelector(selector, 'be-empty'),
+      nodeSelector,
       maxParallelNodes: toNodeLimit(spec.get('maxParallelNodes')),
       priority: spec.count('priority') ?? 0,
       pullSecrets: (spec.tables('pullSecrets', 'be-empty') ?? []).map(secret => ({
@@ -104,6 +107,10 @@ function parseSpec(
   } catch (thrown) {
     return { kind: 'broken', why: shorten(toArtifactError(thrown).message, longestWhy) };
   }
+}
+
+function lengthOf(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + text.length, 0);
 }
 
 function toNodeLimit(field: Field | undefined): NodeLimit | undefined {

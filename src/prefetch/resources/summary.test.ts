@@ -55,7 +55,7 @@ function openWorld(nodes: readonly (readonly PrefetchResource[])[]) {
         asked.push(`list from ${at}`);
         return {
           version: '1',
-          items: reports.slice(at, at + 2),
+          items: reports.slice(at, at + 2).map(object => ({ object, bytes: 1 })),
           ...(at + 2 < reports.length && { next: `${at + 2}` }),
         };
       },
@@ -95,6 +95,19 @@ test('the elected daemon sums up what all nodes report, and writes only what has
   assert.equal(asked.filter(text => text.startsWith('patch')).length, 2);
 });
 
+test('a status that was written is not written again while the list does not show it', async t => {
+  t.mock.timers.enable({ apis: ['Date'] });
+  const a = resourceOf('a');
+  const { statuses, asked, sum } = openWorld([[a]]);
+  const patches = (): number => asked.filter(text => text.startsWith('patch')).length;
+  await sum(a);
+  t.mock.timers.tick(60_000);
+  await sum(a);
+  assert.equal(patches(), 1);
+  await sum({ ...a, status: { ...statuses.get('a'), bytes: 7 } });
+  assert.equal(patches(), 2, 'another one has changed it');
+});
+
 test('other daemons, and one without prefetches, ask for nothing', async () => {
   const { world, asked, sum } = openWorld([[resourceOf('a')]]);
   await sum();
@@ -106,13 +119,13 @@ test('other daemons, and one without prefetches, ask for nothing', async () => {
 test('the elected daemon renews its lease meanwhile, and stops when another one has it', async () => {
   const { world, clock, asked, takes, sum } = openWorld(Array.from({ length: 100 }, () => []));
   clock.requestMs = 1_000;
-  const resources = Array.from({ length: 200 }, (_, index) => resourceOf(`r${index}`));
-  await sum(...resources);
+  const resources = () => Array.from({ length: 200 }, (_, index) => resourceOf(`r${index}`));
+  await sum(...resources());
   assert.equal(asked.length, 50 + 200);
   assert.ok(takes.length >= 250 / 31, 'it was renewed');
   for (const [index, at] of takes.entries()) assert.ok(at - (takes[index - 1] ?? 0) <= 32_000);
   const before = asked.length;
-  const lost = sum(...resources);
+  const lost = sum(...resources());
   await Promise.resolve();
   world.isElected = false;
   await lost;

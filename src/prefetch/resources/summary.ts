@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeObjects, KubePage, NodeLease } from '../../ports/kube-objects.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import { isObject } from '../../util/json.ts';
+import { isObject, type JsonObject } from '../../util/json.ts';
 import type { RequestTurn } from '../../util/request-pace.ts';
 import { nodeArtifactsPath, parseNodeRows } from './node-artifacts.ts';
 import { createPager } from './pager.ts';
@@ -35,9 +35,20 @@ export function createSummary(world: {
 }): Summary {
   const { objects, lease, electedTurn, now = () => performance.now() } = world;
   const readAll = createPager(objects, electedTurn, most);
+  /** The status that was written last, which the list of prefetches may not show for minutes. */
+  const written = new Map<string, { readonly before: JsonObject; readonly status: JsonObject }>();
 
-  const write = async (resource: PrefetchResource, status: object, signal: AbortSignal): Promise<void> => {
-    const { kind, namespace, name } = resource;
+  const presentStatus = ({ uid, status }: PrefetchResource): JsonObject => {
+    const last = written.get(uid);
+    return last !== undefined && last.before === status ? last.status : status;
+  };
+
+  const write = async (
+    resource: PrefetchResource,
+    status: JsonObject,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    const { kind, namespace, name, uid } = resource;
     const within = namespace === undefined ? [] : ['namespaces', namespace];
     await electedTurn(signal);
     await objects
@@ -46,6 +57,7 @@ export function createSummary(world: {
         const isGone = thrown instanceof ArtifactError && thrown.code === 'not-found';
         if (!isGone) throw thrown; // the next list lacks it
       });
+    written.set(uid, { before: resource.status, status });
   };
 
   return async (resources, signal) => {
@@ -72,15 +84,17 @@ export function createSummary(world: {
       }
     };
     const count = ({ items }: KubePage): Promise<boolean> => {
-      for (const object of items) countNode(object);
+      for (const { object } of items) countNode(object);
       return isElected();
     };
     await readAll(nodeArtifactsPath(), count, signal);
     if (!(await isElected())) return waitMs;
+    for (const uid of written.keys()) if (!found.has(uid)) written.delete(uid);
     let failure: ArtifactError | undefined;
     for (const { resource, tally } of found.values()) {
-      const status = toPrefetchStatus(tally, resource.generation, resource.status, Date.now());
-      if (isDeepStrictEqual(status, resource.status)) continue;
+      const before = presentStatus(resource);
+      const status = toPrefetchStatus(tally, resource.generation, before, Date.now());
+      if (isDeepStrictEqual(status, before)) continue;
       if (!(await isElected())) break; // another daemon has newer counts
       await write(resource, status, signal).catch((thrown: unknown) => {
         signal.throwIfAborted();

@@ -51,7 +51,11 @@ export async function openObjectServer(): Promise<ObjectServer> {
   const certificate = makeCertificate();
   const stored = new Map<string, StoredObject>();
   const asked: { method: string; url: string; at: number }[] = [];
-  const watchers = new Set<{ readonly kind: string; readonly response: ServerResponse }>();
+  const watchers = new Set<{
+    readonly kind: string;
+    readonly query: URLSearchParams;
+    readonly response: ServerResponse;
+  }>();
   let changes: Change[] = [];
   let version = 1;
   let oldest = 0;
@@ -59,8 +63,8 @@ export async function openObjectServer(): Promise<ObjectServer> {
 
   const note = (type: string, path: string, object: StoredObject): void => {
     changes.push({ version, type, object });
-    for (const { kind, response } of watchers)
-      if (isOf(path, kind)) response.write(`${JSON.stringify({ type, object })}\n`);
+    for (const { kind, query, response } of watchers)
+      if (isOf(path, kind) && selects(query, object)) response.write(`${JSON.stringify({ type, object })}\n`);
   };
 
   const put = (path: string, given: object): StoredObject => {
@@ -91,7 +95,10 @@ export async function openObjectServer(): Promise<ObjectServer> {
   };
 
   const list = (kind: string, query: URLSearchParams): object => {
-    const all = [...stored].filter(([path]) => isOf(path, kind)).map(([, object]) => object);
+    const all = [...stored]
+      .filter(([path, object]) => isOf(path, kind) && selects(query, object))
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, object]) => object);
     const from = Number(query.get('continue') ?? 0);
     const end = from + Number(query.get('limit') ?? all.length);
     const more = end < all.length ? { continue: `${end}` } : {};
@@ -107,9 +114,9 @@ export async function openObjectServer(): Promise<ObjectServer> {
     if (since < oldest) return answer(response, 410, statusOf(410, 'too old resource version'));
     response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
     for (const change of changes)
-      if (change.version > since && isOf(pathOf(kind, change.object), kind))
+      if (change.version > since && isOf(pathOf(kind, change.object), kind) && selects(query, change.object))
         response.write(`${JSON.stringify({ type: change.type, object: change.object })}\n`);
-    const watcher = { kind, response };
+    const watcher = { kind, query, response };
     watchers.add(watcher);
     response.on('close', () => watchers.delete(watcher));
   };
@@ -203,6 +210,12 @@ function isObjectPath(path: string): boolean {
 function isOf(path: string, kind: string): boolean {
   const parent = path.slice(0, path.lastIndexOf('/'));
   return parent === kind || parent.replace(/\/namespaces\/[^/]+(?=\/)/, '') === kind;
+}
+
+/** Whether a field selector has an object. Only those that leave out namespaces are known. */
+function selects(query: URLSearchParams, { metadata }: StoredObject): boolean {
+  const terms = query.get('fieldSelector')?.split(',') ?? [];
+  return terms.every(term => term !== `metadata.namespace!=${metadata.namespace}`);
 }
 
 function pathOf(kind: string, { kind: own, metadata }: StoredObject): string {
