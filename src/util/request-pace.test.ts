@@ -27,6 +27,19 @@ test('requests have turns in their order: a few at once, and then one for each i
   );
 });
 
+test('a turn that has come waits for no negative time, of which Node.js warns', async t => {
+  const waits: unknown[] = [];
+  const setTimeout = globalThis.setTimeout;
+  t.mock.method(globalThis, 'setTimeout', (then: () => void, ms: number) => {
+    waits.push(ms);
+    return setTimeout(then, ms);
+  });
+  let at = 0;
+  const pace = createRequestPace({ everyMs: 5_000, burst: 2 }, () => at++);
+  await pace.turn(never);
+  assert.deepEqual(waits, [0]);
+});
+
 test('requests that do not wait take the time of those that do', () => {
   const clock = { at: 0 };
   const pace = createRequestPace({ everyMs: 5_000, burst: 2 }, () => clock.at);

@@ -40,7 +40,7 @@ export function createRequestPace(
       const at = nextAt();
       take(at);
       const { promise, resolve } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, at - now());
+      const timer = setTimeout(resolve, Math.max(0, at - now()));
       try {
         await abortable(promise, signal);
       } finally {
