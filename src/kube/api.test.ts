@@ -37,6 +37,17 @@ describe('the Kubernetes API', () => {
     assert.equal(await api.serviceAccount('shop', 'none', never), undefined);
   });
 
+  test('a pod with as many labels as the API takes is read without blocking other work', async () => {
+    const labels = Object.fromEntries(Array.from({ length: 100_000 }, (_, nth) => [`l${nth}`, '']));
+    server.object(pathOf('pods', 'shop', 'wide'), { kind: 'Pod', metadata: { uid: 'wide', labels } });
+    let turns = 0;
+    const counting = setInterval(() => turns++, 1);
+    const pod = await api.pod('shop', 'wide', never);
+    clearInterval(counting);
+    assert.equal(pod?.metadata?.uid, 'wide');
+    assert.ok(turns > 3, `${turns} turns of other work`);
+  });
+
   test('a name cannot lead to another object', async () => {
     await api.secret('shop', '../../kube-system/secrets/root', never);
     assert.equal(server.asked.at(-1), pathOf('secrets', 'shop', '..%2F..%2Fkube-system%2Fsecrets%2Froot'));

@@ -1,7 +1,7 @@
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { parseJson } from '../util/json.ts';
 import { askApi } from './api-request.ts';
 import type { Cluster } from './cluster.ts';
+import { longestAnswer, parseObjectJson } from './object-json.ts';
 import { toRefusal } from './object-refusal.ts';
 
 /** The parts of Kubernetes objects that are used. */
@@ -45,9 +45,6 @@ export type KubeApi = {
   node(name: string, signal: AbortSignal): Promise<NodeObject | undefined>;
 };
 
-/** A Secret has 1 MiB at most, and is larger in JSON. */
-const longestAnswer = 4 * 1024 * 1024;
-
 export function openKubeApi(cluster: Pick<Cluster, 'access'>): KubeApi {
   const read = async <T>(
     resource: string,
@@ -62,8 +59,9 @@ export function openKubeApi(cluster: Pick<Cluster, 'access'>): KubeApi {
     if (answer.code === 404) return undefined;
     if (answer.code !== 200) throw toRefusal(answer, 'get', path, access.url);
     try {
-      return parseJson(answer.text, { maxBytes: longestAnswer }) as T;
+      return (await parseObjectJson(answer.text, signal)) as T;
     } catch (thrown) {
+      signal.throwIfAborted();
       // Without a cause: the message of a parser may quote a secret.
       const why = `sent ${resource} that cannot be read (${toArtifactError(thrown).code})`;
       throw new ArtifactError('unavailable', `the Kubernetes API at ${access.url} ${why}`);

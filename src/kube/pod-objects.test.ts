@@ -52,6 +52,16 @@ test("the pod's pull secrets come first, then those of its service account, each
   ]);
 });
 
+test('a pod with very many pull secrets is refused, and none is requested', async () => {
+  const imagePullSecrets = Array.from({ length: 65 }, (_, nth) => ({ name: `s${nth}` }));
+  const { api, asked } = apiOf({ pods: { web: web({ imagePullSecrets }) } });
+  await assert.rejects(openPodObjects(api).pullSecrets(pod, never), {
+    code: 'denied',
+    message: /^the pod shop\/web and its service account name 65 image pull secrets, and may name 64; remove/,
+  });
+  assert.deepEqual(asked, ['pod shop/web']);
+});
+
 test('a pod with neither has none, and no secret is requested', async () => {
   const { api, asked } = apiOf({ pods: { web: web() } });
   assert.deepEqual(await openPodObjects(api).pullSecrets(pod, never), []);

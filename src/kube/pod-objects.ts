@@ -9,6 +9,9 @@ export type PodObjects = Pods & PodSecrets;
 /** A static pod is in the API as its mirror pod, with another uid. This annotation has the uid of kubelet. */
 const mirrorKey = 'kubernetes.io/config.mirror';
 
+/** A pod, or its service account, could name thousands, which a node would ask for at once. */
+const mostSecrets = 64;
+
 /** Milliseconds: a pod's containers and volumes are started within seconds of each other. */
 const ttlMs = 10_000;
 
@@ -31,6 +34,11 @@ export function openPodObjects(api: Pick<KubeApi, 'pod' | 'serviceAccount' | 'se
     const { imagePullSecrets: inherited = [] } =
       serviceAccountName === undefined ? {} : await account(pod.namespace, serviceAccountName, signal);
     const names = new Set([...own, ...inherited].flatMap(({ name }) => (name ? [name] : [])));
+    if (names.size > mostSecrets)
+      throw new ArtifactError(
+        'denied',
+        `the pod ${pod.namespace}/${pod.name} and its service account name ${names.size} image pull secrets, and may name ${mostSecrets}; remove some`,
+      );
     return Promise.all(
       [...names].map(async name => {
         const found = await api.secret(pod.namespace, name, signal);
