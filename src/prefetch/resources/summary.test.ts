@@ -108,6 +108,19 @@ test('a status that was written is not written again while the list does not sho
   assert.equal(patches(), 2, 'another one has changed it');
 });
 
+test('a node that reports a prefetch twice counts once', async () => {
+  const a = resourceOf('a');
+  const { statuses, sum } = openWorld([[a, a, a], [a]]);
+  await sum(a);
+  assert.deepEqual(statuses.get('a')?.['nodes'], {
+    selected: 2,
+    ready: 0,
+    pulling: 0,
+    waiting: 2,
+    failed: 0,
+  });
+});
+
 test('other daemons, and one without prefetches, ask for nothing', async () => {
   const { world, asked, sum } = openWorld([[resourceOf('a')]]);
   await sum();

@@ -78,7 +78,9 @@ export function createSummary(world: {
     const countNode = (object: unknown): void => {
       const metadata = isObject(object) ? object['metadata'] : undefined;
       const node = isObject(metadata) ? metadata['name'] : undefined;
-      for (const row of parseNodeRows(object)) {
+      // A node counts once.
+      const rows = new Map(parseNodeRows(object).map(row => [row.uid, row]));
+      for (const row of rows.values()) {
         const one = found.get(row.uid);
         if (one !== undefined) addNodeRow(one.tally, String(node), row, one.resource.generation);
       }
