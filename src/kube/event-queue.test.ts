@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import type { EventOutcome, VolumeEvent } from '../ports/events.ts';
 import { createEventQueue, type WaitingEvent } from './event-queue.ts';
 
-const eventOf = (pod: number): VolumeEvent => ({
-  pod: { namespace: 'shop', name: `web-${pod}`, uid: `uid-${pod}` },
+const eventOf = (pod: number, namespace = 'shop'): VolumeEvent => ({
+  pod: { namespace, name: `web-${pod}`, uid: `uid-${pod}` },
   targetPath: '/kubelet/pods/u/volumes/kubernetes.io~csi/model/mount',
   type: 'Normal',
   reason: 'Pulled',
@@ -30,7 +30,7 @@ test('no event is lost uncounted, none waits twice, and the bound holds', () => 
       let taken: WaitingEvent | undefined;
       for (const [now, { kind, ...more }] of steps.entries()) {
         if (kind === 'add' && 'pod' in more) {
-          queue.add(eventOf(more.pod), now);
+          queue.add(eventOf(more.pod, more.pod % 3 === 0 ? 'other' : 'shop'), now);
           added++;
         }
         if (kind === 'take' && taken === undefined) taken = queue.take();
@@ -62,4 +62,17 @@ test('a repetition of an event that could not be sent joins it, with the count, 
   const { firstAt, lastAt, times, event } = queue.take() ?? assert.fail();
   assert.deepEqual([firstAt, lastAt, times, event.message], [10, 30, 3, 'third']);
   assert.equal(queue.take(), undefined);
+});
+
+test('a namespace with very many events delays none of another one, and loses its own', () => {
+  const dropped: EventOutcome[] = [];
+  const queue = createEventQueue(4, outcome => dropped.push(outcome));
+  for (let pod = 0; pod < 3; pod++) queue.add(eventOf(pod, 'evil'), pod);
+  queue.add(eventOf(1, 'shop'), 10);
+  for (let pod = 3; pod < 6; pod++) queue.add(eventOf(pod, 'evil'), pod);
+  const left = Array.from({ length: 5 }, queue.take).map(
+    item => item && item.event.message + item.event.pod.namespace,
+  );
+  assert.deepEqual(left, ['of 3evil', 'of 1shop', 'of 4evil', 'of 5evil', undefined]);
+  assert.deepEqual(dropped, ['dropped', 'dropped', 'dropped']);
 });
