@@ -66,7 +66,7 @@ export function* planLayers(
   const layers: LayerPlan[] = [];
   for (const [index, descriptor] of manifest.layers.entries()) {
     const layer = planArtifactLayer(descriptor, index, selection.unpack, label);
-    if (!isPlaceholder(descriptor) && (yield* isSelected(layer.name))) layers.push(layer);
+    if (placeholderOf(descriptor) === undefined && (yield* isSelected(layer.name))) layers.push(layer);
     yield;
   }
   if (filtered && layers.length === 0) {
@@ -107,12 +107,14 @@ const digestsOfNothing = digestsOf('');
 const digestsOfEmptyJson = digestsOf('{}');
 
 /**
- * The empty descriptor, which stands for no content (OCI image spec, manifest.md), unless it has a name. Or a chunk
- * list, which is about another layer: `oras` names it, because it can push nothing without a name.
+ * What a layer of an artifact is that is no part of the tree; undefined for one that is. `empty`: the empty descriptor,
+ * which stands for no content (OCI image spec, manifest.md), unless it has a name. `chunks`: a chunk list, which is about
+ * another layer: `oras` names it, because it can push nothing without a name.
  */
-function isPlaceholder(layer: Descriptor): boolean {
+export function placeholderOf(layer: Descriptor): 'chunks' | 'empty' | undefined {
+  if (layer.mediaType === chunkListType) return 'chunks';
   const isEmpty = layer.mediaType === emptyType && digestsOfEmptyJson.includes(layer.digest);
-  return layer.mediaType === chunkListType || (isEmpty && givenName(layer) === undefined);
+  return isEmpty && givenName(layer) === undefined ? 'empty' : undefined;
 }
 
 /** Content must have its declared size, wherever it is declared. */

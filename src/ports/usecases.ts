@@ -100,9 +100,10 @@ export type LayerDetail = {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly size: number;
-  /** The name in the tree, or the directory where a tar is unpacked; empty for the root. */
+  /** The name in the tree, or the directory where a tar is unpacked; empty for the root, and for what no tree shows. */
   readonly name: string;
-  readonly form: 'file' | 'unpacked';
+  /** No tree shows `chunks`, a chunk list, and `empty`, the empty descriptor. */
+  readonly form: 'file' | 'unpacked' | 'chunks' | 'empty';
   readonly held: boolean;
 };
 

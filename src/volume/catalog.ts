@@ -1,6 +1,6 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
-import { planLayers } from '../oci/plan.ts';
+import { placeholderOf, planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference } from '../oci/reference.ts';
 import type { NameRecord, Names, Pins, VolumeRecords } from '../ports/records.ts';
@@ -182,15 +182,18 @@ export function createCatalog(world: {
       const plan = await doInSlices(planning, never);
       const layers: LayerDetail[] = [];
       const pace = startPace(never);
-      for (const layer of plan.layers) {
-        const { descriptor, name: path, form } = layer;
+      const planned = new Map(plan.layers.map(layer => [layer.descriptor, layer]));
+      for (const descriptor of selected.manifest.layers) {
+        const { digest: of, mediaType, size } = descriptor;
+        const layer = planned.get(descriptor);
+        const form = layer?.form ?? placeholderOf(descriptor) ?? 'file';
         layers.push({
-          digest: descriptor.digest,
-          mediaType: descriptor.mediaType,
-          size: descriptor.size,
-          name: path,
-          form: form === 'file' ? form : 'unpacked',
-          held: await source.isHeld(layer, 'tar'),
+          digest: of,
+          mediaType,
+          size,
+          name: layer?.name ?? '',
+          form: form === 'detected' ? 'unpacked' : form,
+          held: layer !== undefined && (await source.isHeld(layer, 'tar')),
         });
         const rest = pace();
         if (rest !== undefined) await rest;

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { chunkListType } from '../../src/oci/plan.ts';
 import { until } from '../support/late/loading.ts';
 import { runCommandHere, usesStateDir } from '../support/node/command.ts';
 import { startDaemon, testNode } from '../support/node/daemon.ts';
@@ -70,6 +71,30 @@ for (const through of ['a daemon', 'the state directory']) {
       /^retrying in 0\.\d s \(2 of 9\): .*0 B of \S+ \S+ came, then: .* answered 503/,
     );
     assert.equal(told.length, 3, stderr);
+  });
+
+  test(`by ${through}, inspect lists all layers, also those that no tree shows`, needs('root'), async () => {
+    await using stack = new AsyncDisposableStack();
+    if (through === 'a daemon') stack.use(await startDaemon(node));
+    const { reference } = await registry.push('listed', 'v1', [
+      { name: 'a.chunks', bytes: Buffer.from('a list'), mediaType: chunkListType },
+      { name: 'a', bytes: Buffer.from('a') },
+      { bytes: Buffer.from('{}'), mediaType: 'application/vnd.oci.empty.v1+json' },
+    ]);
+    const { code, stderr } = await runCommandHere(node, ['pull', reference]);
+    assert.equal(code, 0, stderr);
+    const { stdout } = await runCommandHere(node, ['inspect', reference, '-o', 'json']);
+    const { layers } = JSON.parse(stdout) as { layers: readonly Record<string, unknown>[] };
+    assert.deepEqual(
+      layers.map(({ name, form, held }) => [name, form, held]),
+      [
+        ['', 'chunks', false],
+        ['a', 'file', true],
+        ['', 'empty', false],
+      ],
+    );
+    const { stdout: shown } = await runCommandHere(node, ['inspect', reference]);
+    assert.match(shown, /6 B +chunks +- +- +application\/vnd\.oci-artifact-csi\.chunks\.v1/);
   });
 
   test(`by ${through}, every command accepts a digest prefix`, needs('root'), async () => {

@@ -55,7 +55,12 @@ test('requests reach the use cases unchanged, and their answers return unchanged
           mediaType: 'm',
           artifactType: 't',
           annotations: { k: 'v' },
-          layers: [layer, { ...layer, form: 'unpacked', held: false }],
+          layers: [
+            layer,
+            { ...layer, form: 'unpacked', held: false },
+            { ...layer, name: '', form: 'chunks', held: false },
+            { ...layer, name: '', form: 'empty', held: false },
+          ],
           pinned: false,
           verdict: 'accepted: v',
           otherNames: ['registry.example/other:1'],
@@ -114,6 +119,8 @@ test('requests reach the use cases unchanged, and their answers return unchanged
     layers: [
       { digest, media_type: 'text/plain', size: 3, name: 'a.txt', form: 'FILE', held: true },
       { digest, media_type: 'text/plain', size: 3, name: 'a.txt', form: 'UNPACKED', held: false },
+      { digest, media_type: 'text/plain', size: 3, name: '', form: 'CHUNKS', held: false },
+      { digest, media_type: 'text/plain', size: 3, name: '', form: 'EMPTY', held: false },
     ],
     pinned: false,
     verdict: 'accepted: v',

@@ -1,4 +1,4 @@
-import type { ArtifactDetail, EndpointCredentials, PodName } from '../../ports/usecases.ts';
+import type { ArtifactDetail, EndpointCredentials, LayerDetail, PodName } from '../../ports/usecases.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import { formatDigest } from '../../util/words.ts';
@@ -48,11 +48,16 @@ function formatArtifact(artifact: ArtifactDetail, { columns, whole }: Shell): st
     formatDigest(layer.digest, whole),
     formatSize(layer.size),
     layer.form,
-    layer.held ? 'yes' : 'no',
-    layer.name || '/',
+    isShown(layer) ? (layer.held ? 'yes' : 'no') : '-',
+    isShown(layer) ? layer.name || '/' : '-',
     layer.mediaType,
   ]);
   return fields + formatTable(header, layers, columns);
+}
+
+/** Whether the tree has something of a layer. */
+function isShown({ form }: LayerDetail): boolean {
+  return form !== 'chunks' && form !== 'empty';
 }
 
 async function explain(shell: Shell, reference: string, options: Options): Promise<void> {

@@ -181,6 +181,13 @@ function fromLate({
   };
 }
 
+const layerForms = {
+  file: 'FILE',
+  unpacked: 'UNPACKED',
+  chunks: 'CHUNKS',
+  empty: 'EMPTY',
+} as const satisfies Readonly<Record<LayerDetail['form'], Layer['form']>>;
+
 function fromLayer({ digest, mediaType, size, name, form, held }: LayerDetail): Layer {
-  return { digest, media_type: mediaType, size, name, form: form === 'unpacked' ? 'UNPACKED' : 'FILE', held };
+  return { digest, media_type: mediaType, size, name, form: layerForms[form], held };
 }

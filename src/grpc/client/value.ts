@@ -6,6 +6,7 @@ import type {
   ArtifactSummary,
   Finding,
   Freed,
+  LayerDetail,
   LayerProgress,
   Progress,
   Pruned,
@@ -21,6 +22,7 @@ import type { ArtifactSummary__Output } from '../wire/ociartifact/v1/ArtifactSum
 import type { Finding__Output } from '../wire/ociartifact/v1/Finding.ts';
 import type { Freed__Output } from '../wire/ociartifact/v1/Freed.ts';
 import type { InspectResponse__Output } from '../wire/ociartifact/v1/InspectResponse.ts';
+import type { Layer__Output } from '../wire/ociartifact/v1/Layer.ts';
 import type { LayerProgress__Output } from '../wire/ociartifact/v1/LayerProgress.ts';
 import type { Loading__Output } from '../wire/ociartifact/v1/Loading.ts';
 import type { Progress__Output } from '../wire/ociartifact/v1/Progress.ts';
@@ -39,6 +41,15 @@ const phases: Readonly<Record<Progress__Output['phase'], Progress['phase']>> = {
   UNPACK: 'unpack',
   BUILD: 'build',
   DONE: 'done',
+};
+
+const forms: Readonly<Record<Layer__Output['form'], LayerDetail['form']>> = {
+  // A form of a newer daemon.
+  UNKNOWN: 'file',
+  FILE: 'file',
+  UNPACKED: 'unpacked',
+  CHUNKS: 'chunks',
+  EMPTY: 'empty',
 };
 
 export function toResolved(wire: Resolved__Output): Resolved {
@@ -126,7 +137,7 @@ export function toDetail(wire: InspectResponse__Output): ArtifactDetail {
       mediaType,
       size,
       name,
-      form: form === 'UNPACKED' ? 'unpacked' : 'file',
+      form: forms[form],
       held,
     })),
     pinned,
