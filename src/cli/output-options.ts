@@ -8,7 +8,11 @@ export function addOutput(command: Command): Command {
     .addOption(
       new Option('-o, --output <format>', 'format of the result').choices(outputFormats).default('text'),
     )
-    .option('-q, --quiet', 'print names only, one a line; the same as --output name')
+    .addOption(
+      new Option('-q, --quiet', 'print names only, one a line; the same as --output name').conflicts(
+        'output',
+      ),
+    )
     .option('--timeout <duration>', 'give up after this time, such as 30s or 5m; 0: never')
     .option('--no-trunc', 'print whole digests, and lines wider than the terminal');
 }

@@ -26,12 +26,22 @@ async function formatResult({ value, text, names }: Result, format: OutputFormat
     case 'text':
       return text();
     case 'json':
-      return `${formatJson(value, 2)}\n`;
+      return `${formatJson(toDocument(value), 2)}\n`;
     case 'yaml':
-      return (await import('./yaml-document.ts')).formatYaml(value);
+      return (await import('./yaml-document.ts')).formatYaml(toDocument(value));
     case 'name':
       return formatLines(names);
   }
+}
+
+/** Without the fields that have no value: those that are undefined, and maps without a key. */
+function toDocument(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value, (_, field: unknown) => (isEmptyMap(field) ? undefined : field)));
+}
+
+function isEmptyMap(field: unknown): boolean {
+  const isMap = typeof field === 'object' && field !== null && !Array.isArray(field);
+  return isMap && Object.values(field).every(entry => entry === undefined);
 }
 
 /** Milliseconds since 1970 as RFC 3339 in UTC; undefined for 0, which means never. */

@@ -3,8 +3,7 @@ import { escapeBeyondAscii, isSteering } from '../util/printable.ts';
 
 /** YAML that is safe on a terminal: control characters are escaped, in double quotes. */
 export function formatYaml(value: unknown): string {
-  // By way of JSON, which omits undefined fields.
-  const document = new Document(JSON.parse(JSON.stringify(value)), { aliasDuplicateObjects: false });
+  const document = new Document(value, { aliasDuplicateObjects: false });
   visit(document, (_, node) => {
     if (isScalar(node) && typeof node.value === 'string' && isSteering(node.value))
       node.type = 'QUOTE_DOUBLE';

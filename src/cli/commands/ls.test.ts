@@ -51,6 +51,22 @@ test('ls in YAML is the document of JSON, and names alone are the references', a
     assert.equal(stdout, 'registry.example/a:1\nregistry.example/z:1\n');
     assert.equal(stderr, '', 'only the names');
   }
+  const { code, stdout, stderr } = await runShell(['ls', '-q', '-o', 'json'], { artifacts });
+  assert.deepEqual([code, stdout], [2, '']);
+  assert.match(
+    stderr,
+    /-q, --quiet cannot be used with -o, --output <format>; see oci-artifact-csi ls --help/,
+  );
+});
+
+test('a map without a key is absent from a document', async () => {
+  for (const format of ['json', 'yaml']) {
+    const inspect = async (): Promise<ArtifactDetail> => ({ ...detail, annotations: {}, volumes: [] });
+    const { stdout } = await runShell(['inspect', 'z:1', '-o', format], { artifacts: { inspect } });
+    const shown = parse(stdout) as Record<string, unknown>;
+    assert.equal('annotations' in shown, false);
+    assert.deepEqual(shown['volumes'], []);
+  }
 });
 
 test('a table is cut to the width of a terminal, unless --no-trunc is given', async () => {
