@@ -49,7 +49,7 @@ export function createCollector(world: {
   readonly leases: Pick<Leases, 'remove' | 'watch'>;
   readonly viewsDirectory: string;
 }): Collector {
-  const { blobs, layers, views, signatures, access, leases } = world;
+  const { views, signatures, access, leases } = world;
   const oneAtATime = createSemaphore(1);
 
   /** Forgets records about content that has left the cache. */
