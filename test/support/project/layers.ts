@@ -18,7 +18,7 @@ const floors: Floors = [
   ['takeover.ts', 'shutdown.ts', 'rejections.ts'],
   ['wiring.ts'],
   ['node.ts'],
-  ['configuration.ts', 'prefetching.ts', 'pulling.ts', 'sharing.ts'],
+  ['configuration.ts', 'prefetching.ts', 'pulling.ts'],
   ['optional-parts.ts'],
   ['grpc', 'cli', 'http'],
   ['volume'],
