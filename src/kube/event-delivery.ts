@@ -1,3 +1,4 @@
+import { createRecall } from '../util/memo.ts';
 import type { EventAnswer, EventApi } from './event-api.ts';
 import { toEventObject, toEventPatch } from './event-object.ts';
 import type { WaitingEvent } from './event-queue.ts';
@@ -14,15 +15,8 @@ const maxCounts = 1_000;
 
 /** @param host the name of this node. */
 export function createEventDelivery(api: EventApi, host: string): EventDelivery {
-  /** The counts of events that the API has, by name, the least recently sent first. */
-  const counts = new Map<string, number>();
-
-  const remember = (name: string, count: number): void => {
-    counts.delete(name);
-    counts.set(name, count);
-    const [oldest] = counts.keys();
-    if (oldest !== undefined && counts.size > maxCounts) counts.delete(oldest);
-  };
+  /** The counts of events that the API has, by name. */
+  const counts = createRecall<string, number>(maxCounts);
 
   const request: EventDelivery = async (item, turn, signal) => {
     const { name, event, firstAt, lastAt, times } = item;
@@ -46,7 +40,7 @@ export function createEventDelivery(api: EventApi, host: string): EventDelivery 
 
   return async (item, turn, signal) => {
     const answer = await request(item, turn, signal);
-    if (answer.kind === 'done') remember(item.name, answer.count);
+    if (answer.kind === 'done') counts.keep(item.name, answer.count);
     return answer;
   };
 }

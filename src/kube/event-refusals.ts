@@ -1,3 +1,4 @@
+import { createRecall } from '../util/memo.ts';
 /** Namespaces that refused an event, and get none for a while. */
 export type EventRefusals = {
   has(namespace: string): boolean;
@@ -15,7 +16,7 @@ const rule = '{apiGroups: [""], resources: [events], verbs: [create, patch]}';
 /** @param forMs how long a namespace is left alone, in milliseconds. */
 export function createEventRefusals(forMs: number, warn: (text: string) => void): EventRefusals {
   /** Until when, by namespace. */
-  const refusals = new Map<string, number>();
+  const refusals = createRecall<string, number>(maxNamespaces);
   let isRuleMissing = false;
 
   const tell = (namespace: string, why: string): void => {
@@ -26,7 +27,7 @@ export function createEventRefusals(forMs: number, warn: (text: string) => void)
       return;
     }
     // A namespace that is being deleted refuses, too.
-    const isKnown = refusals.has(namespace) || why.includes('is being terminated');
+    const isKnown = refusals.get(namespace) !== undefined || why.includes('is being terminated');
     if (!isKnown) warn(`events of pods of the namespace ${namespace} are refused: ${why}`);
   };
 
@@ -34,10 +35,7 @@ export function createEventRefusals(forMs: number, warn: (text: string) => void)
     has: namespace => (refusals.get(namespace) ?? 0) > performance.now(),
     note(namespace, why) {
       tell(namespace, why);
-      refusals.delete(namespace);
-      refusals.set(namespace, performance.now() + forMs);
-      const [oldest] = refusals.keys();
-      if (oldest !== undefined && refusals.size > maxNamespaces) refusals.delete(oldest);
+      refusals.keep(namespace, performance.now() + forMs);
     },
     end(namespace) {
       refusals.delete(namespace);

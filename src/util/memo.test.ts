@@ -91,3 +91,19 @@ test('the latest values are recalled up to a total size, and none that is too la
   recall.keep('c', 5, 7);
   assert.deepEqual(['a', 'b', 'c'].map(recall.get), [3, undefined, undefined]);
 });
+
+test('without sizes, values are counted, and those that were kept last are recalled', () => {
+  const recall = createRecall<string, number>(2);
+  for (const [key, value] of [
+    ['a', 1],
+    ['b', 2],
+    ['a', 3],
+    ['c', 4],
+  ] as const)
+    recall.keep(key, value);
+  assert.deepEqual(recall.values(), [3, 4]);
+  recall.delete('a');
+  recall.delete('a');
+  recall.keep('d', 5);
+  assert.deepEqual(recall.values(), [4, 5]);
+});

@@ -66,12 +66,15 @@ export function createMemo<Value>(now: () => number = () => performance.now()): 
 /** The latest values by a key, up to a total size, so that a large one does not displace many small ones. */
 export type Recall<Key, Value> = {
   get(key: Key): Value | undefined;
-  /** `size`: in the unit of the limits. */
-  keep(key: Key, value: Value, size: number): void;
+  /** The value is then the latest. `size`: in the unit of the limits. Default: 1, for limits that count values. */
+  keep(key: Key, value: Value, size?: number): void;
+  delete(key: Key): void;
+  /** Returns them, the latest last. */
+  values(): readonly Value[];
 };
 
 /** @param most the total size; `mostEach`: that of the largest value that is kept. */
-export function createRecall<Key, Value>(most: number, mostEach: number): Recall<Key, Value> {
+export function createRecall<Key, Value>(most: number, mostEach: number = most): Recall<Key, Value> {
   const kept = new Map<Key, { readonly value: Value; readonly size: number }>();
   let total = 0;
   const forget = (key: Key): void => {
@@ -80,7 +83,7 @@ export function createRecall<Key, Value>(most: number, mostEach: number): Recall
   };
   return {
     get: key => kept.get(key)?.value,
-    keep(key, value, size) {
+    keep(key, value, size = 1) {
       forget(key);
       if (size > mostEach) return;
       kept.set(key, { value, size });
@@ -90,5 +93,35 @@ export function createRecall<Key, Value>(most: number, mostEach: number): Recall
         forget(oldest);
       }
     },
+    delete: forget,
+    values: () => [...kept.values()].map(({ value }) => value),
+  };
+}
+
+/** The values of the most recently used keys, which are hosts, or what connections trust. */
+export type Lru<T> = {
+  take(key: string, make: () => T): T;
+  values(): Iterable<T>;
+};
+
+/** Far above the number of registries of a node. Certificates that are renewed each hour must not accumulate. */
+const mostUsed = 64;
+
+/** @param drop called with the least recently used value when there are more than 64. */
+export function openLru<T>(drop: (value: T) => void = () => {}): Lru<T> {
+  const values = new Map<string, T>();
+  return {
+    take(key, make) {
+      const value = values.get(key) ?? make();
+      values.delete(key);
+      values.set(key, value);
+      const [oldest] = values;
+      if (values.size > mostUsed && oldest !== undefined) {
+        values.delete(oldest[0]);
+        drop(oldest[1]);
+      }
+      return value;
+    },
+    values: () => values.values(),
   };
 }

@@ -1,7 +1,8 @@
 import type { Publishing } from '../ports/publishing.ts';
 import { DeadlineNear } from '../util/deadline-near.ts';
+import { createRecall } from '../util/memo.ts';
 
-/** Far more volumes than the pods of one node have. */
+/** Far more volumes than the pods of one node have. kubelet need not unpublish one that was never mounted. */
 const maxTargets = 1_000;
 
 /**
@@ -10,20 +11,13 @@ const maxTargets = 1_000;
  */
 export function answerEarly(publishing: Publishing, afterMs: number): Publishing {
   /** The target paths whose first call was answered. */
-  const answered = new Set<string>();
-
-  const remember = (targetPath: string): void => {
-    answered.add(targetPath);
-    const [oldest] = answered;
-    // kubelet need not unpublish a volume that was never mounted.
-    if (oldest !== undefined && answered.size > maxTargets) answered.delete(oldest);
-  };
+  const answered = createRecall<string, true>(maxTargets);
 
   return {
     ...publishing,
     publish(request, signal) {
       const { anywhere, targetPath } = request;
-      if (anywhere || answered.has(targetPath)) return publishing.publish(request, signal);
+      if (anywhere || answered.get(targetPath)) return publishing.publish(request, signal);
       // Without AbortSignal.any, which keeps all of a call until the next full collection of garbage.
       const either = new AbortController();
       let isEarly = false;
@@ -37,7 +31,7 @@ export function answerEarly(publishing: Publishing, afterMs: number): Publishing
       return publishing.publish(request, either.signal).finally(() => {
         clearTimeout(timer);
         signal.removeEventListener('abort', abort);
-        if (isEarly) remember(targetPath);
+        if (isEarly) answered.keep(targetPath, true);
       });
     },
     unpublish(target, signal) {

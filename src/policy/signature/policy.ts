@@ -1,6 +1,7 @@
 import type { Note } from '../../configfile/watched-file.ts';
 import { formatReference } from '../../oci/reference.ts';
 import type { Trust, Verdict } from '../../ports/trust.ts';
+import { createRecall, type Recall } from '../../util/memo.ts';
 import { evaluate } from './evaluation.ts';
 import { openPolicyFile, type PolicyState } from './policy-file.ts';
 
@@ -33,7 +34,7 @@ export function openSignaturePolicy(
   { digestIsEnough = false, strict = false, note = () => {} }: SignaturePolicyOptions = {},
 ): PolicyTrust {
   const current = openPolicyFile(file, strict, note);
-  const verdicts = new WeakMap<PolicyState, Map<string, Verdict>>();
+  const verdicts = new WeakMap<PolicyState, Recall<string, Verdict>>();
   current();
 
   return {
@@ -44,18 +45,14 @@ export function openSignaturePolicy(
         const why = `${name} (${digest}) cannot be mounted: the signature policy of this node is broken (${state.why}), and all mounts are refused until its administrator corrects it`;
         return { kind: 'refused', why };
       }
-      const kept = verdicts.get(state) ?? new Map<string, Verdict>();
+      const kept = verdicts.get(state) ?? createRecall<string, Verdict>(maxVerdicts);
       verdicts.set(state, kept);
       const key = `${name} ${digest}`;
       const known = kept.get(key);
       if (known !== undefined) return known;
       const { policy } = state;
       const verdict = await evaluate({ policy, file, digestIsEnough, reference, digest }, signatures, signal);
-      if (verdict.kind === 'accepted') {
-        const [oldest] = kept.keys();
-        if (kept.size >= maxVerdicts && oldest !== undefined) kept.delete(oldest);
-        kept.set(key, verdict);
-      }
+      if (verdict.kind === 'accepted') kept.keep(key, verdict);
       return verdict;
     },
     problems: () => current().problems,

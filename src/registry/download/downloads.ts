@@ -1,8 +1,9 @@
 import { type GrowingFile, sizeOf } from '../../util/growing-file.ts';
+import { openLru } from '../../util/memo.ts';
 import { startHelper } from '../../util/thread.ts';
 import type { Accept, Head, HttpRequest, LeastRate, Send } from '../http/request.ts';
 import { TransientError } from '../http/retry.ts';
-import { openLru, type Tls } from '../http/tls.ts';
+import type { Tls } from '../http/tls.ts';
 import type { PlainRequest } from './connection.ts';
 import { openConnectionPool } from './connection-pool.ts';
 import { openSeries, type Sample, type Series } from './series.ts';

@@ -1,6 +1,7 @@
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { ArtifactError } from '../../util/error.ts';
+import { openLru } from '../../util/memo.ts';
 import { describePem, hasPem } from '../../util/pem.ts';
 
 /** A client certificate and its key, in PEM. */
@@ -120,32 +121,4 @@ export function openTls(): Tls {
 function baseCertificates(): string[] {
   const system = getCACertificates('system');
   return system.length > 0 ? system : getCACertificates('bundled');
-}
-
-/** Values of connections by what they trust: those of the most recently used keys. */
-export type Lru<T> = {
-  take(key: string, make: () => T): T;
-  values(): Iterable<T>;
-};
-
-/** Far above the number of registries of a node. Certificates that are renewed each hour must not accumulate. */
-const mostKept = 64;
-
-/** @param drop called with the least recently used value when there are more than 64. */
-export function openLru<T>(drop: (value: T) => void = () => {}): Lru<T> {
-  const values = new Map<string, T>();
-  return {
-    take(key, make) {
-      const value = values.get(key) ?? make();
-      values.delete(key);
-      values.set(key, value);
-      const [oldest] = values;
-      if (values.size > mostKept && oldest !== undefined) {
-        values.delete(oldest[0]);
-        drop(oldest[1]);
-      }
-      return value;
-    },
-    values: () => values.values(),
-  };
 }

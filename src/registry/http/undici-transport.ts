@@ -1,5 +1,6 @@
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { toArtifactError } from '../../util/error.ts';
+import { openLru } from '../../util/memo.ts';
 import { cancelled, toConnectionError } from './connection-error.ts';
 import type { Proxies, Proxy } from './egress.ts';
 import { lookupWithin, senderOf } from './redirect.ts';
@@ -12,7 +13,7 @@ import {
   type Send,
   watchRate,
 } from './request.ts';
-import { openLru, plainTrust, type Tls, type TlsTrust } from './tls.ts';
+import { plainTrust, type Tls, type TlsTrust } from './tls.ts';
 import { openTunnel, proxyRefusal } from './tunnel.ts';
 
 /** Keep-alive connections of undici. HTTP/1.1 only: HTTP/2 measured slower for bodies. */

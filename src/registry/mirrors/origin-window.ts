@@ -1,4 +1,5 @@
 import { ArtifactError, findCause } from '../../util/error.ts';
+import { createRecall } from '../../util/memo.ts';
 import { formatTime, lasts, type Pause, Paused, spreadMs } from '../../util/pause.ts';
 import type { Upstream } from '../config/route.ts';
 import { type Clock, StalledError } from '../http/retry.ts';
@@ -24,7 +25,7 @@ const mostProblems = 10;
  * that a pull waits once, however many layers it has. A window that has ended stays so while blobs are missed.
  */
 export function openOriginWindows(clock: Pick<Clock, 'now' | 'random'>): OriginWindows {
-  const windows = new Map<string, OriginWindow>();
+  const windows = createRecall<string, OriginWindow>(mostWindows);
 
   return {
     after(mirror, failure) {
@@ -37,10 +38,7 @@ export function openOriginWindows(clock: Pick<Clock, 'now' | 'random'>): OriginW
       const isOld =
         before === undefined || !lasts({ since, until: since + waitMs + responseMs + forgottenMs }, now);
       const until = isOld ? now + waitMs + Math.floor(clock.random() * spreadMs(waitMs)) : before.until;
-      windows.delete(key);
-      windows.set(key, { mirror, until, missedAt: now });
-      const [oldest] = windows.keys();
-      if (windows.size > mostWindows && oldest !== undefined) windows.delete(oldest);
+      windows.keep(key, { mirror, until, missedAt: now });
       if (until <= now) return undefined;
       return {
         until,
@@ -50,7 +48,7 @@ export function openOriginWindows(clock: Pick<Clock, 'now' | 'random'>): OriginW
     problems() {
       const now = clock.now();
       const isOpen = ({ missedAt: since, until }: OriginWindow): boolean => lasts({ since, until }, now);
-      const open = [...windows.values()].filter(isOpen).slice(0, mostProblems);
+      const open = windows.values().filter(isOpen).slice(0, mostProblems);
       return open.map(
         ({ mirror: { host, path, mirrorOf }, until }) =>
           `${mirrorOf} is not asked before ${formatTime(until)} for blobs of ${host}/${path} that this mirror has not yet, by its wait`,

@@ -35,7 +35,7 @@ export async function openVerity(
 ): Promise<Verity> {
   const off = scratch.isClosed ? 'the state directory is only read' : await probe(scratch.fresh(), enable);
   /** The inodes of the latest items that were tried, by item. Trying one again does no harm, and opens its files. */
-  const tried = createRecall<string, number>(mostRemembered, 1);
+  const tried = createRecall<string, number>(mostRemembered);
 
   const sealAll = async (item: Item, signal: AbortSignal): Promise<void> => {
     for (const [directory, name] of filesOf(item)?.files ?? []) {
@@ -56,10 +56,10 @@ export async function openVerity(
       } catch (thrown) {
         signal.throwIfAborted();
         if (transient.has(errnoOf(thrown) ?? '')) return;
-        tried.keep(key, ino, 1);
+        tried.keep(key, ino);
         throw thrown;
       }
-      tried.keep(key, ino, 1);
+      tried.keep(key, ino);
     },
   };
 }

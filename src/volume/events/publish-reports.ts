@@ -2,6 +2,7 @@ import type { VolumeEvent, VolumeEvents } from '../../ports/events.ts';
 import type { PublishRequest } from '../../ports/request.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import type { ArtifactError } from '../../util/error.ts';
+import { createRecall } from '../../util/memo.ts';
 import { resolving } from '../pull/progress.ts';
 import { describeProgress } from '../pull/progress-text.ts';
 import { redact, type Secrets, secretTexts } from '../redaction.ts';
@@ -28,7 +29,7 @@ export type PublishReports = {
 
 /** When a call is told of that neither downloads nor ends, ms. */
 const quietMs = 20_000;
-/** Far more volumes than the pods of one node have. */
+/** Far more volumes than the pods of one node have. kubelet may never call again for a pod that was deleted. */
 const maxStories = 1_000;
 
 /** Tells the owners of pods what happens to their volumes. */
@@ -37,16 +38,8 @@ export function createPublishReports(
   now: () => number = () => performance.now(),
   quiet: number = quietMs,
 ): PublishReports {
-  /** Pulls between two calls for a volume, by target path, the oldest first. */
-  const stories = new Map<string, PullStory>();
-
-  const keep = (targetPath: string, story: PullStory | undefined): void => {
-    if (story === undefined) return;
-    stories.set(targetPath, story);
-    const [oldest] = stories.keys();
-    // kubelet may never call again for a pod that was deleted.
-    if (oldest !== undefined && stories.size > maxStories) stories.delete(oldest);
-  };
+  /** Pulls between two calls for a volume, by target path. */
+  const stories = createRecall<string, PullStory>(maxStories);
 
   return {
     open(request) {
@@ -62,11 +55,11 @@ export function createPublishReports(
       const tell = (told: Told): void => send({ type: 'Normal', kind: '', ...told });
       const continueStory = (progress: Progress): void => {
         const { story, told } = tellProgress(stories.get(targetPath), subject, progress, now());
-        keep(targetPath, story);
+        if (story !== undefined) stories.keep(targetPath, story);
         if (told !== undefined) tell(told);
       };
       const timer = setTimeout(() => {
-        const isTold = stories.has(targetPath);
+        const isTold = stories.get(targetPath) !== undefined;
         if (!isTold) continueStory({ ...resolving, waits: describeProgress(undefined) });
       }, quiet).unref();
       return {

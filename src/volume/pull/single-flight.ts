@@ -1,6 +1,7 @@
 import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openTenants, type Tenants } from '../../util/fair-slots.ts';
+import { createRecall } from '../../util/memo.ts';
 
 /**
  * Work that callers share: a caller for a key in progress joins it. The work has its own AbortController, so it
@@ -84,14 +85,8 @@ export function createFlights<Result, Report, Who>({
 }: FlightOptions<Who>): Flights<Result, Report, Who> {
   type Here = State<Result, Report, Who>;
   const flights = new Map<string, Here>();
-  /** By the id of the caller, the oldest first. */
-  const uncollected = new Map<string, { readonly key: string; readonly result: Result }>();
-
-  const keep = (id: string, key: string, result: Result): void => {
-    uncollected.set(id, { key, result });
-    const [oldest] = uncollected.keys();
-    if (oldest !== undefined && uncollected.size > maxUncollected) uncollected.delete(oldest);
-  };
+  /** By the id of the caller. */
+  const uncollected = createRecall<string, { readonly key: string; readonly result: Result }>(maxUncollected);
 
   const start = (key: string, work: Work<Result, Report>): Here => {
     const controller = new AbortController();
@@ -103,7 +98,8 @@ export function createFlights<Result, Report, Who>({
     const outcome = Promise.resolve()
       .then(() => work(controller.signal, report, tenants))
       .then(result => {
-        for (const [id, { calls }] of flight.wanters) if (calls.size === 0) keep(id, key, result);
+        for (const [id, { calls }] of flight.wanters)
+          if (calls.size === 0) uncollected.keep(id, { key, result });
         return result;
       })
       .catch((thrown: unknown) => {

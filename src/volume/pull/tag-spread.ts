@@ -1,3 +1,4 @@
+import { createRecall } from '../../util/memo.ts';
 import { sleep } from '../../util/sleep.ts';
 
 /** Waits until this node may ask what a tag names. @throws the reason of the signal if it aborts. */
@@ -17,17 +18,14 @@ export function createTagSpread(
   now: () => number = () => performance.now(),
   random: () => number = Math.random,
 ): TagSpread {
-  /** When each tag is asked for, the oldest first. */
-  const turns = new Map<string, number>();
+  /** When each tag is asked for. */
+  const turns = createRecall<string, number>(maxTags);
 
   const turnOf = (tag: string): number => {
     const known = turns.get(tag);
     if (known !== undefined && now() < known + mostMs) return known;
     const turn = now() + random() * mostMs;
-    turns.delete(tag);
-    turns.set(tag, turn);
-    const [oldest] = turns.keys();
-    if (oldest !== undefined && turns.size > maxTags) turns.delete(oldest);
+    turns.keep(tag, turn);
     return turn;
   };
 
