@@ -200,8 +200,10 @@ export async function openNode(
       ? []
       : [formatVerity(store.verity), formatSupport({ off: imagesOff }), formatOnDemand(onDemand.summary())];
   const failing = createFailingVolumes();
+  // The marks of a command that only reads are not those of the daemon that collects.
+  const pressure = async () => (reads === undefined ? await room.pressure() : undefined);
   const notes = async () =>
-    [problems(), sources.notes(), (await room.pressure()) ?? [], holder?.problem() ?? []].flat();
+    [problems(), sources.notes(), (await pressure()) ?? [], holder?.problem() ?? []].flat();
   const status = async (): Promise<NodeStatus> => ({
     stateDir: settings.stateDir,
     disk: await world.disk.usage(),

@@ -28,10 +28,11 @@ function run(
   line: string,
   stateDir: string,
   named = reference,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<Ran> {
   const words = line.split(' ').map(word => (word === 'R' ? named : word.replace(/^D\//, `${node.path}/`)));
   return runShell([...words, '--state-dir', stateDir], {
-    environment: configurationOf(node),
+    environment: { ...configurationOf(node), ...environment },
     builder: { open: (settings, log, direct) => openNode(settings, log, unmeasured, direct) },
   });
 }
@@ -63,6 +64,17 @@ test('every command that needs a state directory refuses a foreign one, and chan
   assert.equal(await daemon.end('SIGKILL'), 2, daemon.output());
   assert.match(daemon.output(), /foreign is not a state directory/);
   assert.deepEqual(snapshot(foreign), before);
+});
+
+test('status without a daemon does not judge the disk by marks that only a daemon has', async () => {
+  await using node = await testNode([]);
+  {
+    await using _store = await openStore({ stateDir: node.stateDir });
+  }
+  const marks = { OCI_ARTIFACT_CACHE_HIGH: '1', OCI_ARTIFACT_CACHE_LOW: '1' };
+  const ran = await run(node, 'status -o json', node.stateDir, reference, marks);
+  assert.equal(ran.code, 0, ran.stderr);
+  assert.deepEqual((ran.json as { problems: readonly string[] }).problems, []);
 });
 
 test('a command that only asks works beside a state directory that it cannot use, and says so', async () => {
