@@ -68,6 +68,7 @@ describe('the socket that shows the cache as containerd does', () => {
     turned = stack.use(await openFaultyRegistry());
     node = stack.use(await testNode([open.host, closed.host, turned.host]));
     socket = join(node.path, 'share', 'containerd.sock');
+    await mkdir(join(node.path, 'share'));
     shown = await push(open, 'models/open', weights);
     hidden = await push(closed, 'models/closed', randomBytes(1000));
     await restart();

@@ -112,12 +112,15 @@ test('other files are never replaced, and symlinks are not followed', async () =
   await rm(file);
 });
 
-test('a socket below a file is refused with its path', async () => {
+test('a socket without a directory is refused, and nothing is made', async () => {
   await writeFile(join(directory, 'file'), '');
-  await assert.rejects(bindSocket(join(directory, 'file', 'a.sock'), 'if-silent'), {
-    code: 'invalid',
-    message: /no directory for the socket .*file\/a\.sock, and none can be made \(E.*\); correct --endpoint/,
-  });
+  for (const parent of ['file', 'absent', 'absent/deeper']) {
+    await assert.rejects(bindSocket(join(directory, parent, 'a.sock'), 'if-silent'), {
+      code: 'invalid',
+      message: `there is no directory for the socket ${directory}/${parent}/a.sock; create it, or correct --endpoint or --containerd-socket`,
+    });
+  }
+  assert.equal(existsSync(join(directory, 'absent')), false);
 });
 
 test('a path that the kernel cannot bind is refused with its bound', async () => {

@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { chmod, lstat, readdir, rename, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server as Listener, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
 import { ArtifactError, errnoOf, toArtifactError } from '../../util/error.ts';
-import { makeDirectories } from '../../util/make-directories.ts';
 import { recognize } from '../../util/same-file.ts';
 import { verifySocketPath } from '../../util/socket-path.ts';
 
@@ -40,7 +39,8 @@ const maxWaiting = 1000;
 /**
  * Binds a unix socket that only root can open. The socket is created under a hidden name and renamed, so that it never
  * appears with another mode or not yet listening, and replaces another one in one step. libuv removes the name that it
- * bound when it closes, so that name must not be one that a successor may have. Its directory is created.
+ * bound when it closes, so that name must not be one that a successor may have. Its directory must exist: one that is
+ * made for a wrong path would stay on the node.
  *
  * @throws ArtifactError `invalid` for an invalid path, or for a path of something else; `exists` while another server
  *   answers there.
@@ -50,14 +50,10 @@ export async function bindSocket(path: string, takeover: Takeover): Promise<Boun
   const aside = join(dirname(path), `${asidePrefix}${randomBytes(3).toString('hex')}`);
   verifySocketPath(path);
   verifySocketPath(aside);
-  try {
-    makeDirectories(dirname(path), 0o777);
-  } catch (thrown) {
-    const why = `there is no directory for the socket ${path}, and none can be made (${errnoOf(thrown)})`;
+  if (!isDirectory(dirname(path))) {
     throw new ArtifactError(
       'invalid',
-      `${why}; correct --endpoint, --kubelet-dir or --containerd-socket`,
-      thrown,
+      `there is no directory for the socket ${path}; create it, or correct --endpoint or --containerd-socket`,
     );
   }
   await verifyFree(path, takeover);
@@ -99,6 +95,14 @@ export async function bindSocket(path: string, takeover: Takeover): Promise<Boun
   } catch (error) {
     listener.close();
     throw error;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
   }
 }
 
