@@ -70,8 +70,8 @@ test('with no flag and no environment the defaults hold', () => {
 
 test('a flag wins over the environment, and the environment over the default', () => {
   const environment = { OCI_ARTIFACT_CACHE_HIGH: '90', OCI_ARTIFACT_CACHE_LOW: '80' };
-  const settings = toSettings({ cacheHigh: '95' }, environment);
-  assert.equal(settings.cacheHigh, 95);
+  const settings = toSettings({ cacheHigh: '85' }, environment);
+  assert.equal(settings.cacheHigh, 85);
   assert.equal(settings.cacheLow, 80);
 });
 
@@ -176,9 +176,14 @@ for (const [key, text, why] of refused) {
   });
 }
 
-test('a low mark above the high mark is refused', () => {
+test('a mark above the next one is refused', () => {
   assert.throws(() => toSettings({ cacheLow: '80' }, {}), /--cache-low 80 is above --cache-high 75/);
   assert.equal(toSettings({ cacheLow: '75' }, {}).cacheLow, 75);
+  assert.throws(
+    () => toSettings({ diskMax: '60' }, {}),
+    /--cache-high 75 is above --disk-max 60: pulls would/,
+  );
+  assert.equal(toSettings({ diskMax: '75' }, {}).diskMax, 75);
 });
 
 test('the configuration of credential providers requires the directory of their programs, and the reverse', () => {

@@ -56,6 +56,12 @@ export function toSettings(
       `--cache-low ${settings.cacheLow} is above --cache-high ${settings.cacheHigh}: garbage collection could not end`,
     );
   }
+  if (settings.cacheHigh > settings.diskMax) {
+    throw new ArtifactError(
+      'invalid',
+      `--cache-high ${settings.cacheHigh} is above --disk-max ${settings.diskMax}: pulls would fail before garbage collection begins`,
+    );
+  }
   if (
     (settings.credentialProviderConfig === undefined) !==
     (settings.credentialProviderBinDir === undefined)

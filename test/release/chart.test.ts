@@ -510,6 +510,7 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
     ['tolerations[0].operater=Exists', /operater/],
     ['cacheHigh=101', /cacheHigh|maximum/],
     ['cacheHigh=60,cacheLow=70', /cacheLow \(70\) is above cacheHigh \(60\)/],
+    ['diskMax=70', /cacheHigh \(75\) is above diskMax \(70\)/],
     ['proxy.secret=a b', /secret/],
     ['prefetch.inline.artifacts[0].refrence=a.example/b:1', /refrence/],
     [

@@ -3,7 +3,7 @@ import { formatSize } from '../../util/size.ts';
 
 /** Limits of disk and cache usage. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */
 export type Limits = {
-  /** Where garbage collection begins and ends. */
+  /** Where garbage collection begins, at most `diskMax`, and where it ends. */
   readonly cacheHigh: number;
   readonly cacheLow: number;
   /** Where pulls fail. */

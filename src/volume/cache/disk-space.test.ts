@@ -70,13 +70,6 @@ test('what is kept for root is in use, so that as much stays available as kubele
   using _ = await reserve(50);
 });
 
-test('where collection would begin above the mark of pulls, it begins there', async () => {
-  const { room, disk } = openWorld({ cacheHigh: 100, cacheLow: 100 });
-  disk.cache = 890;
-  using _ = await room.reserve('r', [tar(1, 10)], [tar(1, 10)], () => 30, never);
-  assert.equal(disk.cache, 870);
-});
-
 test('a layer grows to the mark and not beyond, and the next pull of it is refused before it begins', async () => {
   const { room, disk } = openWorld();
   const pull = () => room.reserve('r/x:1', [tar(1, 10)], [tar(1, 10)], () => 30, never);

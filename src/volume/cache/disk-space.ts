@@ -67,8 +67,7 @@ export function createDiskSpace(
   limits: Limits,
 ): DiskSpace {
   const { disk, collector, layerSizes } = world;
-  const { cacheLow, diskMax, cacheMax } = limits;
-  const cacheHigh = Math.min(limits.cacheHigh, diskMax);
+  const { cacheHigh, cacheLow, diskMax, cacheMax } = limits;
   const reservations = new Set<() => number>();
   /** The layers that are being unpacked. */
   const growing = new Set<Reservation>();
