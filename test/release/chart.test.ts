@@ -510,6 +510,11 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
     ['tolerations[0].operater=Exists', /operater/],
     ['cacheHigh=101', /cacheHigh|maximum/],
     ['cacheHigh=60,cacheLow=70', /cacheLow \(70\) is above cacheHigh \(60\)/],
+    [
+      'hostsDir.hostPath=/etc/containerd/certs.d,hostsDir.inline.a\\.example=x',
+      /hostsDir has hostPath and inline, and must have one of them: remove the other, for example by --set hostsDir\.hostPath=null/,
+    ],
+    ['authFile.inline=x,authFile.secret.name=a,authFile.secret.key=b', /--set authFile\.inline=null/],
     ['diskMax=70', /cacheHigh \(75\) is above diskMax \(70\)/],
     ['proxy.secret=a b', /secret/],
     ['prefetch.inline.artifacts[0].refrence=a.example/b:1', /refrence/],
@@ -581,6 +586,20 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
 });
 
 describe('a file of the configuration', needs('helm', 'helm4', 'kubeconform'), () => {
+  test('of one kind takes the place of that of a profile, once the other kind is null', () => {
+    const profile = ['--values', 'charts/oci-artifact-csi/profiles/talos.yaml'];
+    const { pod, flag } = podWith(
+      ...profile,
+      '--set',
+      'hostsDir.inline.a\\.example=x,hostsDir.hostPath=null',
+    );
+    assert.ok(pod.volumes.some(({ name }) => name === 'hosts-dir'));
+    assert.equal(flag('hostsDir'), '/etc/oci-artifact-csi/hosts-dir');
+    assert.equal(podWith('--set', 'hostsDir.hostPath=null').flag('hostsDir'), undefined);
+    const { manifests } = podWith('--set', 'podPullSecrets=true,accessPolicy.hostPath=null');
+    assert.doesNotMatch(JSON.stringify(theOnly(manifests, 'ClusterRole')), /"namespaces"/);
+  });
+
   const mountOf = ({ container }: ReturnType<typeof podWith>, path: string): string | undefined =>
     container.volumeMounts.find(({ mountPath }) => path.startsWith(`${mountPath}/`) || path === mountPath)
       ?.name;

@@ -19,6 +19,26 @@ policy: {file: policy.json}
 prefetch: {file: prefetch.yaml}
 {{- end }}
 
+{{- /*
+Leaves each file with one kind, such as inline or hostPath. A kind is null where one file of values takes back what
+another one, such as a profile, sets. The schema would name neither the kinds nor the remedy.
+*/}}
+{{- define "oci-artifact-csi.settleFiles" -}}
+{{- range $flag, $_ := include "oci-artifact-csi.fileFlags" . | fromYaml -}}
+  {{- with get $.Values $flag -}}
+    {{- $source := . -}}
+    {{- range $kind, $value := $source -}}
+      {{- if kindIs "invalid" $value -}}{{- $_ := unset $source $kind -}}{{- end -}}
+    {{- end -}}
+    {{- $kinds := keys $source | sortAlpha -}}
+    {{- if gt (len $kinds) 1 -}}
+      {{- $other := ternary "hostPath" (first $kinds) (hasKey $source "hostPath") -}}
+      {{- fail (printf "%s has %s, and must have one of them: remove the other, for example by --set %s.%s=null" $flag (join " and " $kinds) $flag $other) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- end }}
+
 {{- /* The inline files of a flag: for each its key in the ConfigMap or Secret, its path in the directory, and its text. */}}
 {{- define "oci-artifact-csi.inlineFiles" -}}
 {{- $inline := .source.inline -}}
@@ -51,6 +71,7 @@ prefetch: {file: prefetch.yaml}
 
 {{- /* The data of the ConfigMap (secret: false) or Secret (true) that has the inline files. */}}
 {{- define "oci-artifact-csi.inlineData" -}}
+{{- include "oci-artifact-csi.settleFiles" $.root }}
 {{- range $flag, $kind := include "oci-artifact-csi.fileFlags" $ | fromYaml }}
 {{- $source := get $.root.Values $flag }}
 {{- if and $source.inline (eq $.secret (default false $kind.secret)) }}
@@ -67,6 +88,7 @@ because files name others by their path: hosts.toml its certificates, policy.jso
 at all if it lies in another one.
 */}}
 {{- define "oci-artifact-csi.files" -}}
+{{- include "oci-artifact-csi.settleFiles" . -}}
 {{- $name := include "oci-artifact-csi.name" . -}}
 {{- $env := list -}}{{- $mounts := list -}}{{- $volumes := list -}}
 {{- $wanted := .Values.nodeDirectories -}}

@@ -76,6 +76,7 @@ OCI_ARTIFACT_{{ snakecase . | upper }}
 
 {{- /* The rules of the ClusterRole. Each feature that is on brings those that it needs. */}}
 {{- define "oci-artifact-csi.rules" -}}
+{{- include "oci-artifact-csi.settleFiles" . -}}
 {{- if .Values.events }}
 - apiGroups: [""]
   resources: [events]
