@@ -51,7 +51,7 @@ export function parseBelow(path: string, start: string): string {
     throw new ArtifactError(
       'invalid',
       start === '/'
-        ? 'the target path cannot be / itself'
+        ? 'the target path cannot be / itself; give a directory below it'
         : `target path ${path} is not below kubelet's directory ${start}; if kubelet uses another one, set --kubelet-dir`,
     );
   }

@@ -29,6 +29,8 @@ export type PullRequest = {
   /** An administrator, and the list of --prefetch, may read all of the node; a pod, what its registry grants. */
   readonly caller: 'administrator' | 'prefetch' | 'pod';
   readonly pod?: Pod;
+  /** Why the pod of a volume is not known, in words. */
+  readonly podUnknown?: string;
   /** Set for a prefetch of a namespace: it may read what a pod of that namespace may read. */
   readonly namespace?: string;
   /** Content that the administrator provides with the request: no registry is asked whether its repository has it. */

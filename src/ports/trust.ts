@@ -14,7 +14,7 @@ export type AccessPolicy = {
    */
   verify(
     reference: Reference,
-    request: Pick<PullRequest, 'caller' | 'pod' | 'namespace'>,
+    request: Pick<PullRequest, 'caller' | 'pod' | 'podUnknown' | 'namespace'>,
     signal: AbortSignal,
   ): Promise<void>;
 };

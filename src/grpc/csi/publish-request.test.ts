@@ -37,6 +37,8 @@ test('a volume needs only a reference', () => {
     anywhere: false,
     mountFlags: [],
     caller: 'pod',
+    podUnknown:
+      'the volume context has no csi.storage.k8s.io/pod.uid and no csi.storage.k8s.io/pod.name and no csi.storage.k8s.io/pod.namespace',
   });
 });
 
@@ -74,6 +76,7 @@ const refused: readonly (readonly [string, Partial<Wire>, RegExp])[] = [
     /must be at most 1024 bytes, without control/,
   ],
   ['no target path', { target_path: '' }, /^target_path is missing; the caller must/],
+  ['the root as a target', { target_path: '/' }, /^target_path cannot be \/ itself; give/],
   ['a relative target', { target_path: 'pods/x' }, /must be absolute/],
   ['a target with ..', { target_path: '/pods/../etc' }, /with no empty part, "\.", "\.\."/],
   ['a target with a control character', { target_path: '/pods/\n' }, /\\x0a.*must be absolute/],
@@ -167,9 +170,22 @@ test('the pod has the uid of the target path, or is unknown', () => {
   );
   assert.deepEqual(known, { namespace: 'shop', name: 'web-0', uid, serviceAccount: 'default' });
   const { 'csi.storage.k8s.io/pod.uid': _, ...forged } = pod;
-  assert.equal(parsePublishRequest(toWire({ volume_context: { ...forged, reference } })).pod, undefined);
+  const { 'csi.storage.k8s.io/pod.name': __, ...nameless } = forged;
   const elsewhere = toWire({ target_path: '/tmp/csi/target', volume_context: { ...pod, reference } });
-  assert.equal(parsePublishRequest(elsewhere).pod, undefined);
+  for (const [wire, why] of [
+    [
+      toWire({ volume_context: { ...forged, reference } }),
+      'the volume context has no csi.storage.k8s.io/pod.uid',
+    ],
+    [
+      toWire({ volume_context: { ...nameless, reference } }),
+      'the volume context has no csi.storage.k8s.io/pod.uid and no csi.storage.k8s.io/pod.name',
+    ],
+    [elsewhere, 'the target path is not one of a pod'],
+  ] as const) {
+    const { pod: unknown, podUnknown } = parsePublishRequest(wire);
+    assert.deepEqual([unknown, podUnknown], [undefined, why]);
+  }
 });
 
 test('tokens are secrets, wherever kubelet puts them', () => {

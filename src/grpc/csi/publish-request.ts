@@ -1,6 +1,6 @@
 import { tokensKey } from '../../oci/credential.ts';
 import type { AskedVolume } from '../../ports/failing-volume.ts';
-import type { MountFlag, Pod, PublishRequest } from '../../ports/request.ts';
+import type { MountFlag, PublishRequest } from '../../ports/request.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
 import { isKubernetesKey, parseAttributes } from '../../volume/attributes.ts';
@@ -25,7 +25,6 @@ export function parsePublishRequest(wire: NodePublishVolumeRequest__Output): Pub
   const mountFlags = parseCapability(wire.volume_capability);
   const context = wire.volume_context;
   const attributes = parseAttributes(context);
-  const pod = parsePod(context, targetPath);
   return {
     ...attributes,
     caller: 'pod',
@@ -35,7 +34,7 @@ export function parsePublishRequest(wire: NodePublishVolumeRequest__Output): Pub
     anywhere: false,
     mountFlags,
     ...(!wire.readonly && { isWritable: true }),
-    ...(pod === undefined ? {} : { pod }),
+    ...parsePod(context, targetPath),
     fingerprint: JSON.stringify({
       volumeId,
       access: ['mount', wire.volume_capability?.access_mode?.mode ?? 'UNKNOWN'],
@@ -53,7 +52,7 @@ export function parseAskedVolume(wire: NodePublishVolumeRequest__Output): AskedV
   const { volume_context: context } = wire;
   const targetPath = orUndefined(() => parseTargetPath(wire.target_path, 'target_path'));
   if (targetPath === undefined) return undefined;
-  const pod = orUndefined(() => parsePod(context, targetPath));
+  const pod = orUndefined(() => parsePod(context, targetPath).pod);
   return { targetPath, reference: context['reference'] ?? '', secrets: secretsOf(wire), ...(pod && { pod }) };
 }
 
@@ -85,6 +84,8 @@ export function parseVolumeId(text: string): string {
 export function parseTargetPath(text: string, field: string): string {
   if (text === '')
     throw new ArtifactError('invalid', `${field} is missing; the caller must name the directory`);
+  if (text === '/')
+    throw new ArtifactError('invalid', `${field} cannot be / itself; give a directory below it`);
   const parts = text.split('/').slice(1);
   const plain = text.startsWith('/') && !parts.some(part => part === '' || part === '.' || part === '..');
   if (plain && Buffer.byteLength(text) <= longestPath && !/\p{Cc}/u.test(text)) return text;
@@ -127,21 +128,30 @@ function parseFlag(text: string): MountFlag {
 }
 
 /**
- * The pod of the volume; undefined if it is not certain. Only the uid in the target path is trusted: if the CSIDriver
- * object lacks podInfoOnMount, a user can write the other keys, but cannot know the pod's future uid.
+ * The pod of the volume, or why it is not certain. Only the uid in the target path is trusted: if the CSIDriver object
+ * lacks podInfoOnMount, a user can write the other keys, but cannot know the pod's future uid.
  */
-function parsePod(context: Readonly<Record<string, string>>, targetPath: string): Pod | undefined {
-  const uid = context['csi.storage.k8s.io/pod.uid'];
-  const name = context['csi.storage.k8s.io/pod.name'];
-  const namespace = context['csi.storage.k8s.io/pod.namespace'];
+function parsePod(
+  context: Readonly<Record<string, string>>,
+  targetPath: string,
+): Pick<PublishRequest, 'pod' | 'podUnknown'> {
+  const [uid = '', name = '', namespace = ''] = podKeys.map(key => context[key]);
   const serviceAccount = context['csi.storage.k8s.io/serviceAccount.name'];
   const ofPath = /\/pods\/([^/]+)\/volumes\/kubernetes\.io~csi\/[^/]+\/mount$/.exec(targetPath)?.[1];
-  if (uid !== undefined && ofPath !== undefined && uid !== ofPath) {
+  if (context[podKeys[0]] !== undefined && ofPath !== undefined && uid !== ofPath) {
     throw new ArtifactError(
       'invalid',
       `csi.storage.k8s.io/pod.uid is ${quoteName(uid)}, but the target path is of the pod ${ofPath}; remove that attribute from the volume, and set podInfoOnMount: true in the CSIDriver object`,
     );
   }
-  if (!uid || uid !== ofPath || !name || !namespace) return undefined;
-  return { namespace, name, uid, ...(serviceAccount ? { serviceAccount } : {}) };
+  const missing = podKeys.filter(key => !context[key]);
+  if (missing.length > 0) return { podUnknown: `the volume context has no ${missing.join(' and no ')}` };
+  if (ofPath === undefined) return { podUnknown: 'the target path is not one of a pod' };
+  return { pod: { namespace, name, uid, ...(serviceAccount ? { serviceAccount } : {}) } };
 }
+
+const podKeys = [
+  'csi.storage.k8s.io/pod.uid',
+  'csi.storage.k8s.io/pod.name',
+  'csi.storage.k8s.io/pod.namespace',
+] as const;

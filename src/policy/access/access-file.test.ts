@@ -77,9 +77,11 @@ test("without kubelet's information on the pod nothing is allowed", async () => 
   const file = join(directory, 'open.yaml');
   writeFileSync(file, allowing);
   const { verify } = open(file);
-  await assert.rejects(verify(reference, { caller: 'pod' }, never), {
+  const podUnknown = 'the volume context has no csi.storage.k8s.io/pod.name';
+  await assert.rejects(verify(reference, { caller: 'pod', podUnknown }, never), {
     code: 'denied',
-    message: /needs the pod's namespace and uid, .*set podInfoOnMount: true in the CSIDriver object/,
+    message:
+      /asks for the namespace of the pod, .*: the volume context has no csi\.storage\.k8s\.io\/pod\.name; set podInfoOnMount: true in the CSIDriver object/,
   });
 });
 

@@ -70,7 +70,11 @@ export function openAccessFile(file: string, { namespaces, note }: Means): Acces
   const problems = (): readonly string[] => problemsOf(current());
 
   return {
-    async verify(reference, { caller, pod, namespace = pod?.namespace }, signal) {
+    async verify(
+      reference,
+      { caller, pod, podUnknown = 'kubelet did not tell', namespace = pod?.namespace },
+      signal,
+    ) {
       if (caller !== 'pod' && namespace === undefined) return;
       const name = formatReference(reference);
       const state = current();
@@ -83,7 +87,7 @@ export function openAccessFile(file: string, { namespaces, note }: Means): Acces
       if (namespace === undefined) {
         throw new ArtifactError(
           'denied',
-          `${name} is refused, as the access policy ${file} needs the pod's namespace and uid, and a target path of that pod; set podInfoOnMount: true in the CSIDriver object, so that kubelet tells them`,
+          `${name} is refused, as the access policy ${file} asks for the namespace of the pod, and the driver does not know the pod: ${podUnknown}; set podInfoOnMount: true in the CSIDriver object, so that kubelet tells`,
         );
       }
       const refused = `${name} is refused to pods of the namespace ${quoteName(namespace)} by the access policy ${file}`;
