@@ -1,15 +1,7 @@
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fchownSync,
-  ftruncateSync,
-  futimesSync,
-  openSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, fchmodSync, fchownSync, ftruncateSync, futimesSync, openSync } from 'node:fs';
 import type { EntryAttributes } from '../tree/toc.ts';
+import { writeAll } from '../util/regular-file.ts';
 
 /**
  * The content of a file that is being written to the store. All calls are synchronous: they run in the worker's own
@@ -69,12 +61,6 @@ const [ownUid, ownGid] = [process.geteuid?.(), process.getegid?.()];
 
 function create(path: string, { mode }: EntryAttributes): number {
   return openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode & 0o777);
-}
-
-/** @param position in the file; its present position, if absent. */
-export function writeAll(fd: number, bytes: Uint8Array, position?: number): void {
-  for (let at = 0; at < bytes.length; )
-    at += writeSync(fd, bytes, at, bytes.length - at, position === undefined ? null : position + at);
 }
 
 const zeros = new Uint8Array(64 * 1024);

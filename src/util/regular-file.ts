@@ -7,6 +7,7 @@ import {
   type PathLike,
   readFileSync,
   type Stats,
+  writeSync,
 } from 'node:fs';
 import { errnoOf } from './error.ts';
 
@@ -50,6 +51,12 @@ export function readRegular(path: string, encoding: 'utf8' | 'latin1' = 'utf8'):
   } finally {
     closeSync(fd);
   }
+}
+
+/** Writes all bytes: one call may write a part. @param position in the file; its present position, if absent. */
+export function writeAll(fd: number, bytes: Uint8Array, position?: number): void {
+  for (let at = 0; at < bytes.length; )
+    at += writeSync(fd, bytes, at, bytes.length - at, position === undefined ? null : position + at);
 }
 
 /** Whether the error is that of `openRegular` for something that is no regular file. */

@@ -1,5 +1,5 @@
-import { writeSync } from 'node:fs';
 import { type FileState, type GrowingFile, setSize, sizeOf } from '../../util/growing-file.ts';
+import { writeAll } from '../../util/regular-file.ts';
 import type { Download, Downloads } from '../download/downloads.ts';
 import { startRangeRetries } from '../http/retry.ts';
 import type { Transfer } from './blob.ts';
@@ -37,8 +37,7 @@ export async function fetchFilePart(
     write(chunk) {
       const at = from + sizeOf(state);
       try {
-        for (let done = 0; done < chunk.length; )
-          done += writeSync(file.fd, chunk, done, chunk.length - done, at + done);
+        writeAll(file.fd, chunk, at);
       } catch (thrown) {
         throw failed(thrown);
       }

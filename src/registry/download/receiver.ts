@@ -1,8 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
-import { readSync, writeSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { ArtifactError } from '../../util/error.ts';
 import { type FileShare, lifeOf, setSize, sizeOf } from '../../util/growing-file.ts';
+import { writeAll } from '../../util/regular-file.ts';
 import type { ThreadContext } from '../../util/thread.ts';
 import { type Allowance, receiveEach } from '../../util/token-bucket.ts';
 import { type Head, skip } from '../http/request.ts';
@@ -219,8 +220,7 @@ export function openFileWriter({ fd, algorithm, state, base = 0 }: FileShare): F
     append(bytes, hashes) {
       meetLife();
       const from = sizeOf(state);
-      for (let at = 0; at < bytes.length; )
-        at += writeSync(fd, bytes, at, bytes.length - at, base + from + at);
+      writeAll(fd, bytes, base + from);
       if (hashes && hashed === from) update(bytes);
       setSize(state, from + bytes.length);
     },

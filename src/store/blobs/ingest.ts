@@ -1,5 +1,5 @@
 import { createHash, type Hash, hash } from 'node:crypto';
-import { constants, fstatSync, ftruncateSync, lstatSync, readdirSync, writeSync } from 'node:fs';
+import { constants, fstatSync, ftruncateSync, lstatSync, readdirSync } from 'node:fs';
 import { type FileHandle, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../../oci/descriptor.ts';
@@ -8,7 +8,7 @@ import type { Ingest } from '../../ports/store.ts';
 import { doEach } from '../../util/each.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { announce, beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
-import { isIrregular } from '../../util/regular-file.ts';
+import { isIrregular, writeAll } from '../../util/regular-file.ts';
 import { openHandle } from '../files/directory.ts';
 import { attempt, toStoreError } from '../files/failure.ts';
 import { hashFile } from '../files/file-hash.ts';
@@ -150,9 +150,7 @@ export async function openIngest(
       const from = offset();
       if (from + chunk.length > size) throw giveUp(`more than its ${size} bytes came`);
       try {
-        for (let at = 0; at < chunk.length; ) {
-          at += writeSync(file.fd, chunk, at, chunk.length - at, from + at);
-        }
+        writeAll(file.fd, chunk, from);
         hashOwn(chunk, from);
         setSize(state, from + chunk.length);
         flush();

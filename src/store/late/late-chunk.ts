@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { closeSync, constants, read, writeSync } from 'node:fs';
+import { closeSync, constants, read } from 'node:fs';
 import { promisify } from 'node:util';
 import type { LateChunk } from '../../ports/late-views.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
-import { openRegular } from '../../util/regular-file.ts';
+import { openRegular, writeAll } from '../../util/regular-file.ts';
 import { toStoreError } from '../files/failure.ts';
 
 const readAt = promisify(read);
@@ -42,8 +42,7 @@ export function openLateChunk(place: LateChunkPlace): LateChunk {
     if (at + bytes.length > to)
       throw new ArtifactError('corrupt', `${name}: more than its ${size} bytes came`);
     try {
-      for (let done = 0; done < bytes.length; )
-        done += writeSync(fd, bytes, done, bytes.length - done, at + done);
+      writeAll(fd, bytes, at);
     } catch (thrown) {
       throw failed(thrown);
     }

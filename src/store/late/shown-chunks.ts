@@ -1,7 +1,7 @@
-import { closeSync, constants, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, readSync } from 'node:fs';
 import { type ChunkMap, type ChunkRange, chunkEntries, countChunks } from '../../erofs/chunk-map.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { openRegular } from '../../util/regular-file.ts';
+import { openRegular, writeAll } from '../../util/regular-file.ts';
 import type { LayerRecord } from './late-record.ts';
 
 /** The image of a late view. `changed`: makes the kernel see what was written to it. */
@@ -12,8 +12,7 @@ export async function mapChunks(map: ChunkMap, range: ChunkRange, image: LateIma
   const { at, bytes } = chunkEntries(map, range);
   const fd = openRegular(image.path, constants.O_RDWR);
   try {
-    for (let done = 0; done < bytes.length; )
-      done += writeSync(fd, bytes, done, bytes.length - done, at + done);
+    writeAll(fd, bytes, at);
   } finally {
     closeSync(fd);
   }

@@ -8,7 +8,6 @@ import {
   readdirSync,
   readSync,
   statSync,
-  writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isImageName, writeImage } from '../../erofs/image.ts';
@@ -20,7 +19,7 @@ import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
-import { openRegular } from '../../util/regular-file.ts';
+import { openRegular, writeAll } from '../../util/regular-file.ts';
 import { howToMend } from '../files/failure.ts';
 import { findDamage } from '../integrity/damage.ts';
 import type { Comparison } from './view-compare.ts';
@@ -151,7 +150,7 @@ export async function writeImageFile(
     const pace = startPace(signal);
     for (const slice of writeImage(planned)) {
       sha256.update(slice);
-      for (let at = 0; at < slice.length; ) at += writeSync(fd, slice, at);
+      writeAll(fd, slice);
       const rest = pace();
       if (rest !== undefined) await rest;
     }
