@@ -1,6 +1,6 @@
 import { type Logger, pino } from 'pino';
 import { openLineWriter } from '../linux/line-writer.ts';
-import { formatLogLine } from './log-line.ts';
+import { formatLogLine, formatters } from './log-line.ts';
 import type { Settings } from './settings.ts';
 
 /** How long the exit waits for a reader of the log. */
@@ -10,7 +10,6 @@ const flushWithinMs = 1_000;
 export function createDaemonLog(settings: Settings): { readonly log: Logger; dropped(): number } {
   const { logLevel: level, logFormat } = settings;
   const format = logFormat === 'text' ? formatLogLine : String;
-  const formatters = { level: (label: string) => ({ level: label }) };
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters };
   const output = openLineWriter(1, dropped =>
     log.warn({ dropped }, 'log lines were dropped here because nothing read them'),

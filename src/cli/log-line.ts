@@ -1,5 +1,10 @@
 import { formatJson, printable } from '../util/printable.ts';
 
+/** For pino: its levels by their names. */
+export const formatters: { level(label: string): { readonly level: string } } = {
+  level: label => ({ level: label }),
+};
+
 /** Fields in the order in which people read them; the others follow, and then the long ones. */
 const origin = ['pulled', 'resumed', 'cached', 'later', 'pulledLayers', 'cachedLayers'];
 const first = ['pod', 'reference', 'bytes', ...origin, 'ms', 'code', 'error'];

@@ -1,5 +1,5 @@
 import { type Logger, pino } from 'pino';
-import { formatEntry } from './log-line.ts';
+import { formatEntry, formatters } from './log-line.ts';
 import type { Settings } from './settings.ts';
 import { type Terminal, tell } from './shell.ts';
 
@@ -14,6 +14,5 @@ export function createLog(level: Settings['logLevel'], json: boolean, terminal: 
     if (json) terminal.stderr.write(line);
     else tell(terminal, `${String(said)}: ${formatEntry(entry)}`);
   };
-  const formatters = { level: (label: string) => ({ level: label }) };
   return pino({ level, base: null, timestamp: false, formatters }, { write });
 }

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
-import { readRegular } from '../util/regular-file.ts';
-import { unlessAbsent } from './files/absent.ts';
+import { readIfThere } from './files/absent.ts';
 import { writeAside } from './files/atomic-file.ts';
 import type { Directory } from './files/directory.ts';
 
@@ -43,7 +42,7 @@ export async function verifyFormat(stateDir: string, migrations: number): Promis
 /** Returns the version of a layout, 0 for a new one. @throws `invalid` for a layout of a newer program. */
 export async function verifyNotNewer(stateDir: string, migrations: number): Promise<number> {
   const path = join(stateDir, 'format');
-  const version = parseVersion(await unlessAbsent((async () => readRegular(path))()), path);
+  const version = parseVersion(readIfThere(path), path);
   if (version > migrations) throw tooNew(stateDir, version, migrations);
   return version;
 }

@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { isFullDisk } from '../util/error.ts';
-import { readRegular } from '../util/regular-file.ts';
-import { unlessAbsent } from './files/absent.ts';
+import { readIfThere } from './files/absent.ts';
 import { writeAside } from './files/atomic-file.ts';
 import type { Directory } from './files/directory.ts';
 import type { Scratch } from './files/scratch.ts';
@@ -10,7 +9,7 @@ import type { Scratch } from './files/scratch.ts';
 /** Returns random bytes of this node, in hex, created once: hashes made with them mean nothing elsewhere. */
 export async function openSalt(root: Directory, scratch: Scratch): Promise<string> {
   const path = join(root.path, 'salt');
-  const known = await unlessAbsent((async () => readRegular(path))());
+  const known = readIfThere(path);
   if (known !== undefined && /^[0-9a-f]{64}$/.test(known)) return known;
   const salt = randomBytes(32).toString('hex');
   if (scratch.isClosed) return salt;

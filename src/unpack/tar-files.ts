@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { closeSync, constants, ftruncateSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DataFile, maxTar, tarBlock, toBody } from '../tree/toc.ts';
-import { writeAll } from './body.ts';
+import { writeAll } from '../util/regular-file.ts';
 import { copyData } from './body-files.ts';
 import type { BodyStore } from './body-store.ts';
+import { paddingOf } from './headers.ts';
 
 /**
  * Keeps the tar as one file, and extracts nothing but sparse files, whose holes a tar does not have. Both files are
@@ -40,7 +41,7 @@ export function openTarFiles(into: string): BodyStore {
       present: { bytes: read, inodes: mostFiles },
     }),
     async finish(hexWith) {
-      const padding = Buffer.alloc(paddingTo(size));
+      const padding = Buffer.alloc(paddingOf(size));
       writeAll(tar, padding, size);
       const own: DataFile = { name: 'tar', size: size + padding.length, sha256: hexWith(padding) };
       return sparse === undefined ? [own] : [own, sparse.finish()];
@@ -73,7 +74,7 @@ function openSparseFiles(into: string): SparseFiles {
     for (let left = length; left > 0; left -= zeros.length) sha256.update(zeros.subarray(0, left));
     size += length;
   };
-  const pad = (): void => skip(paddingTo(size));
+  const pad = (): void => skip(paddingOf(size));
   return {
     begin() {
       pad();
@@ -97,10 +98,6 @@ function openSparseFiles(into: string): SparseFiles {
 }
 
 const zeros = new Uint8Array(64 * 1024);
-
-function paddingTo(size: number): number {
-  return (tarBlock - (size % tarBlock)) % tarBlock;
-}
 
 function create(path: string): number {
   const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;

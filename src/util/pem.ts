@@ -1,6 +1,6 @@
 /** Describes what is in a text that should be PEM: the labels of its blocks, or what it is instead. */
 export function describePem(text: string): string {
-  const labels = [...text.matchAll(/-----BEGIN ([A-Z0-9 ]{1,40})-----/g)].map(([, label = '']) => label);
+  const labels = labelsOf(text);
   const [first] = labels;
   if (first !== undefined) {
     const others = new Set(labels.filter(label => label !== first)).size;
@@ -16,5 +16,9 @@ export function describePem(text: string): string {
 
 /** Whether a text has a PEM block with a label that matches. */
 export function hasPem(text: string, label: RegExp): boolean {
-  return [...text.matchAll(/-----BEGIN ([A-Z0-9 ]{1,40})-----/g)].some(([, found = '']) => label.test(found));
+  return labelsOf(text).some(found => label.test(found));
+}
+
+function labelsOf(text: string): readonly string[] {
+  return [...text.matchAll(/-----BEGIN ([A-Z0-9 ]{1,40})-----/g)].map(([, label = '']) => label);
 }

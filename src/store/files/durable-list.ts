@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { ArtifactError, errnoOf } from '../../util/error.ts';
-import { readRegular } from '../../util/regular-file.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { shareRuns } from '../../util/shared-run.ts';
+import { readIfThere } from './absent.ts';
 import { writeAside } from './atomic-file.ts';
 import type { Directory } from './directory.ts';
 
@@ -30,7 +30,7 @@ export async function openDurableList(
   aside: () => string,
   bootId: string,
 ): Promise<{ readonly list: DurableList; readonly left: readonly string[] }> {
-  const found = parseList(readIfThere(path));
+  const found = parseList(readIfThere(path) ?? '');
   const isOwn = found.bootId === bootId;
   const listed = new Set<string>(isOwn ? found.names : []);
   const entering = new Set<string>();
@@ -119,13 +119,4 @@ function parseList(text: string): { readonly bootId: string; readonly names: Rea
     if (line.startsWith('-')) names.delete(line.slice(1));
   }
   return { bootId: head.replace(/^boot /, ''), names };
-}
-
-function readIfThere(path: string): string {
-  try {
-    return readRegular(path);
-  } catch (thrown) {
-    if (errnoOf(thrown) === 'ENOENT') return '';
-    throw thrown;
-  }
 }

@@ -1,24 +1,18 @@
 import { closeSync, fstatSync, readFileSync, rmSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { errnoOf } from '../../util/error.ts';
+import { isObject, type JsonObject } from '../../util/json.ts';
 import { openRegular } from '../../util/regular-file.ts';
 import { openHandle } from './directory.ts';
 
-/** The fields of a record file, not verified yet. */
-export type Fields = Readonly<Record<string, unknown>>;
-
 /** Returns the fields of a JSON object, or undefined for anything torn or foreign. */
-export function parseFields(text: string): Fields | undefined {
+export function parseFields(text: string): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return isFields(value) ? value : undefined;
+    return isObject(value) ? value : undefined;
   } catch {
     return undefined;
   }
-}
-
-export function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 export type Guard<T> = (value: unknown) => value is T;
@@ -53,7 +47,7 @@ export function isTextList(value: unknown): value is string[] {
 }
 
 export function isTextMap(value: unknown): value is Record<string, string> {
-  return isFields(value) && Object.values(value).every(isText);
+  return isObject(value) && Object.values(value).every(isText);
 }
 
 export function isOneOf<const T extends string>(...texts: readonly T[]): Guard<T> {
@@ -73,7 +67,7 @@ export type Guards<T> = {
 /** Whether a value is an object with these fields, all valid. Others may be there too. */
 export function isShaped<T>(guards: Guards<T>): Guard<T> {
   const each = Object.entries<Guard<unknown>>(guards);
-  return (value): value is T => isFields(value) && each.every(([key, is]) => is(value[key]));
+  return (value): value is T => isObject(value) && each.every(([key, is]) => is(value[key]));
 }
 
 /**

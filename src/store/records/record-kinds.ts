@@ -9,14 +9,13 @@ import type {
   VolumeRecord,
 } from '../../ports/records.ts';
 import type { Pod } from '../../ports/request.ts';
+import { isObject, type JsonObject } from '../../util/json.ts';
 import {
-  type Fields,
   type Guard,
   isAbsentOr,
   isCount,
   isDigestList,
   isDigestText,
-  isFields,
   isFlag,
   isOneOf,
   isShaped,
@@ -134,15 +133,15 @@ export const signatureRecords: RecordKind<SignatureRecord> = {
   parse: parseSignatures,
 };
 
-function parseSignatures(fields: Fields): SignatureRecord | undefined {
+function parseSignatures(fields: JsonObject): SignatureRecord | undefined {
   const { subject, answers } = fields;
-  if (!isText(subject) || !isFields(answers)) return undefined;
+  if (!isText(subject) || !isObject(answers)) return undefined;
   const texts = Object.entries(answers).filter((entry): entry is [string, string] => isText(entry[1]));
   return { ...fields, subject, answers: Object.fromEntries(texts) };
 }
 
 /** An older version wrote no list of the digests that a root keeps. */
-function parseRoot<T extends Partial<Root>>(fields: Fields, is: Guard<T>): T | undefined {
+function parseRoot<T extends Partial<Root>>(fields: JsonObject, is: Guard<T>): T | undefined {
   const whole = { holds: [], ...fields };
   return is(whole) ? whole : undefined;
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Brief, Root } from '../../ports/records.ts';
 import { never } from '../../util/abortable.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
+import type { JsonObject } from '../../util/json.ts';
 import { createRecall } from '../../util/memo.ts';
 import { quoteName } from '../../util/name.ts';
 import { nextTurn, startPace } from '../../util/pace.ts';
@@ -12,15 +13,7 @@ import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
 import type { Directory } from '../files/directory.ts';
 import { attempt } from '../files/failure.ts';
-import {
-  type Fields,
-  type File,
-  parseFields,
-  readHere,
-  readThere,
-  stampOf,
-  writeNew,
-} from '../files/json-record.ts';
+import { type File, parseFields, readHere, readThere, stampOf, writeNew } from '../files/json-record.ts';
 import { removeTree, type Scratch } from '../files/scratch.ts';
 import type { Unsynced } from '../files/unsynced.ts';
 
@@ -60,7 +53,7 @@ export type RecordKind<T> = {
    * Returns the record, or undefined if a field is missing or wrong. Unknown fields are kept. `time`: the file's mtime,
    * in milliseconds since 1970.
    */
-  parse(fields: Fields, time: number): T | undefined;
+  parse(fields: JsonObject, time: number): T | undefined;
   /** For a record that stores a time in the file's mtime; else that is the time of the put. */
   readonly time?: { of(record: T): number; set(record: T, time: number): T };
 };

@@ -32,6 +32,6 @@ function hashesOf(key: KeyObject): readonly (string | null)[] {
   }
 }
 
-function isEqual(left: Uint8Array, right: Uint8Array): boolean {
+export function isEqual(left: Uint8Array, right: Uint8Array): boolean {
   return left.length === right.length && timingSafeEqual(left, right);
 }

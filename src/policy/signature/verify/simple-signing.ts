@@ -1,4 +1,4 @@
-import { hash, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
+import { hash, type KeyObject, verify } from 'node:crypto';
 import type { TransparencyLogEntry } from '@sigstore/bundle';
 import type { Table } from '../../../configfile/field.ts';
 import { parseJsonObject } from '../../../configfile/json.ts';
@@ -6,6 +6,7 @@ import type { Digest } from '../../../oci/digest.ts';
 import { ArtifactError } from '../../../util/error.ts';
 import { quoteName } from '../../../util/name.ts';
 import { parseCertificates } from './certificate.ts';
+import { isEqual } from './dsse.ts';
 import type { SignedContent } from './signed-content.ts';
 
 /** The media type of a layer whose blob is a payload; its annotations are the signature (cosign, SIGNATURE_SPEC.md). */
@@ -131,8 +132,4 @@ function verifies(payload: Uint8Array, key: KeyObject, signature: Uint8Array): b
 
 function sha256(bytes: Uint8Array): Buffer {
   return hash('sha256', bytes, 'buffer');
-}
-
-function isEqual(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && timingSafeEqual(left, right);
 }
