@@ -25,41 +25,19 @@ export function keyOf({ artifact, keep, intervalMs, nodeSelector, resource }: Pr
   return JSON.stringify([artifact, keep, intervalMs, nodeSelector, resource?.uid]);
 }
 
-/** An entry that waits for its turn. */
-type Waiting = Pick<PrefetchRow, 'entry'> & { dueAt: number };
-
-/**
- * The entry to work on, of those that are due, of which the first has been due for longest. Priorities of the cluster
- * order all entries. Those of a namespace order its own: the chosen one and the first of its namespace change places in
- * time, so that a namespace gets no more turns by priorities.
- */
-export function chooseDue<Item extends Waiting>(due: readonly Item[]): Item | undefined {
-  const [first] = due.toSorted((a, b) => reachOf(b) - reachOf(a));
-  if (first === undefined || namespaceOf(first) === undefined) return first;
-  const own = due.filter(item => namespaceOf(item) === namespaceOf(first));
-  const chosen = own.toSorted((a, b) => priorityOf(b) - priorityOf(a))[0] ?? first;
-  [first.dueAt, chosen.dueAt] = [chosen.dueAt, first.dueAt];
-  return chosen;
-}
-
-/** Whether an entry that works has to give way to another one that is due. */
-export function givesWay(working: Pick<PrefetchRow, 'entry'>, other: Pick<PrefetchRow, 'entry'>): boolean {
-  return namespaceOf(working) === namespaceOf(other)
-    ? priorityOf(other) >= priorityOf(working)
-    : reachOf(other) >= reachOf(working);
-}
-
-/** The priority among the entries of all. */
-function reachOf(item: Pick<PrefetchRow, 'entry'>): number {
-  return namespaceOf(item) === undefined ? priorityOf(item) : 0;
-}
-
-function priorityOf({ entry }: Pick<PrefetchRow, 'entry'>): number {
-  return entry.resource?.priority ?? 0;
-}
-
-function namespaceOf({ entry }: Pick<PrefetchRow, 'entry'>): string | undefined {
-  return entry.resource?.namespace;
+/** A new entry, which is due after so many milliseconds. @param now of the monotonic clock of `dueAt`. */
+export function openItem(entry: PrefetchEntry, now: number, waitMs: number): PrefetchItem {
+  const { reference } = entry.artifact;
+  return {
+    entry,
+    status: { reference, state: 'waiting', nextAt: Date.now() + waitMs },
+    bytes: 0,
+    totalBytes: 0,
+    isHeldBack: false,
+    dueAt: now + waitMs,
+    failures: 0,
+    turns: 0,
+  };
 }
 
 /** Why an entry is not pulled any more: it was not ready in time. */

@@ -374,6 +374,27 @@ test('the priority of a namespace orders its own entries only', async t => {
   );
 });
 
+test('a namespace with many slow pulls keeps no other owner from its turn for longer than one of them', async t => {
+  const { set, tags, prefetch, run, pass, waiting } = openWorld(t);
+  const slow = Array.from({ length: 50 }, (_, nth) => `r.example/slow-${nth}:1`);
+  for (const reference of slow) waiting.add(reference);
+  const names = ['shop1', 'shop2', 'list', 'cluster'];
+  for (const name of names) tags.set(`r.example/${name}:1`, first);
+  set([
+    ...slow.map(reference => ownedEntry(reference, { namespace: 'evil', priority: 1000 })),
+    ownedEntry('r.example/shop1:1', { namespace: 'shop' }),
+    ownedEntry('r.example/shop2:1', { namespace: 'shop' }),
+    entryOf('r.example/list:1'),
+    ownedEntry('r.example/cluster:1'),
+  ]);
+  run();
+  await pass(15_000 + 60_000 + 10_000);
+  assert.deepEqual(
+    prefetch.status().slice(slow.length).map(stateOf),
+    names.map(() => `ready ${first}`),
+  );
+});
+
 test('the slow pull of a namespace gives way to the list of the node, whatever its priority', async t => {
   const { set, tags, prefetch, run, pass, waiting } = openWorld(t);
   tags.set('r.example/b:1', first);

@@ -13,7 +13,8 @@ import type { PullPolicy } from '../ports/request.ts';
 import type { Progress } from '../ports/usecases.ts';
 import { toArtifactError } from '../util/error.ts';
 import { sleep } from '../util/sleep.ts';
-import { chooseDue, findLateness, givesWay, keyOf, type PrefetchItem, renewItem } from './prefetch-entry.ts';
+import { findLateness, keyOf, openItem, type PrefetchItem, renewItem } from './prefetch-entry.ts';
+import { createPrefetchOrder, givesWay } from './prefetch-order.ts';
 import { createPrefetchPins } from './prefetch-pins.ts';
 import { inTurn, lookMs } from './prefetch-turn.ts';
 import type { Naming } from './pull/naming.ts';
@@ -59,6 +60,7 @@ export function createPrefetch(
 ): Prefetch {
   const { list, pull, log } = world;
   const pins = createPrefetchPins(world);
+  const order = createPrefetchOrder();
   let items: readonly PrefetchItem[] = [];
 
   /** Takes over the state of entries that are still listed. */
@@ -67,11 +69,7 @@ export function createPrefetch(
     items = entries.map(entry => {
       const known = before.get(keyOf(entry));
       if (known !== undefined) return renewItem(known, entry);
-      const waitMs = random() * Math.min(spreadMs, (entry.intervalMs ?? Infinity) / 20);
-      const dueAt = now() + waitMs;
-      const nextAt = Date.now() + waitMs;
-      const status = { reference: entry.artifact.reference, state: 'waiting', nextAt } as const;
-      return { entry, status, bytes: 0, totalBytes: 0, isHeldBack: false, dueAt, failures: 0, turns: 0 };
+      return openItem(entry, now(), random() * Math.min(spreadMs, (entry.intervalMs ?? Infinity) / 20));
     });
   };
 
@@ -119,8 +117,8 @@ export function createPrefetch(
     return isListed ? findLateness(item) : 'it has left the list';
   };
 
-  const isOtherDue = (item: PrefetchItem): boolean =>
-    items.some(other => other !== item && other.dueAt <= now() && !other.isHeldBack && givesWay(item, other));
+  const othersDue = (item: PrefetchItem): readonly PrefetchItem[] =>
+    items.filter(other => other !== item && other.dueAt <= now() && !other.isHeldBack);
 
   /** Pulls it, and pins what was found. */
   const take = async (
@@ -208,23 +206,24 @@ export function createPrefetch(
     }
   };
 
-  /** Works on the item that has been due for longest. Answers how long to wait before the next step. */
+  /** Works on an item that is due. Answers how long to wait before the next step. */
   const step = async (signal: AbortSignal): Promise<number> => {
-    const byTime = items.toSorted((a, b) => a.dueAt - b.dueAt);
-    const due = byTime.filter(({ dueAt }) => dueAt <= now());
-    const next = chooseDue(due) ?? byTime[0];
-    const leftMs = (next?.dueAt ?? Infinity) - now();
-    if (next === undefined || leftMs > 0) return Math.min(leftMs, 1_000);
+    const from = now();
+    const next = order.choose(items.filter(({ dueAt }) => dueAt <= from));
+    if (next === undefined) return items.reduce((ms, { dueAt }) => Math.min(ms, dueAt - from), 1_000);
+    const isOtherDue = (): boolean => othersDue(next).some(other => givesWay(next, other));
     try {
       const outcome = await inTurn(
         (onProgress, turn) => bring(next, onProgress, turn),
-        { turns: next.turns, unwanted: () => unwanted(next), isOtherDue: () => isOtherDue(next) },
+        { turns: next.turns, unwanted: () => unwanted(next), isOtherDue },
         signal,
         now,
       );
       if (outcome === 'over') giveWay(next);
     } catch (thrown) {
       if (!signal.aborted) fail(next, thrown);
+    } finally {
+      order.count(next, othersDue(next), from, now());
     }
     return 0;
   };

@@ -34,7 +34,7 @@ const readers: Readonly<Record<string, string>> = {
   'volume/cache/scrub.ts': 'compares with the times of records',
   'volume/failing-volumes.ts': 'times that are shown',
   'volume/on-demand/live-view.ts': 'a time that is shown',
-  'volume/prefetch-entry.ts': 'a deadline of a prefetch is a date',
+  'volume/prefetch-entry.ts': 'a deadline of a prefetch is a date, and a time that is shown',
   'volume/prefetch.ts': 'a time that is shown',
   'volume/publish.ts': 'the time of a record',
   'volume/pull/naming.ts': 'times of records',
