@@ -7,7 +7,7 @@ const never = new AbortController().signal;
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64');
 const [one, other] = [{ auth: 'b25l' }, { auth: 'b3RoZXI=' }];
 
-const secrets: Readonly<Record<string, object>> = {
+const secrets: Record<string, object> = {
   first: { data: { '.dockerconfigjson': encode({ auths: { 'r.example': one } }) } },
   second: { data: { '.dockercfg': encode({ 'r.example': other, 's.example': other }) } },
   opaque: { data: { password: 'UzNDUkVU' } },
@@ -16,19 +16,23 @@ const secrets: Readonly<Record<string, object>> = {
 
 function openWorld() {
   const asked: string[] = [];
+  const clock = { at: 0 };
   const read = openPullSecrets(
     {
       async get(path) {
         asked.push(path.slice(2).join('/'));
         const name = path.at(-1) ?? '';
+        if (name === 'away') throw new ArtifactError('unavailable', 'the API answered 503');
         if (name === 'hidden') throw new ArtifactError('denied', 'this daemon may not get secrets');
         return secrets[name];
       },
     },
     async () => {},
+    () => clock.at,
   );
   return {
     asked,
+    clock,
     read: (...names: readonly string[]) =>
       read(
         names.map(name => ({ namespace: 'shop', name })),
@@ -71,3 +75,31 @@ for (const [name, code, message] of refused)
       return true;
     });
   });
+
+for (const [name, , message] of refused)
+  test(`a pull secret that is ${name} is not asked for again for a minute`, async () => {
+    const { asked, clock, read } = openWorld();
+    for (const at of [0, 59_999]) {
+      clock.at = at;
+      await assert.rejects(read(name), { message });
+      assert.equal(asked.length, 1);
+    }
+    clock.at = 60_000;
+    await assert.rejects(read(name), { message });
+    assert.equal(asked.length, 2);
+  });
+
+test('a pull secret is asked for again after the API failed, and used when it is right again', async () => {
+  const { asked, clock, read } = openWorld();
+  for (let times = 1; times <= 2; times++) {
+    await assert.rejects(read('away'), /the pull secret shop\/away cannot be read: the API answered 503/);
+    assert.equal(asked.length, times);
+  }
+  const later = 'created later';
+  await assert.rejects(read(later));
+  secrets[later] = secrets['first'] ?? assert.fail();
+  clock.at = 60_000;
+  assert.deepEqual(JSON.parse((await read(later))['.dockerconfigjson'] ?? ''), {
+    auths: { 'r.example': one },
+  });
+});

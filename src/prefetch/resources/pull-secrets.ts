@@ -1,5 +1,5 @@
 import type { KubeObjects } from '../../ports/kube-objects.ts';
-import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { ArtifactError, type ErrorCode, toArtifactError } from '../../util/error.ts';
 import { isObject, type JsonObject, parseJson } from '../../util/json.ts';
 import type { RequestTurn } from '../../util/request-pace.ts';
 import type { SecretName } from './resource.ts';
@@ -10,17 +10,23 @@ export type ReadPullSecrets = (
   signal: AbortSignal,
 ) => Promise<Readonly<Record<string, string>>>;
 
-/** How long a secret is used, ms. */
-const ttlMs = 5 * 60_000;
-const mostKnown = 64;
+/** How long a secret is used, and how long one that cannot be is not asked for again, ms. */
+const [ttlMs, refusalMs] = [5 * 60_000, 60_000];
+const [mostKnown, mostRefused] = [64, 1_024];
+/** What the next request would get, too. */
+const lasting: readonly ErrorCode[] = ['denied', 'not-found', 'invalid'];
 
-export function openPullSecrets(objects: Pick<KubeObjects, 'get'>, turn: RequestTurn): ReadPullSecrets {
+/** @param now milliseconds of a monotonic clock. */
+export function openPullSecrets(
+  objects: Pick<KubeObjects, 'get'>,
+  turn: RequestTurn,
+  now: () => number = () => performance.now(),
+): ReadPullSecrets {
   const known = new Map<string, { readonly auths: JsonObject; readonly until: number }>();
+  const refused = new Map<string, { readonly error: ArtifactError; readonly until: number }>();
 
-  const read = async ({ namespace, name }: SecretName, signal: AbortSignal): Promise<JsonObject> => {
+  const ask = async ({ namespace, name }: SecretName, signal: AbortSignal): Promise<JsonObject> => {
     const subject = `the pull secret ${namespace}/${name}`;
-    const found = known.get(`${namespace}/${name}`);
-    if (found !== undefined && performance.now() < found.until) return found.auths;
     await turn(signal);
     const path = ['api', 'v1', 'namespaces', namespace, 'secrets', name];
     const secret = await objects.get(path, signal).catch((thrown: unknown) => {
@@ -30,10 +36,28 @@ export function openPullSecrets(objects: Pick<KubeObjects, 'get'>, turn: Request
       throw new ArtifactError(code, `${subject} cannot be read${advice}: ${message}`, thrown);
     });
     if (secret === undefined) throw new ArtifactError('not-found', `${subject} does not exist; create it`);
-    const auths = toAuths(secret, subject);
-    if (known.size >= mostKnown) known.clear();
-    known.set(`${namespace}/${name}`, { auths, until: performance.now() + ttlMs });
-    return auths;
+    return toAuths(secret, subject);
+  };
+
+  const read = async (name: SecretName, signal: AbortSignal): Promise<JsonObject> => {
+    const key = `${name.namespace}/${name.name}`;
+    const found = known.get(key);
+    if (found !== undefined && now() < found.until) return found.auths;
+    const refusal = refused.get(key);
+    if (refusal !== undefined && now() < refusal.until) throw refusal.error;
+    try {
+      const auths = await ask(name, signal);
+      if (known.size >= mostKnown) known.clear();
+      known.set(key, { auths, until: now() + ttlMs });
+      return auths;
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const error = toArtifactError(thrown);
+      if (!lasting.includes(error.code)) throw error;
+      if (refused.size >= mostRefused) refused.clear();
+      refused.set(key, { error, until: now() + refusalMs });
+      throw error;
+    }
   };
 
   return async (names, signal) => {
