@@ -47,10 +47,14 @@ export function findLateness({ entry, status }: Pick<PrefetchRow, 'entry' | 'sta
   return `${entry.artifact.reference} was not ready at its deadline, ${formatTime(deadlineAt)}; set a later one`;
 }
 
-/** Takes over an entry that asks for the same. What failed is tried again if its resource has changed since. */
+/**
+ * Takes over an entry that asks for the same. What failed is tried again if its resource has changed since, and what
+ * came too late, if the clock now says that it did not: it was wrong, and has been set.
+ */
 export function renewItem(item: PrefetchItem, entry: PrefetchEntry): PrefetchItem {
   const isChanged = item.entry.resource?.generation !== entry.resource?.generation;
-  if (isChanged && item.status.state === 'failed') item.dueAt = 0;
   item.entry = entry;
+  const isInTime = item.dueAt === Infinity && findLateness(item) === undefined;
+  if (item.status.state === 'failed' && (isChanged || isInTime)) item.dueAt = 0;
   return item;
 }

@@ -459,6 +459,22 @@ test('what is not ready at its deadline fails, until a later one is set; what is
   assert.deepEqual(prefetch.status().map(stateOf), [`ready ${second}`, `ready ${first}`]);
 });
 
+test('what came too late by a clock that was wrong is pulled when the clock is right', async t => {
+  const { set, tags, pulls, prefetch, run, pass } = openWorld(t);
+  tags.set('r.example/a:1', first);
+  const date = Date.now.bind(Date);
+  let wrongMs = 10 * hourMs;
+  t.mock.method(Date, 'now', () => date() + wrongMs);
+  set([ownedEntry('r.example/a:1', { deadlineAt: 5 * hourMs })]);
+  run();
+  await pass(60_000);
+  assert.deepEqual([prefetch.status().map(stateOf), pulls], [['failed'], []]);
+  wrongMs = 0;
+  await pass(10_000);
+  assert.deepEqual(prefetch.status().map(stateOf), [`ready ${first}`]);
+  assert.equal(pulls.length, 1);
+});
+
 test('a resource waits for room, and pods have what it does not take', async t => {
   const { set, tags, pulls, prefetch, run, pass, world } = openWorld(t);
   for (const name of ['a', 'b']) tags.set(`r.example/${name}:1`, first);
