@@ -18,11 +18,11 @@ const times: SlotTimes = {
   stepMs: 5,
 };
 
-/** A node whose clock only the test moves. It may always ask. */
-function openNode(nodeId: string, random = 0) {
+/** A node whose clock only the test moves. It may always ask, unless a pace is given. */
+function openNode(nodeId: string, random = 0, requests = { everyMs: 0, burst: 1 }) {
   const clock = { at: 0 };
   const now = (): number => clock.at;
-  const pace = createRequestPace({ everyMs: 0, burst: 1 }, now);
+  const pace = createRequestPace(requests, now);
   const slots = stack.use(
     openSlots(
       openKubeObjects(server.cluster),
@@ -126,4 +126,44 @@ test('nodes begin with different slots, each by its chance, and count those that
     clock.at += 5_000;
   }
   assert.equal(holderOf('fewer', 1), 'a');
+});
+
+test('of many keys, a node has slots of four at once, in turns, within the pace of its requests', async () => {
+  const { clock, slots } = openNode('a', 0, { everyMs: 5_000, burst: 7 });
+  const keys = Array.from({ length: 10 }, (_, nth) => `many-${nth}`);
+  const uses = new Map<string, { readonly use: Disposable; readonly until: number }>();
+  const had = new Set<string>();
+  const before = server.asked.length;
+  for (; had.size < keys.length; clock.at += 5_000) {
+    assert.ok(clock.at < 3_600_000, [...had].join());
+    for (const key of keys) {
+      if (had.has(key) && !uses.has(key)) continue; // its work is done
+      const place = slots.want(key, 1);
+      const using = uses.get(key);
+      if (using === undefined && place.isHeld())
+        uses.set(key, { use: place.use(), until: clock.at + 60_000 });
+      if (using === undefined || clock.at < using.until) continue;
+      using.use[Symbol.dispose]();
+      uses.delete(key);
+      had.add(key);
+    }
+    await sleep(30); // for the work, which looks every 5 ms, and for its requests
+    assert.ok(slots.places().filter(place => place.isHeld()).length <= 4);
+  }
+  const asked = server.asked.length - before;
+  assert.ok(asked <= clock.at / 5_000 + 2 * 7, `${asked} in ${clock.at} ms`);
+});
+
+test('renewals that fail are tried again within the pace, while the slots are held', async () => {
+  const { clock, slots } = openNode('a');
+  const places = ['one', 'two', 'three', 'four'].map(key => slots.want(`failing-${key}`, 1));
+  for (const place of places) await held(place);
+  const uses = places.map(place => place.use());
+  server.refuse(() => 503);
+  const before = server.asked.length;
+  for (; clock.at < 85_000; clock.at += 1_000) await sleep(15);
+  server.refuse(() => undefined);
+  const asked = server.asked.length - before;
+  assert.ok(asked >= 2 && asked <= (85 - 30) / 5 + 4, `${asked}`);
+  for (const use of uses) use[Symbol.dispose]();
 });

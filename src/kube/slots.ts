@@ -34,7 +34,9 @@ type Place = SlotPlace & {
 /** After which a slot that is not renewed is free, and how often it is renewed, ms. */
 const leaseMs = 90_000;
 const renewMs = 30_000;
-/** After which a renewal that failed is tried again, and after which a right that is missing is, ms. */
+/** Slots that a node has at once. Their renewals are two thirds of the requests that it may send. */
+const mostHeld = 4;
+/** After which renewals that failed are tried again, one after the other, and after which a right that is missing is, ms. */
 const retryMs = 5_000;
 const deniedMs = 60_000;
 /** How long a slot stays wanted, or taken before its use, ms. */
@@ -118,26 +120,32 @@ export function openSlots(
 
   const renew = async (place: Place, lease: NodeLease): Promise<void> => {
     const askedAt = now();
-    place.renewAt = askedAt + retryMs; // if it fails
+    place.renewAt = askedAt + retryMs * holding().length; // if it fails
     if (await lease.take(closing.signal)) place.renewAt = askedAt + renewMs;
     else lose(place);
   };
 
-  /** What is due now: slots in use come first, and seeking only as often as requests may be sent. */
+  const holding = (): readonly Place[] => [...places.values()].filter(({ held }) => held !== undefined);
+
+  /** What is due now, what has been due for longest first. Seeking only as often as requests may be sent. */
   const choose = (): (() => Promise<void>) | undefined => {
-    for (const place of places.values()) {
+    for (const place of holding()) if (!place.isHeld()) lose(place);
+    for (const place of holding().toSorted((a, b) => a.renewAt - b.renewAt)) {
       const { held } = place;
-      if (held?.isHeld() === false) lose(place);
-      else if (held !== undefined && place.users === 0 && now() >= place.idleAt) {
+      if (held === undefined) continue;
+      if (place.users === 0 && now() >= place.idleAt) {
         lose(place);
         return () => held.release(closing.signal);
-      } else if (held !== undefined && now() >= place.renewAt) return () => renew(place, held);
+      }
+      if (now() >= place.renewAt) return () => renew(place, held);
     }
-    for (const place of places.values()) {
+    const isFull = holding().length >= mostHeld;
+    for (const place of [...places.values()].toSorted((a, b) => a.seekAt - b.seekAt)) {
       if (place.held !== undefined) continue;
       const isAsked = place.users > 0 || now() - place.wantedAt < wantedMs;
       const isWanted = isAsked || now() < place.keptUntil;
       if (!isWanted) places.delete(place.key);
+      else if (isFull) place.tried();
       else if (now() >= place.seekAt && pace.isFree()) return () => seek(place).finally(place.tried);
     }
     return undefined;

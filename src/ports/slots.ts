@@ -31,7 +31,7 @@ export type SlotTrouble = { readonly since: number; readonly why: string; readon
 
 /**
  * Slots, by which so many nodes do something at once: a Lease for each. This node seeks one while it wants it, renews it,
- * and gives it back after its use. Disposing this gives all back.
+ * and gives it back after its use. It has those of a few keys at once. Disposing this gives all back.
  */
 export type NodeSlots = AsyncDisposable & {
   /** Asks for one of the slots of a key, as does everyone who wants it, every few seconds. */

@@ -53,6 +53,28 @@ test('requests that do not wait take the time of those that do', () => {
   assert.equal(pace.isFree(), true);
 });
 
+test('requests that do not wait delay those that do for no longer than twice as many as may begin at once', () => {
+  const clock = { at: 0 };
+  const pace = createRequestPace({ everyMs: 5_000, burst: 2 }, () => clock.at);
+  for (let count = 0; count < 100; count++) pace.count();
+  clock.at = 14_999;
+  assert.equal(pace.isFree(), false);
+  clock.at = 15_000;
+  assert.equal(pace.isFree(), true);
+});
+
+test('requests that do not wait take nothing from those that have their turn already', async () => {
+  const clock = { at: 0 };
+  const pace = createRequestPace({ everyMs: 5_000, burst: 2 }, () => clock.at);
+  const ending = new AbortController();
+  const turns = Array.from({ length: 10 }, () => pace.turn(ending.signal));
+  pace.count();
+  clock.at = 44_999;
+  assert.equal(pace.isFree(), false);
+  ending.abort(new Error('over'));
+  await Promise.allSettled(turns);
+});
+
 test('a request that is no longer wanted does not wait for its turn', async () => {
   const pace = createRequestPace({ everyMs: 60_000, burst: 1, startMs: 60_000 });
   const ending = new AbortController();

@@ -9,7 +9,7 @@ export type RequestPace = {
   readonly turn: RequestTurn;
   /** Whether a request that asked for its turn now would begin at once. */
   isFree(): boolean;
-  /** Counts a request that begins at once. Those with turns wait longer for it. */
+  /** Counts a request that begins at once. Those with turns wait longer for it, for twice as many as `burst` at most. */
   count(): void;
 };
 
@@ -31,14 +31,11 @@ export function createRequestPace(
   /** When as many as `burst` may begin at once again. */
   let fullAt = startAt;
   const nextAt = (): number => Math.max(now(), startAt, fullAt - (burst - 1) * everyMs);
-  const take = (at: number): void => {
-    fullAt = Math.max(fullAt, at) + everyMs;
-  };
   return {
     async turn(signal) {
       signal.throwIfAborted();
       const at = nextAt();
-      take(at);
+      fullAt = Math.max(fullAt, at) + everyMs;
       const { promise, resolve } = Promise.withResolvers<void>();
       const timer = setTimeout(resolve, Math.max(0, at - now()));
       try {
@@ -48,6 +45,9 @@ export function createRequestPace(
       }
     },
     isFree: () => nextAt() <= now(),
-    count: () => take(now()),
+    count() {
+      const owedAt = Math.min(Math.max(fullAt, now()) + everyMs, now() + 2 * burst * everyMs);
+      fullAt = Math.max(fullAt, owedAt);
+    },
   };
 }
