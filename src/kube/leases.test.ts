@@ -14,6 +14,8 @@ type Stored = {
 /** Nodes that share an API. Each has a clock of its own. */
 function openWorld() {
   const stored = new Map<string, Stored>();
+  const failing = new Set<string>();
+  const removals: string[] = [];
   let version = 0;
   const put = (key: string, object: object): Stored => {
     const { metadata, ...rest } = object as Stored;
@@ -34,6 +36,8 @@ function openWorld() {
       return isStale ? undefined : put(key, object);
     },
     async remove(names, removed) {
+      removals.push(names.join('/'));
+      if (failing.has('remove')) throw new Error('the API failed');
       if (stored.get(names.join('/'))?.metadata.resourceVersion === removed) stored.delete(names.join('/'));
     },
   };
@@ -47,7 +51,13 @@ function openWorld() {
       release: () => lease.release(never),
     };
   };
-  return { openNode, holder: () => stored.get(`${path}/oci-artifact-csi-one`)?.spec.holderIdentity, put };
+  return {
+    openNode,
+    failing,
+    removals,
+    holder: () => stored.get(`${path}/oci-artifact-csi-one`)?.spec.holderIdentity,
+    put,
+  };
 }
 
 test('one node at a time has a lease, and renews it', async () => {
@@ -103,12 +113,43 @@ test('a daemon that starts again on the same node has its lease at once', async 
 });
 
 test('a released lease is gone, and a lost one is left to its holder', async () => {
-  const { openNode, holder } = openWorld();
+  const { openNode, holder, removals } = openWorld();
   const [a, b] = [openNode('a'), openNode('b')];
   await a.take();
-  await a.release();
-  assert.deepEqual([a.isHeld(), holder()], [false, undefined]);
+  for (let times = 0; times < 2; times++) await a.release();
+  assert.deepEqual([a.isHeld(), holder(), removals.length], [false, undefined, 1]);
   await a.take();
+  await b.take();
+  b.clock.at += 60_000;
+  await b.take();
+  await a.release();
+  assert.equal(holder(), 'b');
+  await b.release();
+  await a.take();
+  await b.take();
+  b.clock.at += 60_000;
+  await b.take();
+  assert.equal(await a.take(), false);
+  const before = removals.length;
+  await a.release();
+  assert.equal(removals.length, before, 'it is known to be lost');
+});
+
+test('a release that failed may be called again, also after the time of the lease, and takes it from nobody', async () => {
+  const { openNode, holder, failing } = openWorld();
+  const [a, b] = [openNode('a'), openNode('b')];
+  await a.take();
+  failing.add('remove');
+  await assert.rejects(a.release());
+  assert.deepEqual([a.isHeld(), holder()], [false, 'a']);
+  failing.clear();
+  a.clock.at += 90_000;
+  await a.release();
+  assert.equal(holder(), undefined);
+  await a.take();
+  failing.add('remove');
+  await assert.rejects(a.release());
+  failing.clear();
   await b.take();
   b.clock.at += 60_000;
   await b.take();

@@ -23,6 +23,8 @@ export function openLeases(
     const name = `${prefix}${suffix}`;
     let seen: Sighting | undefined;
     let renewedAt: number | undefined;
+    /** What this node wrote last, and has not removed. No other node is known to have changed it. */
+    let own: string | undefined;
     let acquiredAt: string | undefined;
     let transitions = 0;
     let holder = '';
@@ -53,6 +55,7 @@ export function openLeases(
     const settle = (answer: unknown, askedAt: number): boolean => {
       seen = answer === undefined ? undefined : { version: versionOf(answer), at: askedAt };
       renewedAt = answer === undefined ? undefined : askedAt;
+      own = seen?.version;
       return answer !== undefined;
     };
 
@@ -78,16 +81,17 @@ export function openLeases(
           typeof leaseDurationSeconds === 'number' ? Math.min(leaseDurationSeconds, seconds) : seconds;
         const isOther = holder !== '' && holder !== nodeId;
         if (isOther && now() - seen.at < duration * 1000) {
-          renewedAt = undefined;
+          renewedAt = own = undefined;
           return false;
         }
         if (holder !== nodeId) transitions++;
         return settle(await objects.replace([...kind(), name], ours(version), signal), askedAt);
       },
       async release(signal) {
-        const version = isHeld() ? seen?.version : undefined;
         renewedAt = undefined;
-        if (version !== undefined) await objects.remove([...kind(), name], version, signal);
+        if (own === undefined) return;
+        await objects.remove([...kind(), name], own, signal);
+        own = undefined;
       },
     };
   };

@@ -167,3 +167,143 @@ test('renewals that fail are tried again within the pace, while the slots are he
   assert.ok(asked >= 2 && asked <= (85 - 30) / 5 + 4, `${asked}`);
   for (const use of uses) use[Symbol.dispose]();
 });
+
+test('a slot that cannot be given back is given back when the API allows it, without anyone who wants one', async () => {
+  const { clock, slots } = openNode('a');
+  const place = slots.want('returned', 1);
+  await held(place);
+  place.use()[Symbol.dispose]();
+  server.refuse(method => (method === 'DELETE' ? 503 : undefined));
+  clock.at += 15_000;
+  await until('it is tried', () => slots.problem() !== undefined);
+  clock.at += 5_000;
+  await until('nobody wants it', () => slots.places().length === 0);
+  assert.equal(slots.trouble(), undefined);
+  assert.equal(holderOf('returned'), 'a');
+  server.refuse(() => undefined);
+  clock.at += 15_000;
+  await until('it is given back', () => holderOf('returned') === undefined);
+  await until('nothing is wrong', () => slots.problem() === undefined);
+});
+
+test('a slot whose time ended while the API failed is given back later, unless another node has it', async () => {
+  const { clock, slots } = openNode('a');
+  for (const key of ['ended', 'taken']) {
+    const place = slots.want(key, 1);
+    await held(place);
+    place.use()[Symbol.dispose]();
+  }
+  const uses = ['ended', 'taken'].map(key => slots.want(key, 1).use());
+  server.refuse(() => 503);
+  clock.at += 90_000;
+  await until('they are lost', () => slots.places().every(place => !place.isHeld()));
+  for (const use of uses) use[Symbol.dispose]();
+  for (let seconds = 0; seconds < 60; seconds += 10) {
+    clock.at += 10_000;
+    await sleep(20);
+  }
+  await until('nobody wants them', () => slots.places().length === 0);
+  server.put(pathOf('taken', 0), foreign);
+  server.refuse(() => undefined);
+  clock.at += 600_000;
+  await until('it is given back', () => holderOf('ended') === undefined);
+  await sleep(50);
+  assert.equal(holderOf('taken'), 'another');
+});
+
+test('a slot whose time ended while the API failed is not given back when it is taken again', async () => {
+  const { clock, slots } = openNode('a');
+  const place = slots.want('again', 1);
+  await held(place);
+  using _use = place.use();
+  server.refuse(() => 503);
+  clock.at += 90_000;
+  await until('it is lost', () => !place.isHeld());
+  const returned = (): number => server.asked.filter(({ method }) => method === 'DELETE').length;
+  server.refuse(() => undefined);
+  const returns = returned();
+  clock.at += 3_000; // less than the wait of a return
+  await held(place);
+  for (let renewal = 0; renewal < 4; renewal++) {
+    const before = server.get(pathOf('again', 0));
+    clock.at += 30_000;
+    await until('it is renewed', () => server.get(pathOf('again', 0)) !== before);
+  }
+  await sleep(50); // for the work
+  assert.deepEqual([holderOf('again'), returned()], ['a', returns]);
+});
+
+test('a place beyond the most slots is answered at once, and gets a slot when one is given back', async () => {
+  const { clock, slots } = openNode('a');
+  const uses = [];
+  for (const key of ['one', 'two', 'three', 'four']) {
+    const place = slots.want(`full-${key}`, 1);
+    await held(place);
+    uses.push(place.use());
+  }
+  const fifth = slots.want('full-five', 1);
+  using _use = fifth.use();
+  await fifth.first;
+  assert.equal(fifth.isHeld(), false);
+  for (const use of uses) use[Symbol.dispose]();
+  clock.at += 15_000;
+  await held(fifth);
+});
+
+test('of many keys whose slots others have, each is looked at in its turn', async () => {
+  const keys = Array.from({ length: 12 }, (_, nth) => `turn-${nth}`);
+  for (const key of keys) server.put(pathOf(key, 0), foreign);
+  const { clock, slots } = openNode('a', 0, { everyMs: 5_000, burst: 1 });
+  for (; clock.at <= 2 * 12 * 5_000; clock.at += 5_000) {
+    for (const key of keys) slots.want(key, 1);
+    await sleep(40); // for the work, which looks every 5 ms
+  }
+  assert.deepEqual(
+    keys.filter(key => looksAt(key) === 0),
+    [],
+  );
+});
+
+test('renewals have their turns when the API is slow: what has been due for longest comes first', async () => {
+  const { clock, slots } = openNode('a');
+  const keys = ['one', 'two', 'three', 'four'].map(key => `slow-${key}`);
+  const uses = [];
+  for (const key of keys) {
+    const place = slots.want(key, 1);
+    await held(place);
+    uses.push(place.use());
+  }
+  const tried = new Set<string>();
+  server.refuse((_, path) => {
+    tried.add(path);
+    clock.at += 20_000;
+    return 503;
+  });
+  clock.at += 30_000;
+  await until('their time ends', () => slots.places().every(place => !place.isHeld()));
+  server.refuse(() => undefined);
+  assert.ok(tried.size >= 3, [...tried].join());
+  for (const use of uses) use[Symbol.dispose]();
+});
+
+test('slots are given back within the pace, and all that are left at the end', async () => {
+  const { clock, slots } = openNode('a', 0, { everyMs: 5_000, burst: 1 });
+  const keys = ['one', 'two', 'three'].map(key => `late-${key}`);
+  const left = (): number => keys.filter(key => holderOf(key) !== undefined).length;
+  server.refuse(method => (method === 'DELETE' ? 503 : undefined));
+  for (const key of keys) {
+    const place = slots.want(key, 1);
+    for (; !place.isHeld(); clock.at += 5_000) await sleep(40);
+    place.use()[Symbol.dispose]();
+  }
+  clock.at += 30_000;
+  await until('nobody wants them', () => slots.places().length === 0);
+  assert.equal(left(), 3);
+  server.refuse(() => undefined);
+  clock.at += 600_000; // all are due
+  await until('one is given back', () => left() === 2);
+  await sleep(40); // for the work, which looks every 5 ms
+  assert.equal(left(), 2);
+  await slots[Symbol.asyncDispose]();
+  assert.equal(left(), 0);
+});

@@ -3,6 +3,7 @@ import type { NodeSlots, OpenSlots, SlotPlace, SlotTrouble } from '../ports/slot
 import { toArtifactError } from '../util/error.ts';
 import { sleep } from '../util/sleep.ts';
 import { countLeases } from './counted-leases.ts';
+import { createLeaseReturns } from './lease-returns.ts';
 import { openLeases } from './leases.ts';
 
 /** Time and chance, replaced in tests: milliseconds of a monotonic clock, and a number from 0 up to 1. */
@@ -53,6 +54,7 @@ export function openSlots(
 ): NodeSlots {
   const openLease = openLeases(countLeases(objects, pace.count), node, now);
   const places = new Map<string, Place>();
+  const returns = createLeaseReturns(now);
   const closing = new AbortController();
   let working: Promise<void> | undefined;
   let trouble: SlotTrouble | undefined;
@@ -116,6 +118,7 @@ export function openSlots(
       place.idleAt = now() + wantedMs; // who wants it asks every few seconds
       place.holders.clear();
     } else if (lease.holder() !== '') place.holders.set(slot, lease.holder());
+    returns.forget(lease);
   };
 
   const renew = async (place: Place, lease: NodeLease): Promise<void> => {
@@ -125,17 +128,28 @@ export function openSlots(
     else lose(place);
   };
 
+  const giveBack = async (lease: NodeLease): Promise<void> => {
+    returns.add(lease); // if it fails
+    await lease.release(closing.signal);
+    returns.forget(lease);
+  };
+
   const holding = (): readonly Place[] => [...places.values()].filter(({ held }) => held !== undefined);
 
   /** What is due now, what has been due for longest first. Seeking only as often as requests may be sent. */
   const choose = (): (() => Promise<void>) | undefined => {
-    for (const place of holding()) if (!place.isHeld()) lose(place);
+    for (const place of holding()) {
+      const { held } = place;
+      if (held === undefined || held.isHeld()) continue;
+      lose(place);
+      returns.add(held);
+    }
     for (const place of holding().toSorted((a, b) => a.renewAt - b.renewAt)) {
       const { held } = place;
       if (held === undefined) continue;
       if (place.users === 0 && now() >= place.idleAt) {
         lose(place);
-        return () => held.release(closing.signal);
+        return () => giveBack(held);
       }
       if (now() >= place.renewAt) return () => renew(place, held);
     }
@@ -161,9 +175,11 @@ export function openSlots(
   };
 
   const work = async (): Promise<void> => {
-    while (places.size > 0 && !closing.signal.aborted) {
+    while (places.size + returns.all().length > 0 && !closing.signal.aborted) {
       const due = choose();
+      if (places.size === 0) trouble = undefined; // the next one that wants a slot gets an answer of its own
       if (due === undefined) {
+        if (pace.isFree() && (await returns.tryNext(closing.signal))) problem = undefined;
         await sleep(times.stepMs, closing.signal);
         continue;
       }
@@ -174,7 +190,7 @@ export function openSlots(
         if (!closing.signal.aborted) fail(thrown);
       }
     }
-    trouble = undefined; // the next one that wants a slot gets an answer of its own
+    trouble = undefined;
     working = undefined;
   };
 
@@ -195,7 +211,7 @@ export function openSlots(
       await working;
       const held = [...places.values()].flatMap(place => place.held ?? []);
       const limit = AbortSignal.timeout(releaseMs);
-      await Promise.allSettled(held.map(lease => lease.release(limit)));
+      await Promise.allSettled([...held, ...returns.all()].map(lease => lease.release(limit)));
     },
   };
 }

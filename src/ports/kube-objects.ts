@@ -69,7 +69,10 @@ export type NodeLease = {
   isHeld(): boolean;
   /** The node that had it when `take` looked last; empty if none had. */
   holder(): string;
-  /** Gives it to the next one. Succeeds if it is lost. @throws as KubeObjects. */
+  /**
+   * Gives it to the next one, also if its duration has ended. Succeeds if another node has it. If it fails, it may be
+   * called again. @throws as KubeObjects.
+   */
   release(signal: AbortSignal): Promise<void>;
 };
 
