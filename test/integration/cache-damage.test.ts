@@ -165,7 +165,13 @@ function cutLastLine(journal: string): void {
 
 async function openTrial(node: TestNode, registry: FaultyRegistry, { layers: inLayers, requests }: Maker) {
   const settings = toSettings(
-    { stateDir: node.stateDir, kubeletDir: node.kubeletDir, cacheHigh: '100', cacheLow: '100' },
+    {
+      stateDir: node.stateDir,
+      kubeletDir: node.kubeletDir,
+      cacheHigh: '100',
+      cacheLow: '100',
+      diskMax: '100',
+    },
     {
       OCI_ARTIFACT_REGISTRIES_CONF: node.registriesConf,
       OCI_ARTIFACT_REGISTRIES_CONF_DIR: node.registriesConfDir,

@@ -97,7 +97,13 @@ function bundleOf({ content, by }: Named): Bundle {
 /** A node, and what of its cache must be there. */
 async function openTrial(node: TestNode, registry: FaultyRegistry) {
   const settings = toSettings(
-    { stateDir: node.stateDir, kubeletDir: node.kubeletDir, cacheHigh: '100', cacheLow: '100' },
+    {
+      stateDir: node.stateDir,
+      kubeletDir: node.kubeletDir,
+      cacheHigh: '100',
+      cacheLow: '100',
+      diskMax: '100',
+    },
     {
       OCI_ARTIFACT_REGISTRIES_CONF: node.registriesConf,
       OCI_ARTIFACT_REGISTRIES_CONF_DIR: node.registriesConfDir,

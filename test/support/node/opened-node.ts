@@ -9,7 +9,13 @@ const unmeasured = { bytesPulled() {}, damageFound() {}, pullEnded() {} };
 /** The use cases over the state directory of a node, in this process. */
 export async function openUseCases(node: TestNode): Promise<Node> {
   const settings = toSettings(
-    { stateDir: node.stateDir, kubeletDir: node.kubeletDir, cacheHigh: '100', cacheLow: '100' },
+    {
+      stateDir: node.stateDir,
+      kubeletDir: node.kubeletDir,
+      cacheHigh: '100',
+      cacheLow: '100',
+      diskMax: '100',
+    },
     {
       OCI_ARTIFACT_REGISTRIES_CONF: node.registriesConf,
       OCI_ARTIFACT_REGISTRIES_CONF_DIR: node.registriesConfDir,
