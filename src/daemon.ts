@@ -16,7 +16,8 @@ import { servePage } from './http/page/page-server.ts';
 import type { PageUseCases } from './http/page/page-state.ts';
 import { type Pages, serveProbes } from './http/probes.ts';
 import { openCluster } from './kube/cluster.ts';
-import { openEvents } from './kube/events.ts';
+import { openEventApi } from './kube/event-api.ts';
+import { openEventSender } from './kube/event-sender.ts';
 import { returnMemory } from './linux/memory.ts';
 import type { Node } from './node.ts';
 import { serveSharing } from './optional-parts.ts';
@@ -146,7 +147,11 @@ async function run(
   const warn = toNote(log);
   const cluster = stack.use(await openCluster(settings, warn));
   const sending = settings.events ? cluster : undefined;
-  const events = sending && stack.use(openEvents(sending, settings.nodeId, metrics.podEvent, warn));
+  const events =
+    sending &&
+    stack.use(
+      openEventSender({ api: openEventApi(sending), host: settings.nodeId, count: metrics.podEvent, warn }),
+    );
   const open = (): Promise<Node> =>
     openNode(settings, log, metrics, { events, cluster, holder: settings.holder });
   const station = stack.use(await takeOver(settings, open, standby, end.signal).catch(refuse));

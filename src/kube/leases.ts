@@ -1,5 +1,5 @@
 import type { LeaseObjects, NodeLease, OpenLease } from '../ports/kube-objects.ts';
-import { isObject, type JsonObject } from '../util/json.ts';
+import { fieldAt, isObject, type JsonObject } from '../util/json.ts';
 import { pathOfKind } from './objects.ts';
 
 /** How the names of all Leases of the driver start. The admission policy of the chart admits no others. */
@@ -102,12 +102,11 @@ function toMicroTime(date: Date): string {
 }
 
 function versionOf(object: unknown): string {
-  const metadata = isObject(object) ? object['metadata'] : undefined;
-  const version = isObject(metadata) ? metadata['resourceVersion'] : undefined;
+  const version = fieldAt(object, 'metadata', 'resourceVersion');
   return typeof version === 'string' ? version : '';
 }
 
 function specOf(object: unknown): JsonObject {
-  const spec = isObject(object) ? object['spec'] : undefined;
+  const spec = fieldAt(object, 'spec');
   return isObject(spec) ? spec : {};
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import process from 'node:process';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseJson, parseJsonInSteps } from './json.ts';
+import { fieldAt, parseJson, parseJsonInSteps } from './json.ts';
 import { doInSlices } from './pace.ts';
 
 const never = new AbortController().signal;
@@ -130,6 +130,19 @@ test('no 4 MiB of JSON blocks the thread for 50 ms', async () => {
     for (let run = 0; run < 3; run++) worst.push(await longestTurn(parseJsonInSteps(bytes, { maxBytes })));
     assert.ok(Math.min(...worst) < 50_000, `${kind}: ${worst.join()} us`);
   }
+});
+
+test('a field in objects is undefined if one of them is absent, or no object', () => {
+  const value = { metadata: { name: 'a', list: ['x'] } };
+  assert.equal(fieldAt(value, 'metadata', 'name'), 'a');
+  assert.equal(fieldAt(value), value);
+  for (const keys of [
+    ['spec', 'name'],
+    ['metadata', 'name', 'length'],
+    ['metadata', 'list', '0'],
+  ])
+    assert.equal(fieldAt(value, ...keys), undefined);
+  assert.equal(fieldAt(null, 'metadata'), undefined);
 });
 
 /** Returns the microseconds of CPU that the thread spends in one turn of its loop. */

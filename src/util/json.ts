@@ -39,6 +39,11 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Returns a field of an object in objects; undefined unless all of them are there. */
+export function fieldAt(value: unknown, ...keys: readonly string[]): unknown {
+  return keys.reduce<unknown>((at, key) => (isObject(at) ? at[key] : undefined), value);
+}
+
 /** Parses a small text at once. @throws as `parseJsonInSteps`. */
 export function parseJson(source: Uint8Array | string, rules: JsonRules = {}): unknown {
   return doAtOnce(parseJsonInSteps(source, rules));

@@ -1,4 +1,4 @@
-import { isObject } from '../../util/json.ts';
+import { fieldAt, isObject } from '../../util/json.ts';
 import type { NodeRow } from './node-row.ts';
 import { group, version } from './resource.ts';
 
@@ -20,8 +20,7 @@ export function toNodeArtifacts(name: string, uid: string, rows: readonly NodeRo
 
 /** The rows of a NodeArtifacts object. What is no row is left out. */
 export function parseNodeRows(object: unknown): readonly NodeRow[] {
-  const status = isObject(object) ? object['status'] : undefined;
-  const rows = isObject(status) ? status['prefetches'] : undefined;
+  const rows = fieldAt(object, 'status', 'prefetches');
   return Array.isArray(rows) ? rows.filter(isNodeRow) : [];
 }
 

@@ -1,7 +1,7 @@
 import type { Labels } from '../../ports/kube.ts';
 import type { KubeObjects } from '../../ports/kube-objects.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { isObject } from '../../util/json.ts';
+import { fieldAt, isObject } from '../../util/json.ts';
 import type { RequestTurn } from '../../util/request-pace.ts';
 
 /** This node's object. */
@@ -49,7 +49,7 @@ export function openOwnNode(
 }
 
 function toOwnNode(object: unknown, name: string): OwnNode {
-  const metadata = isObject(object) ? object['metadata'] : undefined;
+  const metadata = fieldAt(object, 'metadata');
   if (!isObject(metadata) || typeof metadata['uid'] !== 'string')
     throw new ArtifactError('not-found', `the Kubernetes API has no node ${name}; check --node-id`);
   const labels = isObject(metadata['labels']) ? metadata['labels'] : {};

@@ -3,7 +3,7 @@ import { toJsonObject } from '../../configfile/json.ts';
 import { type LabelSelector, parseLabelSelector } from '../../configfile/label-selector.ts';
 import type { ParseAttributes, PrefetchEntry } from '../../ports/prefetch.ts';
 import { toArtifactError } from '../../util/error.ts';
-import { isObject, type JsonObject } from '../../util/json.ts';
+import { fieldAt, isObject, type JsonObject } from '../../util/json.ts';
 import { shorten } from '../../util/name.ts';
 import { attributes, parseArtifact, parseInterval } from '../prefetch-list.ts';
 
@@ -58,7 +58,7 @@ export function parseResource(
   const top = toJsonObject(object);
   const metadata = top.need('metadata').table();
   const namespace = kind === 'ArtifactPrefetch' ? metadata.need('namespace').text() : undefined;
-  const status = isObject(object) ? object['status'] : undefined;
+  const status = fieldAt(object, 'status');
   return {
     kind,
     ...(namespace === undefined ? {} : { namespace }),

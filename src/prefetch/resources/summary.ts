@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeObjects, KubePage, NodeLease } from '../../ports/kube-objects.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import { isObject, type JsonObject } from '../../util/json.ts';
+import { fieldAt, type JsonObject } from '../../util/json.ts';
 import type { RequestTurn } from '../../util/request-pace.ts';
 import { nodeArtifactsPath, parseNodeRows } from './node-artifacts.ts';
 import { createPager } from './pager.ts';
@@ -76,8 +76,7 @@ export function createSummary(world: {
     if (!(await isElected())) return waitMs;
     const found = new Map(resources.map(resource => [resource.uid, { resource, tally: emptyTally() }]));
     const countNode = (object: unknown): void => {
-      const metadata = isObject(object) ? object['metadata'] : undefined;
-      const node = isObject(metadata) ? metadata['name'] : undefined;
+      const node = fieldAt(object, 'metadata', 'name');
       // A node counts once.
       const rows = new Map(parseNodeRows(object).map(row => [row.uid, row]));
       for (const row of rows.values()) {

@@ -1,5 +1,5 @@
 import type { KubeChange, KubeItem, KubeObjects, KubePage, KubePath } from '../../ports/kube-objects.ts';
-import { isObject } from '../../util/json.ts';
+import { fieldAt, isObject } from '../../util/json.ts';
 import type { RequestTurn } from '../../util/request-pace.ts';
 import { sleep } from '../../util/sleep.ts';
 import { createChangeRate } from './change-rate.ts';
@@ -217,7 +217,7 @@ export function createWatchedList<Item>(
 }
 
 function metadataOf(object: unknown): Readonly<Record<string, unknown>> {
-  const metadata = isObject(object) ? object['metadata'] : undefined;
+  const metadata = fieldAt(object, 'metadata');
   return isObject(metadata) ? metadata : {};
 }
 
