@@ -223,7 +223,7 @@ test('a namespace counts only with the uid of the target path', async () => {
   const elsewhere = { ...request, target_path: join(daemon.node.kubeletDir, 'elsewhere') };
   await assert.rejects(
     daemon.csi.NodePublishVolume(elsewhere),
-    /PERMISSION_DENIED.*and a target path of that pod/,
+    /PERMISSION_DENIED.*the target path must be …\/pods\/UID\//,
   );
 });
 

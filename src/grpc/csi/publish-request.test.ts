@@ -38,7 +38,7 @@ test('a volume needs only a reference', () => {
     mountFlags: [],
     caller: 'pod',
     podUnknown:
-      'the volume context has no csi.storage.k8s.io/pod.uid and no csi.storage.k8s.io/pod.name and no csi.storage.k8s.io/pod.namespace',
+      'the volume context has no csi.storage.k8s.io/pod.uid and no csi.storage.k8s.io/pod.name and no csi.storage.k8s.io/pod.namespace; set podInfoOnMount: true in the CSIDriver object, so that kubelet tells',
   });
 });
 
@@ -175,13 +175,13 @@ test('the pod has the uid of the target path, or is unknown', () => {
   for (const [wire, why] of [
     [
       toWire({ volume_context: { ...forged, reference } }),
-      'the volume context has no csi.storage.k8s.io/pod.uid',
+      'the volume context has no csi.storage.k8s.io/pod.uid; set podInfoOnMount: true in the CSIDriver object, so that kubelet tells',
     ],
     [
       toWire({ volume_context: { ...nameless, reference } }),
-      'the volume context has no csi.storage.k8s.io/pod.uid and no csi.storage.k8s.io/pod.name',
+      'the volume context has no csi.storage.k8s.io/pod.uid and no csi.storage.k8s.io/pod.name; set podInfoOnMount: true in the CSIDriver object, so that kubelet tells',
     ],
-    [elsewhere, 'the target path is not one of a pod'],
+    [elsewhere, 'the target path must be …/pods/UID/volumes/kubernetes.io~csi/NAME/mount'],
   ] as const) {
     const { pod: unknown, podUnknown } = parsePublishRequest(wire);
     assert.deepEqual([unknown, podUnknown], [undefined, why]);

@@ -145,8 +145,12 @@ function parsePod(
     );
   }
   const missing = podKeys.filter(key => !context[key]);
-  if (missing.length > 0) return { podUnknown: `the volume context has no ${missing.join(' and no ')}` };
-  if (ofPath === undefined) return { podUnknown: 'the target path is not one of a pod' };
+  if (missing.length > 0) {
+    const advice = 'set podInfoOnMount: true in the CSIDriver object, so that kubelet tells';
+    return { podUnknown: `the volume context has no ${missing.join(' and no ')}; ${advice}` };
+  }
+  if (ofPath === undefined)
+    return { podUnknown: 'the target path must be …/pods/UID/volumes/kubernetes.io~csi/NAME/mount' };
   return { pod: { namespace, name, uid, ...(serviceAccount ? { serviceAccount } : {}) } };
 }
 

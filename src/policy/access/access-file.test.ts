@@ -81,7 +81,10 @@ test("without kubelet's information on the pod nothing is allowed", async () => 
   await assert.rejects(verify(reference, { caller: 'pod', podUnknown }, never), {
     code: 'denied',
     message:
-      /asks for the namespace of the pod, .*: the volume context has no csi\.storage\.k8s\.io\/pod\.name; set podInfoOnMount: true in the CSIDriver object/,
+      /asks for the namespace of the pod, .*: the volume context has no csi\.storage\.k8s\.io\/pod\.name$/,
+  });
+  await assert.rejects(verify(reference, { caller: 'pod' }, never), {
+    message: /: kubelet did not tell; set podInfoOnMount: true in the CSIDriver object$/,
   });
 });
 

@@ -72,7 +72,12 @@ export function openAccessFile(file: string, { namespaces, note }: Means): Acces
   return {
     async verify(
       reference,
-      { caller, pod, podUnknown = 'kubelet did not tell', namespace = pod?.namespace },
+      {
+        caller,
+        pod,
+        podUnknown = 'kubelet did not tell; set podInfoOnMount: true in the CSIDriver object',
+        namespace = pod?.namespace,
+      },
       signal,
     ) {
       if (caller !== 'pod' && namespace === undefined) return;
@@ -87,7 +92,7 @@ export function openAccessFile(file: string, { namespaces, note }: Means): Acces
       if (namespace === undefined) {
         throw new ArtifactError(
           'denied',
-          `${name} is refused, as the access policy ${file} asks for the namespace of the pod, and the driver does not know the pod: ${podUnknown}; set podInfoOnMount: true in the CSIDriver object, so that kubelet tells`,
+          `${name} is refused, as the access policy ${file} asks for the namespace of the pod, and the driver does not know the pod: ${podUnknown}`,
         );
       }
       const refused = `${name} is refused to pods of the namespace ${quoteName(namespace)} by the access policy ${file}`;
