@@ -34,6 +34,7 @@ import { withRetries } from './pull/progress.ts';
 import type { Pull } from './pull/pull.ts';
 import { createPullStatus } from './pull/pull-status.ts';
 import type { Resolver } from './pull/resolver.ts';
+import { about } from './pull/subject.ts';
 import type { Trees } from './pull/trees.ts';
 import type { VolumeStatusReader } from './volume-status.ts';
 
@@ -99,14 +100,18 @@ export function createArtifacts(world: {
 
   const artifacts: Artifacts = {
     async resolve(text, secrets, signal, onProgress = () => {}) {
-      const wanted = { reference: text, caller: 'administrator' } as const;
-      const waiting = { hasty: true, tell: withRetries(onProgress).tell };
-      const candidates = world.expander.expand(text);
-      const keyring = { ...keychain.open({ secrets, caller: 'administrator', candidates }), waiting };
-      const resolution = await resolver.resolve(wanted, 'Always', keyring, signal);
-      const { data: _, ...descriptor } = resolution.descriptor;
-      const reference = formatReference(resolution.reference);
-      return { reference, descriptor, cached: await catalog.has(descriptor, reference) };
+      try {
+        const wanted = { reference: text, caller: 'administrator' } as const;
+        const waiting = { hasty: true, tell: withRetries(onProgress).tell };
+        const candidates = world.expander.expand(text);
+        const keyring = { ...keychain.open({ secrets, caller: 'administrator', candidates }), waiting };
+        const resolution = await resolver.resolve(wanted, 'Always', keyring, signal);
+        const { data: _, ...descriptor } = resolution.descriptor;
+        const reference = formatReference(resolution.reference);
+        return { reference, descriptor, cached: await catalog.has(descriptor, reference) };
+      } catch (thrown) {
+        throw about(text, thrown);
+      }
     },
     async pull(request, onProgress, signal) {
       using pulled = await pull.pull(request, onProgress, signal);

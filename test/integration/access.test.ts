@@ -304,7 +304,7 @@ test('another repository of the same registry must have a cached layer, and send
   const digest = sha256(weights.bytes);
   await assert.rejects(
     publish(daemon, await pushThief(registry, 'team/thief', digest, weights.bytes.length), alice),
-    /NOT_FOUND.*team\/thief@sha256:.* does not exist/,
+    /NOT_FOUND: \S+team\/thief:thief: sha256:.* does not exist/,
   );
   const copy = await registry.push('team/copy', 'v1', [
     weights,

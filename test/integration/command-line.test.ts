@@ -280,3 +280,18 @@ test('a plain HTTP registry cannot redirect a credential elsewhere', needs('root
   );
   assert.deepEqual(thief.asked, []);
 });
+
+test('an error of resolve names its reference, as those of pull and mount do', needs('root'), async () => {
+  await using strict = await testNode([]);
+  for (const argv of [['resolve'], ['pull'], ['mount', join(strict.path, 'shown')]]) {
+    const [command = '', ...rest] = argv;
+    const { stderr } = await runCommandHere(strict, [command, `${registry.host}/m:v1`, ...rest]);
+    assert.match(
+      stderr,
+      new RegExp(
+        `^oci-artifact-csi: ${registry.host}/m:v1: ${registry.host} does not speak TLS correctly`,
+        'm',
+      ),
+    );
+  }
+});

@@ -15,7 +15,7 @@ for (const size of sizes) {
     source.registry.fault(() => ({ kind: 'chunked', bytes: length + 100_000_000 }));
     await assert.rejects(source.pull(size), {
       code: 'corrupt',
-      message: `${source.subject(size)}: ${source.registry.host} sends more than the ${length} bytes of its descriptor`,
+      message: `${source.subject(size)}: ${source.registry.host} sends more than the ${length} bytes of its descriptor; check their source`,
     });
   });
 
@@ -23,7 +23,7 @@ for (const size of sizes) {
     source.registry.fault(() => ({ kind: 'headers', headers: { 'content-length': String(length - 1) } }));
     await assert.rejects(source.pull(size), {
       code: 'corrupt',
-      message: `${source.subject(size)}: ${source.registry.host} announces ${length - 1} bytes; the descriptor says ${length}`,
+      message: `${source.subject(size)}: ${source.registry.host} announces ${length - 1} bytes, and the descriptor says ${length}; check their source`,
     });
     assert.equal(source.registry.asked.length, 1);
   });

@@ -130,7 +130,7 @@ function toReceiver(
     if (from > 0 && (!isWhole || 'content-range' in headers)) throw notFromThere;
     if (!isWhole) {
       throw new SizeError(
-        `${subject}: ${url.host} announces ${length} bytes${describeEncoding(headers)}; the descriptor says ${size}`,
+        `${subject}: ${url.host} announces ${length} bytes${describeEncoding(headers)}, and the descriptor says ${size}; check their source`,
       );
     }
   } else {
@@ -148,7 +148,7 @@ function toReceiver(
     if (sink.offset + chunk.length > size) {
       sink.restart();
       throw new SizeError(
-        `${subject}: ${url.host} sends more than the ${size} bytes of its descriptor${describeEncoding(headers)}`,
+        `${subject}: ${url.host} sends more than the ${size} bytes of its descriptor${describeEncoding(headers)}; check their source`,
       );
     }
     sink.write(chunk);

@@ -111,7 +111,8 @@ test('every request asks for uncompressed bytes, and an error names a compressed
   registry.fault(() => ({ kind: 'headers', headers: { 'content-encoding': 'gzip', 'content-length': '9' } }));
   await assert.rejects(fetchManifest(), {
     code: 'corrupt',
-    message: /sent 9 bytes; its descriptor says \d+ \(with Content-Encoding gzip, which was not asked for\)$/,
+    message:
+      /sent 9 bytes, and its descriptor says \d+ \(with Content-Encoding gzip, which was not asked for\); check their source$/,
   });
 });
 
@@ -167,7 +168,9 @@ test('a manifest with too few bytes is corrupt, and the error names both sizes',
   registry.fault(() => ({ kind: 'chunked', bytes: 10 }));
   await assert.rejects(fetchManifest(), {
     code: 'corrupt',
-    message: new RegExp(`: ${registry.host} sent 10 bytes; its descriptor says ${manifest.size}$`),
+    message: new RegExp(
+      `: ${registry.host} sent 10 bytes, and its descriptor says ${manifest.size}; check their source$`,
+    ),
   });
 });
 
@@ -175,7 +178,9 @@ test('a manifest with too many bytes is corrupt', async () => {
   registry.fault(() => ({ kind: 'chunked', bytes: manifest.size + 1 }));
   await assert.rejects(fetchManifest(), {
     code: 'corrupt',
-    message: new RegExp(`: ${registry.host} sent more than the ${manifest.size} bytes of its descriptor$`),
+    message: new RegExp(
+      `: ${registry.host} sent more than the ${manifest.size} bytes of its descriptor; check their source$`,
+    ),
   });
 });
 

@@ -89,9 +89,8 @@ export async function fetchManifest(
   const arrival = await exchange(
     question(asked, 'GET', digest),
     here => {
-      body = collect(
-        size,
-        () => new SizeError(describe(asked, here, `sent more than the ${size} bytes of its descriptor`)),
+      body = collect(size, () =>
+        wrongSize(asked, here, `sent more than the ${size} bytes of its descriptor`),
       );
       return body.receive;
     },
@@ -99,7 +98,7 @@ export async function fetchManifest(
   );
   const bytes = body?.bytes() ?? Buffer.of();
   if (bytes.length !== size) {
-    throw new SizeError(describe(asked, arrival, `sent ${bytes.length} bytes; its descriptor says ${size}`));
+    throw wrongSize(asked, arrival, `sent ${bytes.length} bytes, and its descriptor says ${size}`);
   }
   const algorithm = algorithmOf(digest);
   const actual = toDigest(algorithm, hash(algorithm, bytes));
@@ -151,6 +150,10 @@ function essence(head: Head): string {
 
 function corrupt(asked: Asked, from: FinalResponse, what: string): ArtifactError {
   return new ArtifactError('corrupt', describe(asked, from, what));
+}
+
+function wrongSize(asked: Asked, from: FinalResponse, what: string): SizeError {
+  return new SizeError(`${describe(asked, from, what)}; check their source`);
 }
 
 function describe({ subject }: Asked, { url, headers }: FinalResponse, what: string): string {

@@ -37,7 +37,10 @@ export type Resolver = {
   ask(wanted: ResolveRequest, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
 };
 
-export type ResolveRequest = Pick<PullRequest, 'reference' | 'pinned' | 'caller' | 'pod' | 'namespace'>;
+export type ResolveRequest = Pick<
+  PullRequest,
+  'reference' | 'pinned' | 'caller' | 'pod' | 'podUnknown' | 'namespace'
+>;
 
 /** The candidates before the first refused one, and its refusal. */
 type Evaluation = { readonly candidates: readonly Reference[]; readonly refusal?: ArtifactError };
