@@ -28,17 +28,24 @@ export type GrowingFile = FileShare & {
    * @throws EXDEV if it is on another mount; `unavailable` if it has another size or owner.
    */
   adopt?(other: OwnedName): Promise<void>;
-  /** Lets its parts be written in any order. @throws errors of the filesystem. */
-  openHoles?(): Holes;
+  /** Lets its parts be written in any order. */
+  readonly holes?: Holes;
 };
 
 /** The name of a file, which disposing this removes. */
 export type OwnedName = Disposable & { readonly path: string };
 
-/** A file whose parts come in any order, until it is disposed. It throws errors of the filesystem. */
-export type Holes = Disposable & {
-  /** So many bytes from the start on are there. */
-  fill(bytes: number): void;
+/** Bytes of a file that come after a hole, from `from` up to `to`. */
+export type Extent = { readonly from: number; readonly to: number };
+
+/** The holes of a file whose parts come in any order. The functions throw errors of the filesystem. */
+export type Holes = {
+  /** What is there after the first hole, in order: at the opening, what an earlier writer left. */
+  readonly extents: readonly Extent[];
+  /** Records that so many bytes from the start on are there, and these extents. The last of very many are not kept. */
+  fill(bytes: number, extents: readonly Extent[]): void;
+  /** Drops what comes after the first hole. Bytes come in order from then on. */
+  close(): void;
 };
 
 export function createFileState(): FileState {

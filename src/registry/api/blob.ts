@@ -48,6 +48,7 @@ export async function transfer(
   signal: AbortSignal,
 ): Promise<void> {
   const { sink, descriptor, bucket } = blob;
+  closeHoles(sink);
   if (sink.offset > descriptor.size) sink.restart();
   let next: 'range' | 'whole-once' | 'whole' = 'range';
   let wholeAskedAt: number | undefined;
@@ -95,6 +96,15 @@ export async function transfer(
       if (isNew) await policy.renew(failure, gain, signal);
       else await policy.wait(failure, signal);
     }
+  }
+}
+
+/** What comes now has no hole. */
+function closeHoles({ file }: Sink): void {
+  try {
+    file?.holes?.close();
+  } catch (thrown) {
+    throw file?.failed(thrown);
   }
 }
 

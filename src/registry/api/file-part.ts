@@ -28,7 +28,7 @@ export async function fetchFilePart(
   signal: AbortSignal,
 ): Promise<void> {
   const own: GrowingFile = { ...file, base: from, state, grown() {}, failed };
-  const { hashed: _, openHoles: __, ...into } = own;
+  const { hashed: _, holes: __, ...into } = own;
   const sink: PartTransfer['sink'] = {
     file: into,
     get offset() {

@@ -1,7 +1,7 @@
 import { hexOf } from '../../oci/digest.ts';
 import { doAll } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { createFileState, type GrowingFile, type Holes, sizeOf } from '../../util/growing-file.ts';
+import { createFileState, type Extent, type GrowingFile, setSize, sizeOf } from '../../util/growing-file.ts';
 import { openLru } from '../../util/memo.ts';
 import { sleep } from '../../util/sleep.ts';
 import { isSpent } from '../../util/token-bucket.ts';
@@ -15,10 +15,10 @@ import { type FilePart, type FileTransfer, fetchFilePart, type PartSource } from
 import { type RangeRules, watchGain, watchSlow } from './range-rate.ts';
 
 /** A file that takes its parts in any order. */
-type RandomFile = GrowingFile & Required<Pick<GrowingFile, 'openHoles'>>;
+type RandomFile = GrowingFile & Required<Pick<GrowingFile, 'holes'>>;
 
 function isRandom(file: GrowingFile | undefined): file is RandomFile {
-  return file?.openHoles !== undefined;
+  return file?.holes !== undefined;
 }
 
 /** As `transfer`. */
@@ -47,27 +47,40 @@ export function createRangeTransfer(
     const rest = (): void => {
       host.restsUntil = performance.now() + rules.restMs;
     };
-    const slow = new AbortController();
-    let rate = 0;
-    const onSlow = (found: number): void => {
-      if (isBusy || (bucket !== undefined && isSpent(bucket))) return;
+    const bringRanges = async (rate: number): Promise<void> => {
       isBusy = true;
-      rate = found;
-      slow.abort();
-    };
-    try {
-      using look = watchSlow(file.state, descriptor.size, rules, onSlow);
       try {
-        return await transfer(exchange, blob, policy, AbortSignal.any([signal, slow.signal]));
-      } catch (thrown) {
-        if (!slow.signal.aborted || signal.aborted) throw thrown;
+        if (!(await fetchRanges({ ...world, blob, file, rate, rules }, signal))) rest();
+      } finally {
+        isBusy = false;
       }
-      look[Symbol.dispose]();
-      using holes = openHoles(file);
-      if (!(await fetchRanges({ ...world, blob, file, holes, rate, rules }, signal))) rest();
-    } finally {
-      if (slow.signal.aborted) isBusy = false;
-    }
+    };
+    /** Returns the rate of one connection if that is slow; undefined if it brought everything. */
+    const transferUntilSlow = async (): Promise<number | undefined> => {
+      const slow = new AbortController();
+      let rate: number | undefined;
+      const onSlow = (found: number): void => {
+        if (isBusy || (bucket !== undefined && isSpent(bucket))) return;
+        isBusy = true;
+        rate = found;
+        slow.abort();
+      };
+      using _look = watchSlow(file.state, descriptor.size, rules, onSlow);
+      try {
+        await transfer(exchange, blob, policy, AbortSignal.any([signal, slow.signal]));
+        return undefined;
+      } catch (thrown) {
+        if (rate === undefined || signal.aborted) throw thrown;
+        return rate;
+      } finally {
+        if (rate !== undefined) isBusy = false;
+      }
+    };
+
+    if (file.holes.extents.length > 0) await bringRanges(0);
+    const rate = await transferUntilSlow();
+    if (rate === undefined) return;
+    await bringRanges(rate);
     await transfer(exchange, blob, policy, signal);
     const hex = await transport.hash(signal);
     if (hex === undefined) return;
@@ -78,17 +91,9 @@ export function createRangeTransfer(
   };
 }
 
-function openHoles(file: RandomFile): Holes {
-  try {
-    return file.openHoles();
-  } catch (thrown) {
-    throw file.failed(thrown);
-  }
-}
-
-type Work = Omit<PartSource, 'failed'> & {
-  readonly holes: Holes;
-  /** What one connection brought, in bytes per second. */
+type Work = Omit<PartSource, 'failed' | 'file'> & {
+  readonly file: RandomFile;
+  /** What one connection brought, in bytes per second; 0 if that is not known. */
   readonly rate: number;
   readonly rules: RangeRules;
 };
@@ -98,28 +103,34 @@ const stepMs = 10;
 const noGain = new ArtifactError('unavailable', 'several connections are not faster than one');
 
 /**
- * Fetches the rest of a blob in ranges. False if an endpoint failed or it was of no use; what has come without a hole
- * stays. @throws other failures: of the disk, and the signal's.
+ * Fetches the rest of a blob in ranges; if the file has extents after its first hole, what lacks up to the last one.
+ * False if an endpoint failed or it was of no use. What has come stays. @throws other failures: of the disk, and the
+ * signal's.
  */
 async function fetchRanges(work: Work, signal: AbortSignal): Promise<boolean> {
-  const { blob, file, holes, rate, rules } = work;
+  const { blob, file, rate, rules } = work;
+  const { holes } = file;
   const [least, most] = rules.rangeBytes;
   const bytes = Math.floor(Math.min(most, Math.max(least, (rate * rules.rangeMs) / 1000)));
-  const parts: FilePart[] = [];
-  for (let from = sizeOf(file.state); from < blob.descriptor.size; from += bytes)
-    parts.push({ from, to: Math.min(from + bytes, blob.descriptor.size), state: createFileState() });
+  const parts = cutParts(sizeOf(file.state), blob.descriptor.size, bytes, holes.extents);
 
   let first = 0;
+  /** The parts of which bytes may be there. */
+  const begun = new Set(parts.filter(isComplete));
   let hashing: Promise<unknown> | undefined;
   const useless = new AbortController();
   const either = AbortSignal.any([signal, useless.signal]);
   const settle = (): void => {
+    let filled = sizeOf(file.state);
     for (let part = parts[first]; part !== undefined; part = parts[first]) {
-      const filled = part.from + sizeOf(part.state);
-      if (filled > sizeOf(file.state)) holes.fill(filled);
-      if (filled < part.to) break;
+      filled = part.from + sizeOf(part.state);
+      if (!isComplete(part)) break;
+      begun.delete(part);
       first++;
     }
+    const extents = joinParts([...begun].filter(part => part !== parts[first]));
+    if (filled > sizeOf(file.state) || bytesOf(extents) !== bytesOf(holes.extents))
+      holes.fill(filled, extents);
     file.grown();
     hashing ??= blob.transport.hash(signal).then(
       () => (hashing = undefined),
@@ -132,10 +143,12 @@ async function fetchRanges(work: Work, signal: AbortSignal): Promise<boolean> {
     return new ArtifactError('internal', 'a part could not be written');
   };
   const bring = async (part: FilePart, signal: AbortSignal): Promise<void> => {
-    // No further ahead than the other connections can be: what comes after a hole is not hashed, and lost by a kill.
+    if (isComplete(part)) return;
+    // No further ahead than the other connections can be: what comes after a hole is not hashed yet.
     while (!signal.aborted && part.from - sizeOf(file.state) > rules.connections * bytes)
       await sleep(stepMs, signal);
     signal.throwIfAborted();
+    begun.add(part);
     await fetchFilePart({ ...work, failed }, part, signal);
   };
   const step = (): void => {
@@ -166,4 +179,47 @@ async function fetchRanges(work: Work, signal: AbortSignal): Promise<boolean> {
     if (broken === undefined) step();
     await hashing;
   }
+}
+
+/**
+ * Cuts what lacks from a byte on into parts of at most so many bytes, up to the last extent, or to the end if there is
+ * none. Each extent is a complete part.
+ */
+function cutParts(
+  start: number,
+  end: number,
+  bytes: number,
+  extents: readonly Extent[],
+): readonly FilePart[] {
+  const parts: FilePart[] = [];
+  let at = start;
+  for (const { from, to } of extents.length > 0 ? extents : [{ from: end, to: end }]) {
+    for (; at < from; at = Math.min(at + bytes, from))
+      parts.push({ from: at, to: Math.min(at + bytes, from), state: createFileState() });
+    const state = createFileState();
+    setSize(state, to - from);
+    parts.push({ from, to, state });
+    at = to;
+  }
+  return parts;
+}
+
+function isComplete({ from, to, state }: FilePart): boolean {
+  return sizeOf(state) === to - from;
+}
+
+/** Returns the bytes of parts as extents, in order. */
+function joinParts(parts: readonly FilePart[]): readonly Extent[] {
+  const extents: Extent[] = [];
+  for (const { from, state } of parts.toSorted((a, b) => a.from - b.from)) {
+    const to = from + sizeOf(state);
+    const last = extents.at(-1);
+    if (last?.to === from) extents[extents.length - 1] = { from: last.from, to };
+    else if (to > from) extents.push({ from, to });
+  }
+  return extents;
+}
+
+function bytesOf(extents: readonly Extent[]): number {
+  return extents.reduce((sum, { from, to }) => sum + to - from, 0);
 }

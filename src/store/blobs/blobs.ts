@@ -31,7 +31,7 @@ import { createWriteback } from '../files/writeback.ts';
 import { findDamage } from '../integrity/damage.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
 import { listHeld, openPartials } from './held-blobs.ts';
-import { filledOf } from './holes.ts';
+import { readFilled } from './holes.ts';
 import { openIngest, partialName, retirePartials } from './ingest.ts';
 import { shareFile } from './shared-file.ts';
 
@@ -198,7 +198,7 @@ function partialSize(path: string, size: number): number {
   if (length <= size) return length;
   const fd = openRegular(path);
   try {
-    return filledOf(fd, length, size);
+    return readFilled(fd, length, size).bytes;
   } finally {
     closeSync(fd);
   }

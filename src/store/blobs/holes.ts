@@ -1,33 +1,56 @@
-import { ftruncateSync, readSync, writeSync } from 'node:fs';
-import { type FileState, type Holes, setSize, sizeOf } from '../../util/growing-file.ts';
+import { fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+import { type Extent, type FileState, type Holes, setSize, sizeOf } from '../../util/growing-file.ts';
 
 /**
- * A partial file whose bytes do not come in order says after its content how many are there from its start on: this
- * number and its complement. Such a file is longer than its content, so that an older version starts it again.
+ * A partial file whose bytes do not come in order has, after its content, a table of those that are there: the number of
+ * bytes from the start on, the beginning and the end of seven extents after them, zeros where there are fewer, and the
+ * CRC-32 of all these, 64 bits each. Such a file is longer than its content, so that an older version starts it again.
  */
-const endBytes = 16;
-const mask = 2n ** 64n - 1n;
+const tableBytes = 128;
+const mostExtents = 7;
+
+/** The bytes that are there from the start on, and the extents after the first hole. */
+export type Filled = { readonly bytes: number; readonly extents: readonly Extent[] };
+
+const nothing: Filled = { bytes: 0, extents: [] };
 
 /**
- * Bytes from the start of a partial file that are there, if its `length` is above the `size` of the whole content; 0 if
- * that is for another reason.
+ * Returns what a partial file has, if its `length` is above the `size` of the whole content; nothing if that is for
+ * another reason.
  */
-export function filledOf(fd: number, length: number, size: number): number {
-  const end = Buffer.alloc(endBytes);
-  if (length !== size + endBytes || readSync(fd, end, 0, endBytes, size) !== endBytes) return 0;
-  const filled = end.readBigUInt64LE(0);
-  return filled <= BigInt(size) && end.readBigUInt64LE(8) === (filled ^ mask) ? Number(filled) : 0;
+export function readFilled(fd: number, length: number, size: number): Filled {
+  const table = Buffer.alloc(tableBytes);
+  if (length !== size + tableBytes || readSync(fd, table, 0, tableBytes, size) !== tableBytes) return nothing;
+  const number = (at: number): number => Number(table.readBigUInt64LE(at * 8));
+  if (number(15) !== crc32(table.subarray(0, -8))) return nothing;
+  const extents = Array.from({ length: mostExtents }, (_, at) => ({
+    from: number(1 + 2 * at),
+    to: number(2 + 2 * at),
+  })).filter(({ to }) => to > 0);
+  return { bytes: number(0), extents };
 }
 
-/** Lets bytes be written anywhere in a partial file, until it is disposed: what comes after a hole is dropped then. */
-export function openHoles(fd: number, state: FileState, size: number): Holes {
-  const fill = (bytes: number): void => {
-    const end = Buffer.alloc(endBytes);
-    end.writeBigUInt64LE(BigInt(bytes), 0);
-    end.writeBigUInt64LE(BigInt(bytes) ^ mask, 8);
-    writeSync(fd, end, 0, endBytes, size);
-    setSize(state, bytes);
+/** The holes of an open partial file. */
+export function openHoles(fd: number, state: FileState, size: number, left: readonly Extent[]): Holes {
+  let extents = left;
+  return {
+    get extents() {
+      return extents;
+    },
+    fill(bytes, after) {
+      extents = after.slice(0, mostExtents);
+      const table = Buffer.alloc(tableBytes);
+      const numbers = [bytes, ...extents.flatMap(({ from, to }) => [from, to])];
+      for (const [at, number] of numbers.entries()) table.writeBigUInt64LE(BigInt(number), at * 8);
+      table.writeBigUInt64LE(BigInt(crc32(table.subarray(0, -8))), tableBytes - 8);
+      writeSync(fd, table, 0, tableBytes, size);
+      setSize(state, bytes);
+    },
+    close() {
+      extents = [];
+      const bytes = sizeOf(state);
+      if (fstatSync(fd).size > bytes) ftruncateSync(fd, bytes);
+    },
   };
-  fill(sizeOf(state));
-  return { fill, [Symbol.dispose]: () => ftruncateSync(fd, sizeOf(state)) };
 }

@@ -7,14 +7,21 @@ import { algorithmOf, type Digest, hexOf, isDigest, toDigest } from '../../oci/d
 import type { Ingest } from '../../ports/store.ts';
 import { doEach } from '../../util/each.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { announce, beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
+import {
+  announce,
+  beginAnew,
+  createFileState,
+  type Holes,
+  setSize,
+  sizeOf,
+} from '../../util/growing-file.ts';
 import { isIrregular, writeAll } from '../../util/regular-file.ts';
 import { openHandle } from '../files/directory.ts';
 import { attempt, toStoreError } from '../files/failure.ts';
 import { hashFile } from '../files/file-hash.ts';
 import type { Writeback } from '../files/writeback.ts';
 import type { AdoptedFile } from './adopted-file.ts';
-import { filledOf, openHoles } from './holes.ts';
+import { openHoles, readFilled } from './holes.ts';
 
 /** The dependencies of a download. */
 export type Keeper = {
@@ -65,8 +72,8 @@ export async function openIngest(
   };
   const restart = (): void => {
     leave();
-    ftruncateSync(file.fd, 0);
     beginAnew(state);
+    holes.close();
     own = undefined;
     told = undefined;
     flushed = 0;
@@ -105,11 +112,14 @@ export async function openIngest(
     return (await hashFile(adopted?.path ?? path, algorithm, signal)).hex;
   };
 
+  let holes: Holes;
   try {
     const { size: length } = fstatSync(file.fd);
-    const filled = length <= size ? length : filledOf(file.fd, length, size);
-    if (filled < length) ftruncateSync(file.fd, filled);
-    setSize(state, filled);
+    const { bytes, extents } =
+      length <= size ? { bytes: length, extents: [] } : readFilled(file.fd, length, size);
+    setSize(state, bytes);
+    holes = openHoles(file.fd, state, size, extents);
+    if (extents.length === 0) holes.close();
     flushed = offset();
   } catch (thrown) {
     await file.close();
@@ -133,7 +143,7 @@ export async function openIngest(
         told = { hex, size: offset() };
       },
       failed: toFailure,
-      openHoles: () => openHoles(file.fd, state, size),
+      holes,
       async adopt(other) {
         expectPhase('open');
         const { adoptFile } = await import('./adopted-file.ts');
@@ -162,6 +172,7 @@ export async function openIngest(
       if (phase === 'verified') return;
       expectPhase('open');
       if (offset() !== size) throw giveUp(`${offset()} bytes came where ${size} were expected`);
+      if (adopted === undefined) holes.close();
       phase = 'verifying';
       const hex = await attempt(doing, hexOfAll).finally(() => {
         phase = 'open';
