@@ -101,10 +101,11 @@ export async function transfer(
 
 /** What comes now has no hole. */
 function closeHoles({ file }: Sink): void {
+  if (file?.holes === undefined) return;
   try {
-    file?.holes?.close();
+    file.holes.close();
   } catch (thrown) {
-    throw file?.failed(thrown);
+    throw file.failed(thrown);
   }
 }
 

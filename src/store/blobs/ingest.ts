@@ -1,5 +1,5 @@
 import { createHash, type Hash, hash } from 'node:crypto';
-import { constants, fstatSync, ftruncateSync, lstatSync, readdirSync } from 'node:fs';
+import { constants, fstatSync, lstatSync, readdirSync } from 'node:fs';
 import { type FileHandle, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../../oci/descriptor.ts';
