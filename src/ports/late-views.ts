@@ -115,6 +115,11 @@ export type LateViews = {
     signal: AbortSignal,
   ): Promise<{ readonly view: LateView; readonly image: ViewImage } | undefined>;
   find(key: string): Promise<LateView | undefined>;
+  /**
+   * Verifies its image, of which only the chunks that it shows may have changed. Returns what is wrong; undefined if
+   * nothing is, or if there is none. Whoever can write to it can still make it show chunks that are not here.
+   */
+  check(key: string, signal: AbortSignal): Promise<string | undefined>;
   /** The keys of those there are, and of incomplete ones. Opens none. */
   keys(): Promise<readonly string[]>;
   /** Removes it, and its view. Its mounts stay. */

@@ -4,6 +4,7 @@ import type { Platform } from '../oci/platform.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
 import type { Disk } from '../ports/disk.ts';
 import type { Pods } from '../ports/kube.ts';
+import type { LateViews } from '../ports/late-views.ts';
 import type { Mounter } from '../ports/mounter.ts';
 import type { Names, PinRecord, Pins, VolumeRecords } from '../ports/records.ts';
 import type { Expander, Keychain } from '../ports/registry.ts';
@@ -62,6 +63,7 @@ export function createArtifacts(world: {
   readonly layers: Layers;
   readonly naming: Naming;
   readonly views: Views;
+  readonly lateViews: Pick<LateViews, 'check'>;
   readonly volumes: VolumeRecords;
   readonly names: Pick<Names, 'list'>;
   readonly pins: Pins;

@@ -33,6 +33,8 @@ export type LateRecord = {
   readonly platform?: Platform | undefined;
   /** Whether the kernel of this boot keeps the maps of a mounted image until it is made to read them again. */
   readonly keepsMaps?: boolean | undefined;
+  /** The sha256 of its image before it showed any chunk. An older version recorded none. */
+  readonly imageDigest?: Digest | undefined;
   readonly layers: readonly LayerRecord[];
 };
 
@@ -58,6 +60,7 @@ const isRecord = isShaped<LateRecord>({
   source: isText,
   platform: isAbsentOr(isShaped<Platform>({ os: isText, architecture: isText, variant: isAbsentOr(isText) })),
   keepsMaps: isAbsentOr(isFlag),
+  imageDigest: isAbsentOr(isDigestText),
   layers: isLayers,
 });
 

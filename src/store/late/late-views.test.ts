@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { hash, randomBytes } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { directory } from '../../../test/support/oci/nodes.ts';
@@ -175,6 +175,33 @@ test('a layer of which a killed process showed the first chunk only is shown as 
   writeFileSync(image, Buffer.concat([after.subarray(0, first + 1), before.subarray(first + 1)]));
   assert.ok((await store.lateViews.find('k-1'))?.isShown(0));
   assert.deepEqual(readFileSync(image), after);
+});
+
+test('each other byte of an image is found, whichever chunks it shows', async () => {
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
+  const late = await createLate(store);
+  const check = (): Promise<string | undefined> => store.lateViews.check('k-1', never);
+  assert.equal(await check(), undefined);
+  await download(store, source);
+  await late.show(0);
+  assert.equal(await check(), undefined);
+  const image = (await store.views.find('k-1'))?.image?.file ?? '';
+  const right = readFileSync(image);
+  for (let at = 0; at < right.length; at += at < 8192 ? 41 : 2003) {
+    const wrong = Buffer.from(right);
+    wrong[at] = (wrong[at] ?? 0) ^ 0x10;
+    writeFileSync(image, wrong);
+    assert.match((await check()) ?? '', /^its image is not the one that was made for it$/, `byte ${at}`);
+  }
+  writeFileSync(image, right.subarray(0, -1));
+  assert.match((await check()) ?? '', /is not the one/);
+  writeFileSync(image, right);
+  assert.equal(await check(), undefined);
+  chmodSync(image, 0o666);
+  assert.equal(await check(), 'its image has mode 666, not 600');
+  await store.lateViews.remove('k-1');
+  assert.equal(await check(), undefined);
 });
 
 test('a late view is found after a restart, and after a reboot it is removed with its view', async () => {

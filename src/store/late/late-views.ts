@@ -20,6 +20,7 @@ import { inodeOf, writeImageFile } from '../views/view-image.ts';
 import type { ViewContents } from '../views/view-tree.ts';
 import type { ViewStore } from '../views/views.ts';
 import { openLateChunks } from './late-chunks.ts';
+import { openLateImages } from './late-image.ts';
 import { formatLate, type LateRecord, layersOfLate, mayBeOfBoot, readLate } from './late-record.ts';
 import { allocate, chunkSizeOf, copyEnd, writeOver } from './layer-file.ts';
 import { findShown, type LateImage, showChunks } from './shown-chunks.ts';
@@ -45,7 +46,7 @@ const blockSize = 4096;
 export function openLateViews(
   directory: Directory,
   world: {
-    readonly views: Pick<ViewStore, 'find' | 'build' | 'remove' | 'keys'>;
+    readonly views: Pick<ViewStore, 'find' | 'build' | 'remove' | 'keys' | 'checkImage'>;
     readonly blobs: Pick<BlobStore, 'share' | 'adopt' | 'path' | 'size'>;
     readonly sources: Pick<ViewContents, 'path'>;
     readonly scratch: Scratch;
@@ -54,27 +55,14 @@ export function openLateViews(
   },
   bootId: string,
 ): LateViewStore {
-  const { views, blobs, sources, scratch, witness, reread } = world;
+  const { views, blobs, sources, scratch, witness } = world;
   const at = (key: string, name: string): string => join(directory.path, key, name);
   const recordOf = (key: string): string => at(key, 'record');
   const dataOf = (key: string, layer: number): string => at(key, String(layer));
   const endFileOf = (key: string, layer: number): string => at(key, `${layer}.end`);
   const listOf = (key: string, layer: number): string => at(key, `${layer}.chunks`);
 
-  const findImage = async ({ key, keepsMaps }: LateRecord): Promise<LateImage | undefined> => {
-    const path = (await views.find(key))?.image?.file;
-    if (path === undefined) return undefined;
-    return { path, changed: async () => (keepsMaps === true ? await reread(path) : undefined) };
-  };
-
-  const imageOf = async (record: LateRecord): Promise<LateImage> => {
-    const image = await findImage(record);
-    if (image !== undefined) return image;
-    throw new ArtifactError(
-      'internal',
-      `the volume that is loaded on demand lost its image (view ${record.key}); delete its pod, and a new one gets a new volume`,
-    );
-  };
+  const images = openLateImages(views, world.reread);
 
   /** Whether the file of a layer is that of its blob, which nothing writes to. */
   const isBlob = (key: string, layer: number, { digest }: LateLayer): boolean =>
@@ -94,7 +82,7 @@ export function openLateViews(
     const { key, complete, source, platform, layers } = record;
     const chunks = layers.map((layer, number) => {
       const paths = { data: dataOf(key, number), end: endFileOf(key, number) };
-      return openLateChunks(layer, paths, { blobs, image: () => imageOf(record) }, image);
+      return openLateChunks(layer, paths, { blobs, image: () => images.get(record) }, image);
     });
     const layerAt = (layer: number): LateRecord['layers'][number] => {
       const found = layers[layer];
@@ -127,7 +115,7 @@ export function openLateViews(
             const data = await fill(key, layer, layerAt(layer));
             if (map !== undefined) {
               await copyEnd(map, data, endFileOf(key, layer));
-              await showChunks(map, await imageOf(record));
+              await showChunks(map, await images.get(record));
             }
             shown.add(layer);
           },
@@ -137,7 +125,7 @@ export function openLateViews(
         return { fd, [Symbol.dispose]: () => closeSync(fd) };
       },
       async reread() {
-        if (record.keepsMaps === true) await (await imageOf(record)).changed();
+        if (record.keepsMaps === true) await (await images.get(record)).changed();
       },
     };
   };
@@ -194,14 +182,16 @@ export function openLateViews(
           await allocate(dataOf(key, layer), size);
         }
       }
+      let imageDigest: Digest | undefined;
       const raiseLate = async (to: string) => {
-        const { imageDigest: _, ...own } = await writeImageFile(to, planned, signal); // it changes
+        const { imageDigest: asWritten, ...own } = await writeImageFile(to, planned, signal);
+        imageDigest = asWritten; // not of the view: it changes
         return own;
       };
       const { image } = await views.build({ ...record, key, late: true }, tree, signal, { raiseLate });
       if (image === undefined)
         throw new ArtifactError('internal', `the volume that is loaded on demand got no image (view ${key})`);
-      await writeAside(scratch.fresh(), recordOf(key), formatLate(late), false);
+      await writeAside(scratch.fresh(), recordOf(key), formatLate({ ...late, imageDigest }), false);
       const deviceOf = (role: DeviceRole): string => {
         if (role.kind === 'given') return at(key, 'small');
         if (role.kind === 'landing') return landingOf(role.file);
@@ -218,7 +208,7 @@ export function openLateViews(
 
   const find = async (key: string): Promise<LateView | undefined> => {
     const record = readLate(recordOf(key), key);
-    const image = record?.bootId === bootId ? await findImage(record) : undefined;
+    const image = record?.bootId === bootId ? await images.find(record) : undefined;
     if (record === undefined || image === undefined) return undefined;
     return open(record, image, await findShown(record.layers, image, isHere));
   };
@@ -236,6 +226,11 @@ export function openLateViews(
         create(plan, signal),
       ),
     find: key => attempt(`reading the volume that is loaded on demand (view ${key})`, () => find(key)),
+    check: (key, signal) =>
+      attempt(`verifying the image of the volume that is loaded on demand (view ${key})`, async () => {
+        const record = readLate(recordOf(key), key);
+        return record && images.check(record, signal);
+      }),
     keys: () => attempt('listing the volumes that are loaded on demand', () => directory.list()),
     remove: key => attempt(`removing the volume that was loaded on demand (view ${key})`, () => remove(key)),
     async retire() {

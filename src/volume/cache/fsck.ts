@@ -1,6 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import { planLayers } from '../../oci/plan.ts';
 import type { Platform } from '../../oci/platform.ts';
+import type { LateViews } from '../../ports/late-views.ts';
 import type { Names, Pins, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, Item, Layers, Look, View, Views } from '../../ports/store.ts';
 import type { Finding, Progress } from '../../ports/usecases.ts';
@@ -30,6 +31,7 @@ export async function checkCache(
     readonly blobs: Blobs;
     readonly layers: Layers;
     readonly views: Views;
+    readonly lateViews: Pick<LateViews, 'check'>;
     readonly volumes: Pick<VolumeRecords, 'list'>;
     readonly pins: Pick<Pins, 'list'>;
     readonly names: Pick<Names, 'list'>;
@@ -109,9 +111,11 @@ export async function checkCache(
   const checkView = async (view: View): Promise<void> => {
     const { path, manifest: digest, damage } = view;
     if (damage !== undefined) return reportKept(view, damage);
-    if (view.late === true) return; // its image changes, and what it shows are blobs
     try {
-      const problem = await describeView(view);
+      // The image of a late view changes, and what it shows are blobs.
+      const problem = await (view.late === true
+        ? world.lateViews.check(view.key, signal)
+        : describeView(view));
       if (problem === undefined) return;
       if (!repair) views.distrust(view.key);
       const shownBy = repair ? await integrity.retire(view, problem) : await retirement.whoShows([view]);

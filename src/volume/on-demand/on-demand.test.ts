@@ -62,12 +62,12 @@ function open(
         return abortable(new Promise(() => {}), signal);
       },
     },
+    views: { find: async () => ({}) },
     lateViews: { find: async () => late, keys: async () => ['key'], remove: async () => {} },
     landings: { open: async () => ({}), leave() {}, support: () => ({ kind: 'on' }) },
     images: { tidy() {} },
     volumes: { listBrief: list },
     viewBuilder: { prepare },
-    views: { find: async () => ({}) },
     leases: { hold: async () => over },
     warn: (text: string) => void warned.push(text),
     patienceMs: 60_000,

@@ -10,6 +10,7 @@ import { doEach } from '../../util/each.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
 import { sleep } from '../../util/sleep.ts';
+import type { Integrity } from '../cache/integrity.ts';
 import type { ContentReport } from '../events/damage-report.ts';
 import { createFlights, type Flight, type FlightOptions } from '../pull/single-flight.ts';
 import { tenantOf } from '../pull/wanter.ts';
@@ -61,6 +62,7 @@ export function createOnDemand(
     readonly images: Pick<ImageMounts, 'tidy'> & Pick<LateMounts, 'keepMounted'>;
     readonly views: Pick<Views, 'find'>;
     readonly volumes: Pick<VolumeRecords, 'listBrief'>;
+    readonly integrity: Pick<Integrity, 'retire'>;
     readonly reportLie: ContentReport;
     readonly reportFailedRead: ContentReport;
     readonly landings: NodeLandings;
@@ -74,7 +76,6 @@ export function createOnDemand(
   const starting = createFlights<LiveView | undefined, Progress, Wanter>(flightOptions);
   /** By their keys. */
   const lives = new Map<string, LiveView>();
-  const ending = new Set<LiveView>();
   const reportLies = createLieReporter(given, lives);
   const world = { ...given, lied: () => void reportLies().catch(() => {}) }; // tidy tries it again
   /** Of the keys: a late view is not continued while it is ended. */
@@ -94,16 +95,11 @@ export function createOnDemand(
   };
 
   const end = async (live: LiveView): Promise<void> => {
-    ending.add(live);
-    try {
-      await live.stop();
-      await live.unmount();
-      world.images.tidy();
-      await lateViews.remove(live.key);
-      lives.delete(live.key);
-    } finally {
-      ending.delete(live); // what fails is tried again by tidy
-    }
+    await live.stop(); // nobody joins it from now on; what fails is tried again by tidy
+    await live.unmount();
+    world.images.tidy();
+    await lateViews.remove(live.key);
+    lives.delete(live.key);
   };
 
   /** Ends one that no volume shows, unless somebody has used it since a time, as `performance.now()`. */
@@ -145,10 +141,14 @@ export function createOnDemand(
     return live.use(...shown.map(record => tenantOf(callerOf(record))));
   };
 
+  /** Not one with a damaged image: its volumes show it under another key. */
+  const isInUse = async (key: string): Promise<boolean> => (await world.views.find(key)) !== undefined;
+
   const begin = async (id: string, call: LateCall, signal: AbortSignal): Promise<LateUse | undefined> => {
     const { request, viewPlan, content, caller } = call;
-    const there = lives.values().find(live => live.id === id && live.hasReads() && !ending.has(live));
-    if (there !== undefined) return there.join(caller.tenant);
+    const there = [...lives.values()].findLast(live => live.id === id && live.hasReads());
+    const isSound = there !== undefined && (await isInUse(there.key));
+    if (isSound && there.hasReads()) return there.join(caller.tenant);
     const landings = await world.landings.open();
     if (landings === undefined) return undefined;
     const live = await starting.join(
@@ -187,7 +187,7 @@ export function createOnDemand(
     for (const live of lives.values()) if (!live.hasReads() && !live.isStopped()) live.stale();
     const unshown = [...lives.keys()].filter(key => !records.has(key));
     const steps = [
-      () => doEach(unshown, key => retire(key, oldest)),
+      () => doEach(unshown, async key => retire(key, (await isInUse(key)) ? oldest : performance.now())),
       async () => doEach(await lateViews.keys(), goOn),
       reportLies,
     ];

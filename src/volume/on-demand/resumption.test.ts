@@ -5,17 +5,20 @@ import { ArtifactError } from '../../util/error.ts';
 import { createCrowds } from './crowd.ts';
 import { createResumption } from './resumption.ts';
 
-test('a late view that cannot be read is logged, and the others are resumed', async () => {
+const sound = async (): Promise<undefined> => undefined;
+
+test('a late view that is damaged or cannot be read is logged, and the others are resumed', async () => {
   const warned: string[] = [];
   const good = { key: 'good', layers: [], isShown: () => false } as unknown as LateView;
   const resumption = createResumption(
     {
       lateViews: {
-        keys: async () => ['bad', 'good'],
+        keys: async () => ['bad', 'damaged', 'good'],
         async find(key) {
-          if (key === 'good') return good;
+          if (key !== 'bad') return good;
           throw new ArtifactError('internal', 'EIO: i/o error, read');
         },
+        check: async key => (key === 'damaged' ? 'its image is another one' : undefined),
       },
       views: { find: async () => undefined },
       images: { keepMounted: () => assert.fail() },
@@ -33,9 +36,10 @@ test('a late view that cannot be read is logged, and the others are resumed', as
   );
   await resumption.run();
   assert.ok(resumption.find('good'));
-  assert.equal(resumption.find('bad'), undefined);
-  assert.deepEqual(warned, [
+  for (const key of ['bad', 'damaged']) assert.equal(resumption.find(key), undefined);
+  assert.deepEqual(warned.toSorted(), [
     'the volume that is loaded on demand (view bad) cannot be continued: EIO: i/o error, read',
+    'the volume that is loaded on demand (view damaged) cannot be continued: its image is another one',
   ]);
 });
 
@@ -49,7 +53,7 @@ test('reads of a layer whose list has lied are refused before anything loads its
   const failed: unknown[] = [];
   const resumption = createResumption(
     {
-      lateViews: { keys: async () => ['lying'], find: async () => lying },
+      lateViews: { keys: async () => ['lying'], find: async () => lying, check: sound },
       views: { find: async () => undefined },
       images: { keepMounted: () => assert.fail() },
       landings: {

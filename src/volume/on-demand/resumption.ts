@@ -25,10 +25,12 @@ export type Resumption = {
   end(key: string): Promise<void>;
 };
 
+const never = new AbortController().signal;
+
 /** @param failed called for each read of a view that fails, with its key. */
 export function createResumption(
   world: {
-    readonly lateViews: Pick<LateViews, 'keys' | 'find'>;
+    readonly lateViews: Pick<LateViews, 'keys' | 'find' | 'check'>;
     readonly views: Pick<Views, 'find'>;
     readonly images: Pick<LateMounts, 'keepMounted'>;
     readonly landings: Pick<NodeLandings, 'resume'>;
@@ -66,9 +68,11 @@ export function createResumption(
     }
   };
 
-  /** Undefined also for one that cannot be read: its reads fail, and the others go on. */
+  /** Undefined also for one that is damaged or cannot be read: its reads fail, and the others go on. */
   const find = async (key: string): Promise<LateView | undefined> => {
     try {
+      const damage = await world.lateViews.check(key, never); // the image says which chunks are here
+      if (damage !== undefined) throw new ArtifactError('corrupt', damage);
       return await world.lateViews.find(key);
     } catch (thrown) {
       world.warn(

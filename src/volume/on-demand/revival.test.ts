@@ -14,6 +14,7 @@ const coming = {
   isShown: () => false,
   reread: async () => {},
 } as unknown as LateView;
+const sound = async (): Promise<undefined> => undefined;
 const unreadable = new ArtifactError('internal', 'EIO: i/o error, scandir');
 
 /** Revivals of one late view. What differs from a view that comes is in `different`. */
@@ -23,7 +24,8 @@ function open(different: Partial<Parameters<typeof createRevivals>[0]>) {
   const revivals = createRevivals(
     {
       views: { find: async () => view },
-      lateViews: { find: async () => coming },
+      lateViews: { find: async () => coming, check: sound },
+      integrity: { retire: async () => [] },
       pull: async () => {},
       waitingReads: () => 0,
       warn: text => void warned.push(text),
@@ -41,7 +43,7 @@ const fail = async (): Promise<never> => {
 
 for (const [what, different] of [
   ['image', { views: { find: fail } }],
-  ['record', { lateViews: { find: fail } }],
+  ['record', { lateViews: { find: fail, check: fail } }],
   ['content', { pull: fail }],
 ] as const) {
   test(`a late view whose ${what} cannot be read fails, is logged once, and is tried again`, async () => {
@@ -76,7 +78,9 @@ test('a late view of which all is here is complete, and one that is gone is noth
   const reread = async (): Promise<void> => {
     if (rereads++ > 0) throw unreadable;
   };
-  const whole = open({ lateViews: { find: async () => ({ ...coming, isShown: () => true, reread }) } });
+  const whole = open({
+    lateViews: { find: async () => ({ ...coming, isShown: () => true, reread }), check: sound },
+  });
   const reviving = whole.revivals.revive(record, {});
   assert.deepEqual(whole.revivals.list(), { stalled: [], complete: [] }, 'nothing is known to be missing');
   assert.equal(whole.revivals.status('key'), undefined);
@@ -85,7 +89,7 @@ test('a late view of which all is here is complete, and one that is gone is noth
   assert.equal(whole.revivals.status('key')?.totalBytes, 7);
   await whole.revivals.revive(record, {});
   assert.deepEqual([rereads, whole.warned], [2, []], 'the kernel may have missed the first');
-  const gone = open({ lateViews: { find: async () => undefined } });
+  const gone = open({ lateViews: { find: async () => undefined, check: sound } });
   await gone.revivals.revive(record, {});
   assert.equal(gone.revivals.status('key'), undefined);
 });
@@ -102,4 +106,16 @@ test('a late view whose last volume ends while it is looked for stays forgotten'
   await revivals.revive(record, {});
   assert.equal(revivals.status('key'), undefined);
   assert.deepEqual(warned, []);
+});
+
+test('a late view whose image is damaged is taken out of use, and is nothing then', async () => {
+  const retired: string[] = [];
+  const { revivals, warned, revived } = open({
+    lateViews: { find: () => assert.fail(), check: async () => 'its image has mode 666, not 600' },
+    integrity: { retire: async ({ key }, problem) => (retired.push(`${key}: ${problem}`), []) },
+  });
+  await revivals.revive(record, {});
+  assert.deepEqual(retired, ['key: its image has mode 666, not 600']);
+  assert.equal(revivals.status('key'), undefined);
+  assert.deepEqual([warned, revived], [[], []]);
 });

@@ -4,12 +4,14 @@ import type { Brief, VolumeRecord } from '../../ports/records.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { View, Views } from '../../ports/store.ts';
 import { toArtifactError } from '../../util/error.ts';
+import type { Integrity } from '../cache/integrity.ts';
 
 /** The late views that volumes of an earlier process show, as far as nothing in this process loads them. */
 export type Revivals = {
   /**
    * Continues the late view of a volume, with what `request` knows better. Does nothing while that is tried. One of which
-   * all is here needs nobody, and the kernel is made to read its map again, which it may have missed. Never rejects.
+   * all is here needs nobody, and the kernel is made to read its map again, which it may have missed. One with a damaged
+   * image is taken out of use, and its volumes keep what they show. Never rejects.
    */
   revive(record: Brief<VolumeRecord>, request: Partial<PullRequest>): Promise<void>;
   /** It is loaded now, or no volume shows it any more. */
@@ -28,7 +30,8 @@ type Revival =
 /** `pull`: opens the late view of a volume of an earlier process. `revived`: a try has succeeded. */
 export function createRevivals(
   world: {
-    readonly lateViews: Pick<LateViews, 'find'>;
+    readonly lateViews: Pick<LateViews, 'find' | 'check'>;
+    readonly integrity: Pick<Integrity, 'retire'>;
     readonly views: Pick<Views, 'find'>;
     readonly pull: (request: PullRequest, signal: AbortSignal) => Promise<void>;
     readonly waitingReads: (key: string) => number;
@@ -53,13 +56,19 @@ export function createRevivals(
         if (busy.has(key)) revivals.set(key, revival);
       };
       try {
-        const selection = (await world.views.find(key))?.selection;
+        const view = await world.views.find(key);
+        if (view?.selection === undefined) return;
+        const damage = await world.lateViews.check(key, signal);
+        if (damage !== undefined) {
+          await world.integrity.retire(view, damage);
+          return void revivals.delete(key);
+        }
         const late = await world.lateViews.find(key);
-        if (late === undefined || selection === undefined) return;
+        if (late === undefined) return;
         await late.reread(); // the earlier process may have been killed before it could
         if (late.layers.every((_, layer) => late.isShown(layer))) return become({ kind: 'complete', late });
         become({ kind: 'tried' });
-        await world.pull(revivalOf(record, late, selection, request), signal);
+        await world.pull(revivalOf(record, late, view.selection, request), signal);
         revivals.delete(key);
         await revived(key);
       } catch (thrown) {
