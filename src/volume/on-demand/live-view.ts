@@ -1,29 +1,16 @@
 import type { LateStatus } from '../../ports/on-demand.ts';
-import type { PullRequest } from '../../ports/request.ts';
 import type { Progress, Wanter } from '../../ports/usecases.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { openTenants } from '../../util/fair-slots.ts';
 import { sleep } from '../../util/sleep.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
+import type { LateCall, LateUse } from '../pull/late-call.ts';
 import { createOriginTally } from '../pull/progress.ts';
-import type { Flight, FlightCaller } from '../pull/single-flight.ts';
-import type { ViewPlan } from '../pull/view-plan.ts';
+import type { Flight } from '../pull/single-flight.ts';
 import type { ByteSpan } from './byte-span.ts';
 import { createLateFlight } from './late-flight.ts';
 import type { Started } from './late-start.ts';
 import { waitingOf } from './reads.ts';
-
-/** One call for a late view. `record` names its content. */
-export type LateCall = {
-  readonly request: PullRequest;
-  readonly viewPlan: ViewPlan;
-  readonly content: AdmittedContent;
-  readonly caller: FlightCaller<Progress, Wanter>;
-  readonly record: () => Promise<void>;
-};
-
-/** A late view, which stays at least until this is disposed. */
-export type LateUse = Disposable & Pick<Started, 'view' | 'origin'>;
 
 /** A late view that is mounted and that this process loads. It goes on although its callers have left. */
 export type LiveView = {

@@ -8,7 +8,7 @@ import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { Errand } from '../pull/errand.ts';
-import type { LateCall } from './live-view.ts';
+import type { LateCall } from '../pull/late-call.ts';
 import { createOnDemand } from './on-demand.ts';
 
 const never = new AbortController().signal;

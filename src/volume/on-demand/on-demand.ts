@@ -12,13 +12,14 @@ import { createKeyedMutex } from '../../util/mutex.ts';
 import { sleep } from '../../util/sleep.ts';
 import type { Integrity } from '../cache/integrity.ts';
 import type { ContentReport } from '../events/damage-report.ts';
-import { createFlights, type Flight, type FlightOptions } from '../pull/single-flight.ts';
+import type { LateCall, LatePull, LateUse } from '../pull/late-call.ts';
+import { createFlights, type FlightOptions } from '../pull/single-flight.ts';
 import { tenantOf } from '../pull/wanter.ts';
 import { createCrowds } from './crowd.ts';
 import { createFailedReads } from './failed-reads.ts';
 import type { createLateStart } from './late-start.ts';
 import { createLieReporter } from './lies.ts';
-import { type LateCall, type LateUse, type LiveView, openLiveView } from './live-view.ts';
+import { type LiveView, openLiveView } from './live-view.ts';
 import type { NodeLandings } from './node-landings.ts';
 import { waitingOf } from './reads.ts';
 import { createResumption } from './resumption.ts';
@@ -26,28 +27,18 @@ import { callerOf, createRevivals } from './revival.ts';
 import { createViewReads } from './view-reads.ts';
 
 /** The volumes that are mounted while their large layers still come. */
-export type OnDemand = {
-  /**
-   * Joins the late view of the same content and credential, or starts one. Undefined if all large layers are here, or if
-   * this node cannot load on demand: it is pulled as a whole then.
-   */
-  open(call: LateCall, signal: AbortSignal): Promise<LateUse | undefined>;
+export type OnDemand = LatePull & {
   /** Takes over the reads that wait since an earlier process ended. To be called first. */
   resume(): Promise<void>;
   /** A volume ended: so does a late view that no other volume shows. */
   ended(key: string): Promise<void>;
   /** A volume was asked for again, perhaps with another credential: what fails of its late view is tried again. */
   again(record: Brief<VolumeRecord>, request: PullRequest): void;
-  /** Loads again all of the late views whose complete view has this key, although they were cancelled. */
-  release(key: string): void;
   /** Continues the late views that volumes show, and ends those that none shows, now and from time to time. */
   run(signal: AbortSignal): Promise<void>;
   /** Undefined for a view that is no late one. */
   status(key: string): LateStatus | undefined;
   summary(): LateSummary;
-  list(): readonly Flight<Progress, Wanter>[];
-  /** Ends all work. Mounts stay, and a later process continues. */
-  stop(): Promise<void>;
 };
 
 /** The time in which kubelet publishes what it has asked for, and asks again. */

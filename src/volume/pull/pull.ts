@@ -15,8 +15,8 @@ import { throughPauses } from '../../util/pause.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { SignatureCheck } from '../access/signature-check.ts';
 import { type Leases, nameId } from '../cache/leases.ts';
-import type { OnDemand } from '../on-demand/on-demand.ts';
 import type { Admission } from './admission.ts';
+import type { LateCall, LatePull } from './late-call.ts';
 import type { ManifestLoader } from './manifest-loader.ts';
 import { type Naming, toResolvedName } from './naming.ts';
 import { verifyLayers } from './not-cached.ts';
@@ -24,7 +24,7 @@ import { createPendingPulls, type PendingPull } from './pending-pulls.ts';
 import { createPlanMemory } from './plan-memory.ts';
 import { createOriginTally, whilePaused, withRetries } from './progress.ts';
 import { defaultPullPolicy } from './resolver.ts';
-import { createFlights, type Flight, type FlightCaller, type FlightOptions } from './single-flight.ts';
+import { createFlights, type Flight, type FlightOptions } from './single-flight.ts';
 import { about } from './subject.ts';
 import type { ViewBuilder } from './view-builder.ts';
 import { fitsImage, verifyProtected } from './view-form.ts';
@@ -44,6 +44,8 @@ export type PulledView = Disposable & {
    */
   readonly holds: readonly Digest[];
 };
+
+type Obtained = Pick<PulledView, 'view' | 'origin'> & { readonly isLate: boolean };
 
 type OnProgress = (progress: Progress) => void;
 
@@ -78,7 +80,7 @@ export function createPull(
     readonly signatures: SignatureCheck;
     readonly manifests: ManifestLoader;
     readonly viewBuilder: ViewBuilder;
-    readonly onDemand: Pick<OnDemand, 'open' | 'release' | 'list' | 'stop'>;
+    readonly onDemand: LatePull;
     readonly keychain: Keychain;
     readonly expander: Expander;
     readonly blobs: Pick<Blobs, 'size'>;
@@ -122,12 +124,9 @@ export function createPull(
   };
 
   const build = async (
-    viewPlan: ViewPlan,
-    content: AdmittedContent,
-    record: () => Promise<void>,
-    caller: FlightCaller<Progress, Wanter>,
+    { viewPlan, content, record, caller }: LateCall,
     { join, signal }: PendingPull,
-  ): Promise<Pick<PulledView, 'view' | 'origin'>> => {
+  ): Promise<Obtained> => {
     const fly = (flight: AbortSignal, onProgress: OnProgress, tenants: Tenants): Promise<Origin> => {
       const tally = createOriginTally();
       const { report, tell } = withRetries(onProgress);
@@ -146,12 +145,37 @@ export function createPull(
       const origin = await join(flights.join(flightKey(viewPlan, content), fly, caller, signal));
       await pace();
       const view = await content.findView(viewPlan);
-      if (view !== undefined) return { view, origin };
+      if (view !== undefined) return { view, origin, isLate: false };
     }
     throw new ArtifactError(
       'internal',
       `the view of ${viewPlan.reference} left the cache as soon as it was built, ${attempts} times; free space on the disk, or end what removes content there (prune, rm), and try again`,
     );
+  };
+
+  /** Returns the view if it is here, or if it is opened on demand, until the stack is disposed. */
+  const obtain = async (
+    wanted: LateCall,
+    call: PendingPull,
+    stack: DisposableStack,
+  ): Promise<Obtained | undefined> => {
+    const { request, viewPlan, content, caller } = wanted;
+    const isResumed = request.late !== undefined;
+    const view = isResumed ? undefined : await viewBuilder.find(viewPlan, content, call.signal);
+    if (view !== undefined) {
+      const collected = flights.collect(flightKey(viewPlan, content), caller.id);
+      const origin = collected ?? createOriginTally().origin(viewPlan.plan.layers);
+      await views.touch(viewPlan.key);
+      return { view, origin, isLate: false };
+    }
+    if (isResumed || (request.loading === 'onDemand' && request.pullPolicy !== 'Never')) {
+      const late = await call.join(onDemand.open(wanted, call.signal));
+      if (late !== undefined) {
+        const { view, origin } = stack.use(late);
+        return { view, origin, isLate: true };
+      }
+    }
+    return undefined;
   };
 
   /** Each step passes its result to the next. All reads of cache and registry go through `content`. */
@@ -171,12 +195,10 @@ export function createPull(
 
     const viewPlan = await plan(request, content, stack, signal);
     verifyProtected(request, world.hasImages && fitsImage(viewPlan.plan));
-    if (policy === 'Never') {
-      // An administrator may know what is cached, and gets the error for a missing layer before a registry is asked for
-      // access.
-      if (request.caller === 'administrator')
-        await verifyLayers(world, viewPlan.plan, content.possession, signal);
-    }
+    // An administrator may know what is cached, and gets the error for a missing layer before a registry is asked for
+    // access.
+    if (policy === 'Never' && request.caller === 'administrator')
+      await verifyLayers(world, viewPlan.plan, content.possession, signal);
     // Nothing is missing, so everything can be admitted before any of it is read.
     if (policy === 'Never' || content.scope === 'loaded') await content.admitAll(viewPlan.contents, signal);
 
@@ -187,28 +209,12 @@ export function createPull(
       if (request.pinned === undefined) await naming.record(toResolvedName(resolution), digests);
     };
     await pace();
-    const isLate = request.late !== undefined;
-    const found = isLate ? undefined : await viewBuilder.find(viewPlan, content, signal);
     const caller = toCaller(request, resolution, onProgress);
-    const isOnDemand = isLate || (request.loading === 'onDemand' && policy !== 'Never');
-    const late =
-      found === undefined && isOnDemand
-        ? await call.join(onDemand.open({ request, viewPlan, content, caller, record }, signal))
-        : undefined;
-    if (late !== undefined) stack.use(late);
-    const { view, origin } =
-      found === undefined
-        ? (late ?? (await build(viewPlan, content, record, caller, call)))
-        : {
-            view: found,
-            origin:
-              flights.collect(flightKey(viewPlan, content), caller.id) ??
-              createOriginTally().origin(viewPlan.plan.layers),
-          };
-    if (found !== undefined) await views.touch(viewPlan.key);
+    const wanted = { request, viewPlan, content, caller, record };
+    const { view, origin, isLate } = (await obtain(wanted, call, stack)) ?? (await build(wanted, call));
     await pace();
     await record();
-    if (late === undefined && (durablePublish || request.caller === 'administrator'))
+    if (!isLate && (durablePublish || request.caller === 'administrator'))
       await naming.settle(reference, digests, viewPlan.key, signal);
     await pace();
     const held = stack.move();
