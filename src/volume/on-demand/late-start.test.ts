@@ -150,5 +150,10 @@ test('large files that a volume does not show are none of what comes before the 
   const { warned, reserved } = await start(1024 ** 3 + 1, false);
   assert.match(warned[0] ?? '', /1\.0 GiB of small files and tars are downloaded before the mount/);
   assert.deepEqual(reserved, [2 * 1024 ** 2]);
-  assert.deepEqual((await start(1000, false)).reserved, [2 * 1024 ** 2, 1000]);
+  assert.deepEqual((await start(1000, false)).reserved, [2 * 1024 ** 2, 1000 + 2 * 4096]);
+});
+
+test('room is taken for whole blocks of small files', async () => {
+  const [, small = 0] = (await start(1)).reserved;
+  assert.equal(small, 1 + 2 * 4096); // the file and the root
 });

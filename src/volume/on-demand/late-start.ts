@@ -48,6 +48,8 @@ export type WaitingView = Pick<Started, 'reads' | 'failure' | 'end' | 'unmount'>
 const smallBytes = 1024 * 1024;
 /** Other files are copied; beyond so many bytes, an artifact is loaded fully. */
 const mostCopied = 1024 ** 3;
+/** Each file that is copied fills its last block alone. So much is taken for directories and links, too: it is little. */
+const blockBytes = 4096;
 
 /** Starts late views: fetches what comes before the mount, and takes room for all. */
 export function createLateStart(world: {
@@ -85,7 +87,7 @@ export function createLateStart(world: {
     const isLate = new Set(layers.map(({ descriptor }) => descriptor.digest));
     const isCopied = ({ source: { kind, digest } }: FileNode): boolean =>
       kind !== 'blob' || !isLate.has(digest);
-    const { bytes: copied } = await doInSlices(measureTree(tree, isCopied), signal);
+    const { bytes: copied, inodes } = await doInSlices(measureTree(tree, isCopied), signal);
     const large = layers.map(({ descriptor: { digest, size } }) => ({
       digest,
       size,
@@ -95,7 +97,8 @@ export function createLateStart(world: {
       const why = `${formatSize(copied)} of small files and tars are downloaded before the mount`;
       return loadFully(viewPlan, `${why}, and at most ${formatSize(mostCopied)} may`);
     }
-    using _room = await room.reserve(viewPlan.reference, viewPlan.plan.layers, [], () => copied, signal);
+    const onDisk = copied + inodes * blockBytes;
+    using _room = await room.reserve(viewPlan.reference, viewPlan.plan.layers, [], () => onDisk, signal);
     const reads = layers.map((_, layer) => undo.use(openReads(layer, large[layer]?.size ?? 0)));
     const key = `${viewPlan.key}-${randomUUID().slice(0, 8)}`;
     const landed = reads.map((file, layer) => undo.use(landings.add(file, landingKey(key, layer))));
