@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { createFuseMount, type FuseMount } from '../linux/fuse.ts';
 import type { LandingFile, Landings } from '../ports/landing.ts';
+import { takeInSlices } from '../util/pace.ts';
 import type { HolderKeeping, HolderLink } from './holder-link.ts';
 import { createLandingAnswers } from './landing-answers.ts';
 import { formatName, type LandingEvent, type LandingThread, nodeOf } from './landing-names.ts';
@@ -99,7 +100,10 @@ async function serveLandings(
     },
   };
   prepare?.(adding);
-  const thread = startThread({ device, waking, ...served }, request => void serve(request));
+  const thread = startThread(
+    { device, waking, ...served },
+    takeInSlices((request: LandingRequest) => void serve(request)),
+  );
   stack.defer(() => waiting.clear());
   await thread.ready;
   const wakingFile = await openWakingFile(`${root}/${formatName(waking, 0)}`, thread.ended);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { costOf, longestTurn } from '../../test/support/node/cost.ts';
-import { doInSlices } from './pace.ts';
+import { doInSlices, takeInSlices } from './pace.ts';
 
 function* work(ms: number): Generator<void, string> {
   for (const end = performance.now() + ms; performance.now() < end; ) yield;
@@ -33,4 +33,22 @@ test('an abort ends it', async () => {
   const ends = new AbortController();
   setTimeout(() => ends.abort(reason), 20);
   await assert.rejects(doInSlices(work(60_000), ends.signal), reason);
+});
+
+test('items that come at once are taken up in order, each once, and the event loop is free meanwhile', async () => {
+  const all = Array.from({ length: 200 }, (_, number) => number);
+  const taken: number[] = [];
+  let turns = 0;
+  using beat = setInterval(() => turns++, 1);
+  const put = takeInSlices((number: number) => {
+    for (const end = performance.now() + 1; performance.now() < end; );
+    taken.push(number);
+  });
+  for (const number of all) put(number);
+  while (taken.length < all.length) await new Promise(setImmediate);
+  beat.close();
+  assert.deepEqual(taken, all);
+  assert.ok(turns > 3, `${turns} turns`);
+  put(200);
+  assert.equal(taken.at(-1), 200, 'one that comes alone does not wait');
 });

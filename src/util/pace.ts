@@ -66,3 +66,20 @@ export function doAtOnce<T>(work: Generator<void, T>): T {
     if (step.done === true) return step.value;
   }
 }
+
+/** Returns what takes items up in the order in which they come, at that pace: very many may come at once. */
+export function takeInSlices<Item>(take: (item: Item) => void): (item: Item) => void {
+  const items = new Set<{ readonly item: Item }>();
+  const takeAll = async (): Promise<void> => {
+    const pace = startPace(new AbortController().signal);
+    for (const one of items) {
+      take(one.item);
+      await pace(); // also what an item has only begun counts as work
+      items.delete(one);
+    }
+  };
+  return item => {
+    items.add({ item });
+    if (items.size === 1) void takeAll();
+  };
+}
