@@ -201,7 +201,7 @@ async function run(
       kubeletDir: settings.kubeletDir,
       endpoint: hostEndpoint(settings),
       inherited: station.turn.inherited,
-      onRegistered: station.turn.noteRegistered,
+      noteRegistered: station.turn.noteRegistered,
       onRefused: end.fail,
     };
     const kubelet = stack.use(await serveRegistration(options));

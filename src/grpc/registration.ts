@@ -20,7 +20,8 @@ export type RegistrationOptions = {
   readonly observe: Observe;
   /** Whether kubelet registered the predecessor, from which this daemon takes over. */
   readonly inherited: boolean;
-  readonly onRegistered: () => void;
+  /** Called when kubelet has registered the driver, and when it takes that back. */
+  readonly noteRegistered: (isRegistered: boolean) => void;
   /** kubelet refuses this driver; the process should end with this error. */
   readonly onRefused: (error: ArtifactError) => void;
 };
@@ -66,15 +67,12 @@ export async function serveRegistration(options: RegistrationOptions): Promise<R
   const drain = openDrain();
   const server = new Server(serverOptions);
   let registered = false;
-  const onRegistered = (): void => {
-    registered = true;
-    options.onRegistered();
+  const note = (isRegistered: boolean): void => {
+    registered = isRegistered;
+    options.noteRegistered(isRegistered);
   };
   const { Registration } = loadDefinitions().pluginregistration;
-  server.addService(
-    Registration.service,
-    registrationHandlers({ log, observe, drain }, options, onRegistered),
-  );
+  server.addService(Registration.service, registrationHandlers({ log, observe, drain }, options, note));
   const path = registrationPath(kubeletDir, options.driverName);
   if (!existsSync(dirname(path))) {
     throw new ArtifactError(
@@ -86,7 +84,7 @@ export async function serveRegistration(options: RegistrationOptions): Promise<R
   const bound = await bindSocket(hiddenSocket(path), 'always');
   bound.serve(server);
   if (options.inherited && link.isThere()) {
-    onRegistered();
+    note(true);
     log.info({ socket: path }, 'kubelet has registered the driver, and keeps it');
   } else {
     await link.make();
@@ -115,7 +113,7 @@ export async function serveRegistration(options: RegistrationOptions): Promise<R
 function registrationHandlers(
   edge: Edge,
   options: RegistrationOptions,
-  onRegistered: () => void,
+  note: (isRegistered: boolean) => void,
 ): RegistrationHandlers {
   const { driverName, endpoint, onRefused } = options;
   return {
@@ -127,9 +125,10 @@ function registrationHandlers(
     })),
     NotifyRegistrationStatus: unary(edge, async ({ plugin_registered, error }) => {
       if (plugin_registered) {
-        onRegistered();
+        note(true);
         edge.log.info({ driverName }, 'kubelet has registered the driver');
       } else {
+        note(false); // a standby must register anew: kubelet does not try again where the link stays
         onRefused(
           new ArtifactError(
             'unavailable',

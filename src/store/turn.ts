@@ -18,8 +18,8 @@ export type Turn = AsyncDisposable & {
   readonly waited: boolean;
   /** Whether kubelet had registered the process that was waited for. */
   readonly inherited: boolean;
-  /** Tells a standby that kubelet has registered this process. */
-  noteRegistered(): void;
+  /** Tells a standby whether kubelet has registered this process. */
+  noteRegistered(isRegistered: boolean): void;
   /** Whether nobody has the state: a predecessor has closed it, and no command works on it. */
   isStateFree(): boolean;
   /** Gives it to a standby; false if none waits. */
@@ -76,12 +76,17 @@ export async function takeTurn(stateDir: string, wait: Wait | undefined): Promis
       await sleep(turnEveryMs, undefined, { signal: wait.signal });
     }
     unlockFile(fd, standbyByte);
+    // A predecessor that gives its turn still has the state, and may have been refused a moment before.
+    if (waited && !isStateFree()) inherited = isLocked(fd, registeredByte);
     const give = (): boolean => {
       if (!isLocked(fd, standbyByte)) return false;
       unlockFile(fd, turnByte);
       return true;
     };
-    const noteRegistered = (): void => void lockFile(fd, 'shared', registeredByte);
+    const noteRegistered = (isRegistered: boolean): void => {
+      if (isRegistered) lockFile(fd, 'shared', registeredByte);
+      else unlockFile(fd, registeredByte);
+    };
     return { waited, inherited, noteRegistered, isStateFree, give, ...close };
   } catch (thrown) {
     await file.close();

@@ -14,7 +14,7 @@ import type { RegistrationClient } from '../../src/grpc/wire/pluginregistration/
 import type { ArtifactError } from '../../src/util/error.ts';
 import { waitUntil } from '../support/node/child.ts';
 import { answerOf, captureLog } from '../support/node/csi-edge.ts';
-import { startDaemon, testNode } from '../support/node/daemon.ts';
+import { spawnDaemon, startDaemon, testNode } from '../support/node/daemon.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/os/temporary.ts';
 
 const driverName = 'oci-artifact.csi.test';
@@ -32,7 +32,7 @@ async function kubelet(): Promise<
     log: captureLog().log,
     observe: () => {},
     inherited: false,
-    onRegistered: () => {},
+    noteRegistered: () => {},
     onRefused: error => refused.push(error),
   };
   return { ...directory, options, refused };
@@ -91,6 +91,24 @@ test('a daemon that kubelet refuses logs why, exits 1 and leaves neither socket'
   assert.equal(await daemon.end('SIGKILL'), 1, daemon.output()); // it has ended: no signal is sent
   assert.equal(existsSync(node.socket), false);
   assert.deepEqual(await readdir(dirname(path)), []);
+});
+
+test('a standby registers anew where kubelet took the registration back', async () => {
+  await using node = await testNode();
+  const path = registrationPath(node.kubeletDir, driverName);
+  await mkdir(dirname(path));
+  const flags = { '--register': 'true', '--driver-name': driverName };
+  await using first = await startDaemon(node, { flags });
+  await waitUntil(first, () => existsSync(path), 'registering');
+  using client = connect(node.kubeletDir);
+  await answerOf(done => client.NotifyRegistrationStatus({ plugin_registered: true }, done));
+  await using second = await spawnDaemon(node, { flags });
+  await waitUntil(second, () => second.output().includes('standby: waits for '), 'a standby');
+  const status = { plugin_registered: false, error: 'error updating CSINode' };
+  await answerOf(done => client.NotifyRegistrationStatus(status, done));
+  await waitUntil(first, () => !first.alive(), 'ended');
+  await waitUntil(second, () => second.output().includes('waiting for kubelet to register'), 'registering');
+  assert.equal((await second.artifacts.GetStatus({})).registration, 'WAITING');
 });
 
 test('a stop deregisters by removing the socket', async () => {
