@@ -188,7 +188,7 @@ test('the pod has the uid of the target path, or is unknown', () => {
   }
 });
 
-test('tokens are secrets, wherever kubelet puts them', () => {
+test('tokens are secrets, wherever kubelet puts them; a secret of the pod does not replace them', () => {
   const inContext = parsePublishRequest(
     toWire({ volume_context: { reference, [tokensKey]: 'from context' } }),
   );
@@ -196,9 +196,9 @@ test('tokens are secrets, wherever kubelet puts them', () => {
   assert.doesNotMatch(inContext.fingerprint, /from context/);
   const inBoth = toWire({
     secrets: { [tokensKey]: 'from secrets' },
-    volume_context: { reference, [tokensKey]: 'x' },
+    volume_context: { reference, [tokensKey]: 'from context' },
   });
-  assert.deepEqual(parsePublishRequest(inBoth).secrets, { [tokensKey]: 'from secrets' });
+  assert.deepEqual(parsePublishRequest(inBoth).secrets, { [tokensKey]: 'from context' });
 });
 
 test('any volume context gives a request or a readable refusal', () => {

@@ -69,7 +69,7 @@ function secretsOf({
   volume_context: context,
 }: NodePublishVolumeRequest__Output): PublishRequest['secrets'] {
   const tokens = context[tokensKey];
-  return { ...(tokens === undefined ? {} : { [tokensKey]: tokens }), ...secrets };
+  return { ...secrets, ...(tokens === undefined ? {} : { [tokensKey]: tokens }) };
 }
 
 /** @throws ArtifactError `invalid` if it is empty or longer than 1,024 bytes. */

@@ -77,6 +77,10 @@ test('scopes that no reference can match are found', () => {
     'quay.io/',
     '*.example.com/x',
     'Quay.io/x',
+    'docker.io/library/busybox:1',
+    'index.docker.io/acme',
+    'docker.io/busybox:1',
+    `quay.io/x:1@${digest}`,
   );
   assert.deepEqual(findIdleScopes(policy), [
     'transports.docker.busybox',
@@ -84,6 +88,9 @@ test('scopes that no reference can match are found', () => {
     'transports.docker["quay.io/"]',
     'transports.docker["*.example.com/x"]',
     'transports.docker["Quay.io/x"]',
+    'transports.docker["index.docker.io/acme"]',
+    'transports.docker["docker.io/busybox:1"]',
+    `transports.docker["quay.io/x:1@${digest}"]`,
   ]);
 });
 

@@ -99,8 +99,14 @@ export function findIdleScopes(policy: Policy<unknown>): readonly string[] {
 
 function canMatch(scope: string): boolean {
   if (scope === '' || /^\*\.[^*/:@]+$/.test(scope)) return true;
+  return [scope, `${scope}/x`].some(text => isScopeOf(scope, text));
+}
+
+/** Whether a text is a full reference to which that scope applies. */
+function isScopeOf(scope: string, text: string): boolean {
   try {
-    return parseReference(scope.includes('/') ? scope : `${scope}/x`).kind === 'full';
+    const parsed = parseReference(text);
+    return parsed.kind === 'full' && scopesOf(parsed.reference).includes(scope);
   } catch {
     return false;
   }
