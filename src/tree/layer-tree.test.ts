@@ -123,6 +123,13 @@ test('a hard link shares the body of the file, links to links do too, and replac
   assert.deepEqual(show(tree), { a: again.body, b: a.body, d: { c: a.body } });
 });
 
+test('a hard link to a file that its own path replaces by a directory is refused', () => {
+  const builder = createTreeBuilder('image');
+  builder.openTar({ kind: 'bodies', digest }, 'the lower layer').add(file('x'));
+  const upper = builder.openTar({ kind: 'bodies', digest }, label);
+  assert.throws(() => upper.add(link('x/y', 'x')), /"x\/y" is a hard link to "x", which is a directory/);
+});
+
 test('a hard link to a symlink is that symlink', () => {
   const tree = layer('artifact', [symlink('s', 'nowhere'), link('l', 's')]);
   assert.deepEqual(show(tree), { s: '-> nowhere', l: '-> nowhere' });

@@ -155,11 +155,12 @@ export function createTreeBuilder(
           } else if (name === undefined) {
             throw refusal(label, `the root ${quoteName(entry.path)} is a ${entry.kind}, not a directory`);
           } else {
+            const directory = merge.enter(base, above, name); // may replace a file by a directory, which no link has
             const what =
               entry.kind === 'link'
                 ? findLinked(base, entry.path, entry.target, label)
                 : toLeaf(entry, source, label);
-            merge.place(merge.enter(base, above, name), name, what);
+            merge.place(directory, name, what);
           }
         },
         notes() {
