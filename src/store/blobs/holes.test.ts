@@ -21,7 +21,7 @@ const extentAt = (from: number) => ({ from, to: from + 10 });
 
 test('a partial file tells what it has, of very many extents the first', () => {
   const state = createFileState();
-  const holes = openHoles(fd, state, size, []);
+  const holes = openHoles(fd, state, size);
   for (const count of [0, 1, 7, 9]) {
     const extents = Array.from({ length: count }, (_, at) => extentAt(1000 + 20 * at));
     holes.fill(500, extents);
@@ -35,7 +35,7 @@ test('a partial file tells what it has, of very many extents the first', () => {
 });
 
 test('a table that is damaged, torn or of another version tells nothing', () => {
-  const holes = openHoles(fd, createFileState(), size, []);
+  const holes = openHoles(fd, createFileState(), size);
   const byte = Buffer.alloc(1);
   for (let turn = 0; turn < 50; turn++) {
     holes.fill(500, [extentAt(1000)]);

@@ -16,10 +16,11 @@ export type Filled = { readonly bytes: number; readonly extents: readonly Extent
 const nothing: Filled = { bytes: 0, extents: [] };
 
 /**
- * Returns what a partial file has, if its `length` is above the `size` of the whole content; nothing if that is for
- * another reason.
+ * Returns what a partial file of this `length` has: all of it, or what its table says if it is longer than the `size` of
+ * the whole content; nothing if it is longer for another reason.
  */
 export function readFilled(fd: number, length: number, size: number): Filled {
+  if (length <= size) return { bytes: length, extents: [] };
   const table = Buffer.alloc(tableBytes);
   if (length !== size + tableBytes || readSync(fd, table, 0, tableBytes, size) !== tableBytes) return nothing;
   const number = (at: number): number => Number(table.readBigUInt64LE(at * 8));
@@ -31,15 +32,29 @@ export function readFilled(fd: number, length: number, size: number): Filled {
   return { bytes: number(0), extents };
 }
 
-/** The holes of an open partial file. */
-export function openHoles(fd: number, state: FileState, size: number, left: readonly Extent[]): Holes {
-  let extents = left;
+/** Opens the holes of a partial file, and sets its state to what it has. */
+export function openHoles(fd: number, state: FileState, size: number): Holes {
+  const { size: length } = fstatSync(fd);
+  const filled = readFilled(fd, length, size);
+  let { extents } = filled;
+  /** Whether anything comes after the bytes without a hole. */
+  let isLonger = length > filled.bytes;
+  setSize(state, filled.bytes);
+  const close = (): void => {
+    if (!isLonger) return;
+    ftruncateSync(fd, sizeOf(state));
+    extents = [];
+    isLonger = false;
+  };
+  if (extents.length === 0) close();
+
   return {
     get extents() {
       return extents;
     },
     fill(bytes, after) {
       extents = after.slice(0, mostExtents);
+      isLonger = true;
       const table = Buffer.alloc(tableBytes);
       const numbers = [bytes, ...extents.flatMap(({ from, to }) => [from, to])];
       for (const [at, number] of numbers.entries()) table.writeBigUInt64LE(BigInt(number), at * 8);
@@ -47,10 +62,6 @@ export function openHoles(fd: number, state: FileState, size: number, left: read
       writeSync(fd, table, 0, tableBytes, size);
       setSize(state, bytes);
     },
-    close() {
-      extents = [];
-      const bytes = sizeOf(state);
-      if (fstatSync(fd).size > bytes) ftruncateSync(fd, bytes);
-    },
+    close,
   };
 }

@@ -1,5 +1,5 @@
 import { createHash, type Hash, hash } from 'node:crypto';
-import { constants, fstatSync, lstatSync, readdirSync } from 'node:fs';
+import { constants, ftruncateSync, lstatSync, readdirSync } from 'node:fs';
 import { type FileHandle, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../../oci/descriptor.ts';
@@ -21,7 +21,7 @@ import { attempt, toStoreError } from '../files/failure.ts';
 import { hashFile } from '../files/file-hash.ts';
 import type { Writeback } from '../files/writeback.ts';
 import type { AdoptedFile } from './adopted-file.ts';
-import { openHoles, readFilled } from './holes.ts';
+import { openHoles } from './holes.ts';
 
 /** The dependencies of a download. */
 export type Keeper = {
@@ -72,8 +72,9 @@ export async function openIngest(
   };
   const restart = (): void => {
     leave();
-    beginAnew(state);
     holes.close();
+    ftruncateSync(file.fd, 0);
+    beginAnew(state);
     own = undefined;
     told = undefined;
     flushed = 0;
@@ -114,12 +115,7 @@ export async function openIngest(
 
   let holes: Holes;
   try {
-    const { size: length } = fstatSync(file.fd);
-    const { bytes, extents } =
-      length <= size ? { bytes: length, extents: [] } : readFilled(file.fd, length, size);
-    setSize(state, bytes);
-    holes = openHoles(file.fd, state, size, extents);
-    if (extents.length === 0) holes.close();
+    holes = openHoles(file.fd, state, size);
     flushed = offset();
   } catch (thrown) {
     await file.close();
