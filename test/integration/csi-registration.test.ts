@@ -14,10 +14,14 @@ import type { RegistrationClient } from '../../src/grpc/wire/pluginregistration/
 import type { ArtifactError } from '../../src/util/error.ts';
 import { waitUntil } from '../support/node/child.ts';
 import { answerOf, captureLog } from '../support/node/csi-edge.ts';
-import { spawnDaemon, startDaemon, testNode } from '../support/node/daemon.ts';
+import { testNode } from '../support/node/daemon.ts';
+import {
+  driverName,
+  makePluginDirectory,
+  startRegistering,
+  startStandby,
+} from '../support/node/registering.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/os/temporary.ts';
-
-const driverName = 'oci-artifact.csi.test';
 
 async function kubelet(): Promise<
   TemporaryDirectory & { readonly options: RegistrationOptions; readonly refused: ArtifactError[] }
@@ -76,11 +80,8 @@ test('a successful registration does not end the daemon; a refused one reports t
 
 test('a daemon that kubelet refuses logs why, exits 1 and leaves neither socket', async () => {
   await using node = await testNode();
-  const path = registrationPath(node.kubeletDir, driverName);
-  await mkdir(dirname(path));
-  const flags = { '--register': 'true', '--driver-name': driverName };
-  await using daemon = await startDaemon(node, { flags });
-  await waitUntil(daemon, () => existsSync(path), 'registering');
+  const path = await makePluginDirectory(node);
+  await using daemon = await startRegistering(node);
   assert.equal(existsSync(node.socket), true);
   using client = connect(node.kubeletDir);
   const status = { plugin_registered: false, error: 'no CSIDriver object' };
@@ -95,15 +96,11 @@ test('a daemon that kubelet refuses logs why, exits 1 and leaves neither socket'
 
 test('a standby registers anew where kubelet took the registration back', async () => {
   await using node = await testNode();
-  const path = registrationPath(node.kubeletDir, driverName);
-  await mkdir(dirname(path));
-  const flags = { '--register': 'true', '--driver-name': driverName };
-  await using first = await startDaemon(node, { flags });
-  await waitUntil(first, () => existsSync(path), 'registering');
+  await makePluginDirectory(node);
+  await using first = await startRegistering(node);
   using client = connect(node.kubeletDir);
   await answerOf(done => client.NotifyRegistrationStatus({ plugin_registered: true }, done));
-  await using second = await spawnDaemon(node, { flags });
-  await waitUntil(second, () => second.output().includes('standby: waits for '), 'a standby');
+  await using second = await startStandby(node);
   const status = { plugin_registered: false, error: 'error updating CSINode' };
   await answerOf(done => client.NotifyRegistrationStatus(status, done));
   await waitUntil(first, () => !first.alive(), 'ended');

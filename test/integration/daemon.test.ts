@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { mkdir, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
 import { exitCodes } from '../../src/cli/exit.ts';
-import { registrationPath } from '../../src/grpc/registration.ts';
 import { waitUntil } from '../support/node/child.ts';
 import {
   publishRequest,
@@ -15,8 +14,7 @@ import {
 } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { ready } from '../support/node/readiness.ts';
-
-const driverName = 'oci-artifact.csi.test';
+import { makePluginDirectory, startRegistering } from '../support/node/registering.ts';
 
 /** Status and text of /readyz. /healthz has the same for probes that restart the process. */
 async function readiness({ http }: TestDaemon): Promise<readonly [number, string]> {
@@ -47,12 +45,8 @@ test('SIGHUP changes nothing, and the log says so', async () => {
 
 test('a daemon whose sockets were removed or replaced reports it, and is not ready', async () => {
   await using node = await testNode();
-  const registration = registrationPath(node.kubeletDir, driverName);
-  await mkdir(dirname(registration));
-  const flags = { '--register': 'true', '--driver-name': driverName };
-  await using daemon = await startDaemon(node, { flags });
-  const registered = () => daemon.output().includes('waiting for kubelet to register');
-  await waitUntil(daemon, registered, 'registering');
+  const registration = await makePluginDirectory(node);
+  await using daemon = await startRegistering(node);
   await verifyReady(daemon);
 
   const lost = (path: string): string => `not ready: the socket ${path} is gone; restart the daemon\n`;

@@ -74,6 +74,16 @@ const damages: Readonly<Record<string, (path: string) => void>> = {
   'more bytes': path => writeFileSync(path, 'more', { flag: 'a' }),
 };
 
+/** Publishes a volume of which a chunk is here. */
+async function publishBegun(daemon: TestDaemon, reference: string) {
+  const request = await publishLate(daemon, reference);
+  await until(
+    'a chunk is here',
+    async () => ((await loadingOf(daemon, request.target_path))?.bytes ?? 0) > 0,
+  );
+  return request;
+}
+
 async function verifyNewPod(daemon: TestDaemon, { reference, copy }: Awaited<ReturnType<typeof push>>) {
   heal();
   const request = await publishLate(daemon, reference);
@@ -93,11 +103,7 @@ for (const [what, damage] of Object.entries(damages))
     let request: Awaited<ReturnType<typeof publishLate>>;
     {
       await using daemon = await startDaemon(node, patience);
-      request = await publishLate(daemon, sample.reference);
-      await until(
-        'a chunk is here',
-        async () => ((await loadingOf(daemon, request.target_path))?.bytes ?? 0) > 0,
-      );
+      request = await publishBegun(daemon, sample.reference);
     }
     damage(imageOf(node));
     await using daemon = await startDaemon(node, patience);
@@ -124,11 +130,7 @@ test('an image that shows chunks is not damaged, before and after a restart', as
   let request: Awaited<ReturnType<typeof publishLate>>;
   {
     await using daemon = await startDaemon(node, patience);
-    request = await publishLate(daemon, sample.reference);
-    await until(
-      'a chunk is here',
-      async () => ((await loadingOf(daemon, request.target_path))?.bytes ?? 0) > 0,
-    );
+    request = await publishBegun(daemon, sample.reference);
     for await (const { finding } of daemon.streams.Fsck({})) assert.ok(!finding, finding?.problem);
   }
   heal();
@@ -142,11 +144,7 @@ test('fsck finds a damaged image that is loaded just now, and its repair gives n
   await using node = await testNode([registry.host]);
   const sample = await push(node);
   await using daemon = await startDaemon(node, patience);
-  const request = await publishLate(daemon, sample.reference);
-  await until(
-    'a chunk is here',
-    async () => ((await loadingOf(daemon, request.target_path))?.bytes ?? 0) > 0,
-  );
+  const request = await publishBegun(daemon, sample.reference);
   flip(imageOf(node), 1024 + 16);
   for (const repair of [false, true]) {
     const problems: string[] = [];

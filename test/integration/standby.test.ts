@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { lstatSync, readdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -22,36 +22,25 @@ import {
   testNode,
 } from '../support/node/daemon.ts';
 import { type Outcome, outcomeOf } from '../support/node/outcome.ts';
+import {
+  driverName,
+  makePluginDirectory,
+  registeringFlags,
+  startRegistering,
+  startStandby,
+} from '../support/node/registering.ts';
 import { shownOf, verifyVolume } from '../support/node/volume.ts';
 import { ownAddress } from '../support/os/port.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
-const driverName = 'oci-artifact.csi.test';
-const flags = { '--register': 'true', '--driver-name': driverName };
 const bytes = randomBytes(3000);
 /** kubelet calls again after these, and keeps the volume. */
 const again: readonly string[] = ['ABORTED', 'UNAVAILABLE'];
 
 async function openNode(registries: readonly string[] = []): Promise<TestNode> {
   const node = await testNode(registries);
-  mkdirSync(dirname(registrationPath(node.kubeletDir, driverName)));
+  await makePluginDirectory(node);
   return node;
-}
-
-async function startFirst(node: TestNode): Promise<TestDaemon> {
-  const daemon = await startDaemon(node, { flags });
-  await waitUntil(daemon, () => daemon.output().includes('waiting for kubelet to register'), 'registering');
-  return daemon;
-}
-
-/** Starts another daemon of the node, and waits until it is a standby. */
-async function startStandby(
-  node: TestNode,
-  more: Readonly<Record<string, string>> = {},
-): Promise<TestDaemon> {
-  const daemon = await spawnDaemon(node, { flags: { ...flags, ...more } });
-  await waitUntil(daemon, () => daemon.output().includes('standby: waits for '), 'a standby');
-  return daemon;
 }
 
 async function read({ http }: TestDaemon, path: string): Promise<string> {
@@ -133,7 +122,7 @@ test('a standby takes over while pods start: no connection is refused, and no pu
   const pushed = await registry.push('team/model', 'v1', [{ name: 'weights', bytes }]);
   const large = randomBytes(3_000_000);
   const slow = await registry.push('team/slow', 'v1', [{ name: 'weights', bytes: large }]);
-  await using first = await startFirst(node);
+  await using first = await startRegistering(node);
   await register(node);
   const before = snapshot(node.stateDir);
   await using second = await startStandby(node);
@@ -218,7 +207,7 @@ test('a standby takes over while pods start: no connection is refused, and no pu
 
 test('of two standbys one takes over within a second after a kill, and the other waits for that one', async t => {
   await using node = await openNode();
-  await using first = await startFirst(node);
+  await using first = await startRegistering(node);
   await using second = await startStandby(node);
   await using third = await startStandby(node);
   const unregistered = linkOf(node);
@@ -244,7 +233,7 @@ test('of two standbys one takes over within a second after a kill, and the other
 
 test('a standby that is stopped ends at once, and leaves the sockets alone', async () => {
   await using node = await openNode();
-  await using first = await startFirst(node);
+  await using first = await startRegistering(node);
   await using second = await startStandby(node);
   const sockets = [node.socket, registrationPath(node.kubeletDir, driverName)];
   const before = sockets.map(path => lstatSync(path).ino);
@@ -265,9 +254,9 @@ test('a standby that is stopped ends at once, and leaves the sockets alone', asy
 
 test('a standby refuses the layout of a newer program while its predecessor serves', async () => {
   await using node = await openNode();
-  await using first = await startFirst(node);
+  await using first = await startRegistering(node);
   writeFileSync(join(node.stateDir, 'format'), '2\n');
-  await using second = await spawnDaemon(node, { flags });
+  await using second = await spawnDaemon(node, { flags: registeringFlags });
   await waitUntil(second, () => !second.alive(), 'refused').catch(() => {});
   assert.equal(await second.end('SIGKILL'), exitCodes.invalid);
   assert.match(second.output(), /has layout version 2, and this program knows up to 1: run a newer one/);
@@ -276,7 +265,7 @@ test('a standby refuses the layout of a newer program while its predecessor serv
 
 test('a layout that became newer while a standby waited is refused when it takes over', async () => {
   await using node = await openNode();
-  await using first = await startFirst(node);
+  await using first = await startRegistering(node);
   await using second = await startStandby(node);
   writeFileSync(join(node.stateDir, 'format'), '2\n');
   assert.equal(await first.end('SIGTERM'), 0);
@@ -288,7 +277,7 @@ test('a layout that became newer while a standby waited is refused when it takes
 test('on the network of the host, a standby serves HTTP when its predecessor has ended', async () => {
   await using node = await openNode();
   const shared = `${ownAddress()}:20009`;
-  await using first = await startDaemon(node, { flags: { ...flags, '--http-listen': shared } });
+  await using first = await startDaemon(node, { flags: { ...registeringFlags, '--http-listen': shared } });
   await using second = await startStandby(node, { '--http-listen': shared });
   const serving = () => second.output().includes('serving /healthz');
   assert.equal(serving(), false);
@@ -302,7 +291,7 @@ test('on the network of the host, a standby serves HTTP when its predecessor has
 
 test('a standby waits for a daemon with another state directory, and for a command', async () => {
   await using node = await openNode();
-  await using first = await startFirst(node);
+  await using first = await startRegistering(node);
   await using second = await startStandby({ ...node, stateDir: join(node.path, 'other') });
   const silent = `200 standby: waits for the server that answers on ${node.socket} to end\n`;
   assert.equal(await read(second, '/readyz'), silent);
@@ -322,7 +311,7 @@ test('a standby waits for a daemon with another state directory, and for a comma
 
 test('a standby whose configuration would refuse volumes is not ready until it is right', async () => {
   await using node = await openNode();
-  await using first = await startFirst(node);
+  await using first = await startRegistering(node);
   const policy = join(node.path, 'policy.json');
   const access = join(node.path, 'access.yaml');
   writeFileSync(policy, '{');
