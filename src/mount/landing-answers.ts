@@ -1,6 +1,7 @@
 import { closeSync, read, writeSync, writev } from 'node:fs';
 import { promisify } from 'node:util';
 import { formatError, formatHead } from '../linux/fuse-wire.ts';
+import { never } from '../util/abortable.ts';
 import { createSemaphore } from '../util/mutex.ts';
 
 /** A read of the kernel: `length` is in whole blocks, of which the file has the first `bytes`. */
@@ -27,7 +28,6 @@ export type LandingAnswers = AsyncDisposable & {
 const EIO = 5;
 /** Answers under way: each holds its bytes in memory. */
 const maxAnswers = 2;
-const never = new AbortController().signal;
 
 const readAt = promisify(read);
 const writeAll = promisify(writev);

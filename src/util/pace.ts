@@ -1,3 +1,5 @@
+import { never } from './abortable.ts';
+
 /** The milliseconds of synchronous work after which the event loop gets its turn. */
 const slice = 5;
 /** When the first such work started in this turn of the event loop. */
@@ -71,7 +73,7 @@ export function doAtOnce<T>(work: Generator<void, T>): T {
 export function takeInSlices<Item>(take: (item: Item) => void): (item: Item) => void {
   const items = new Set<{ readonly item: Item }>();
   const takeAll = async (): Promise<void> => {
-    const pace = startPace(new AbortController().signal);
+    const pace = startPace(never);
     for (const one of items) {
       take(one.item);
       await pace(); // also what an item has only begun counts as work

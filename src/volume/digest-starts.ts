@@ -11,8 +11,8 @@ export type StartSearch = <T>(
 
 /**
  * Searches by the start of a cached digest. Twelve digits, or fewer after an algorithm, are always a start, if a digest
- * begins with them; digits after an algorithm are never a name. Fewer digits are a name first; what refuses them as a name, such as a node that completes no short
- * names, refuses them only if no digest begins with them.
+ * begins with them; digits after an algorithm are never a name. Fewer digits are a name first. What refuses them as a
+ * name, such as a node that completes no short names, refuses them only if no digest begins with them.
  *
  * The search throws `invalid` if several digests begin with the text.
  */

@@ -12,7 +12,6 @@ import type { PublishReports } from './events/publish-reports.ts';
 import type { FailingVolumes } from './failing-volumes.ts';
 import { formatEnding, toTarget } from './manual-mount.ts';
 import type { OnDemand } from './on-demand/on-demand.ts';
-
 import type { Pull, PulledView } from './pull/pull.ts';
 import { verifyProtected } from './pull/view-form.ts';
 import { toUnfinished } from './unfinished.ts';

@@ -11,12 +11,12 @@ import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { type ChunkMap, endOf } from '../../erofs/chunk-map.ts';
 import { allocateFile } from '../../linux/io.ts';
+import { never } from '../../util/abortable.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { openRegular } from '../../util/regular-file.ts';
 
 /** The bytes that are copied at once. */
 const mostCopied = 1024 * 1024;
-const never = new AbortController().signal;
 const [readAt, writeAt] = [promisify(read), promisify(write)];
 /** A file has at most so many chunks, each with an entry of 8 bytes in the image. */
 const maxChunks = 2 ** 16;

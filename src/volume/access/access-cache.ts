@@ -5,6 +5,7 @@ import { formatRepository, type Repository } from '../../oci/reference.ts';
 import type { Accesses } from '../../ports/records.ts';
 import type { ServedBy } from '../../ports/registry.ts';
 import type { Pod } from '../../ports/request.ts';
+import { never } from '../../util/abortable.ts';
 import { startPace } from '../../util/pace.ts';
 import { shareRuns } from '../../util/shared-run.ts';
 import { createRecency } from '../cache/leases.ts';
@@ -161,7 +162,7 @@ export async function openAccessCache(
     save,
     async sweep(isHeld) {
       const changed: string[] = [];
-      const pace = startPace(new AbortController().signal);
+      const pace = startPace(never);
       for (const [name, { digests, open, mirrored, loaded }] of records) {
         const before = digests.size + mirrored.size;
         for (const digest of [...digests, ...mirrored]) {

@@ -1,5 +1,6 @@
 import type { VolumeRecords } from '../../ports/records.ts';
 import { type ArtifactError, toArtifactError } from '../../util/error.ts';
+import { createRecall } from '../../util/memo.ts';
 import type { ContentReport } from '../events/damage-report.ts';
 
 /** The reads of missing content that failed, of all late views. */
@@ -22,8 +23,8 @@ export function createFailedReads(
   },
   now: () => number = () => performance.now(),
 ): FailedReads {
-  /** When those of a view were reported last, by key, the oldest first. */
-  const reported = new Map<string, number>();
+  /** When those of a view were reported last, by key. */
+  const reported = createRecall<string, number>(mostViews);
   let count = 0;
 
   const report = async (key: string, why: string): Promise<void> => {
@@ -38,10 +39,7 @@ export function createFailedReads(
     add(key, { message }, isRefused) {
       count++;
       if (isRefused || now() - (reported.get(key) ?? Number.NEGATIVE_INFINITY) < everyMs) return;
-      reported.delete(key);
-      reported.set(key, now());
-      const [oldest] = reported.keys();
-      if (oldest !== undefined && reported.size > mostViews) reported.delete(oldest);
+      reported.keep(key, now());
       report(key, message).catch((thrown: unknown) =>
         world.warn(`reads of what is missing fail, and no pod is told: ${toArtifactError(thrown).message}`),
       );

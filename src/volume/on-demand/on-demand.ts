@@ -6,6 +6,7 @@ import type { Brief, VolumeRecord, VolumeRecords } from '../../ports/records.ts'
 import type { PullRequest } from '../../ports/request.ts';
 import type { Views } from '../../ports/store.ts';
 import type { Progress, Wanter } from '../../ports/usecases.ts';
+import { never } from '../../util/abortable.ts';
 import { doEach } from '../../util/each.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
@@ -44,7 +45,6 @@ export type OnDemand = LatePull & {
 /** The time in which kubelet publishes what it has asked for, and asks again. */
 const graceMs = 150_000;
 const tidyEveryMs = 30_000;
-const never = new AbortController().signal;
 
 export function createOnDemand(
   given: Omit<Parameters<typeof openLiveView>[0], 'lied'> & {

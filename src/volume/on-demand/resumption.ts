@@ -1,6 +1,7 @@
 import type { Landing, LateMounts } from '../../ports/landing.ts';
 import type { LateView, LateViews } from '../../ports/late-views.ts';
 import type { Views } from '../../ports/store.ts';
+import { never } from '../../util/abortable.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import type { Crowd } from './crowd.ts';
 import type { FailedReads } from './failed-reads.ts';
@@ -24,8 +25,6 @@ export type Resumption = {
   /** Ends one that nothing loads. */
   end(key: string): Promise<void>;
 };
-
-const never = new AbortController().signal;
 
 /** @param failed called for each read of a view that fails, with its key. */
 export function createResumption(
